@@ -1,0 +1,26 @@
+# make demo [MODEL=csrt] [VIDEO=clip.mp4 BOX=x,y,w,h] [OUT=out/demo]   set everything up and track a clip over ROS 2
+# make test [ARGS="-k node"]                                            set everything up and pass the tests
+# make build | check | clean                                            tools/setup.sh tells the variables
+
+MODEL ?= csrt
+OUT ?= out/demo
+
+demo: build
+	@. tools/env.sh && python -m sot_tracker.cli demo --model "$(MODEL)" --out "$(OUT)" \
+		$(if $(VIDEO),--video "$(VIDEO)") $(if $(BOX),--box "$(BOX)") $(ARGS)
+
+test:
+	@tools/setup.sh test
+	@. tools/env.sh && python -m pytest $(ARGS)
+
+check:
+	@tools/setup.sh test
+	@. tools/env.sh && ruff check . && ruff format --check . && mypy
+
+build:
+	@tools/setup.sh run
+
+clean:
+	rm -rf .venv build install log out *.egg-info
+
+.PHONY: demo test check build clean

@@ -1,0 +1,29 @@
+"""Two cameras, two targets: ros2 launch sot_tracker two_cameras.launch.py model:=csrt
+
+Each node lives in its camera's namespace and follows its own box: /left/image and /left/init_box give /left/detection.
+"""
+
+from pathlib import Path
+
+from ament_index_python.packages import get_package_share_directory
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument, GroupAction, IncludeLaunchDescription
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch.substitutions import LaunchConfiguration
+
+TRACK = Path(get_package_share_directory("sot_tracker")) / "launch" / "track.launch.py"
+CAMERAS = ("left", "right")
+
+
+def camera(namespace):
+    arguments = {"namespace": namespace, "model": LaunchConfiguration("model"), "image": LaunchConfiguration("image")}
+    include = IncludeLaunchDescription(PythonLaunchDescriptionSource(str(TRACK)), launch_arguments=arguments.items())
+    return GroupAction([include], scoped=True)
+
+
+def generate_launch_description():
+    arguments = [
+        DeclareLaunchArgument("model", default_value="", description="Tracker to run in both namespaces"),
+        DeclareLaunchArgument("image", default_value="image", description="Image topic inside each namespace"),
+    ]
+    return LaunchDescription([*arguments, *map(camera, CAMERAS)])

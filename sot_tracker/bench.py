@@ -1,0 +1,215 @@
+"""Speed by stage: every configuration in a process of its own, on the same clip."""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from sot_tracker.box import Box
+from sot_tracker.config import Config
+from sot_tracker.crop import channel_average, crop_average, crop_black
+from sot_tracker.decode import DECODERS
+from sot_tracker.errors import UserError
+from sot_tracker.network_tracker import NetworkTracker
+from sot_tracker.synth import ClipConfig, builtin_pictures, procedural_pictures, render
+from sot_tracker.tracker import Image
+from sot_tracker.zoo import MODELS, NetworkSpec, load, spec
+
+Row = dict[str, Any]
+STAGES = ("crop", "template", "search", "decode", "total")
+WARM_UP = 5
+"""Frames run before the clock counts."""
+
+_TEMPLATES = 10
+
+
+@dataclass(frozen=True)
+class Clip:
+    """frames: N x height x width x 3 BGR uint8. boxes: N x 4, where the target is, or was last seen."""
+
+    frames: npt.NDArray[np.uint8]
+    boxes: npt.NDArray[np.float64]
+
+    def save(self, path: Path) -> None:
+        np.savez(path, frames=self.frames, boxes=self.boxes)
+
+    @classmethod
+    def read(cls, path: Path) -> Clip:
+        with np.load(path) as stored:
+            return cls(stored["frames"], stored["boxes"])
+
+
+def make_clip(frames: int, width: int, height: int) -> Clip:
+    """A generated clip of photographs where scikit-image is installed, of textures elsewhere."""
+    config = ClipConfig(frames=frames + WARM_UP, width=width, height=height, events=())
+    try:
+        shown = list(render(config, builtin_pictures()))
+    except UserError:
+        shown = list(render(config, procedural_pictures(seed=0)))
+    boxes = [item.box.xywh if item.box else None for item in shown]
+    last = next(box for box in boxes if box is not None)
+    filled = [last := box or last for box in boxes]
+    return Clip(np.stack([item.image for item in shown]), np.array(filled))
+
+
+def measure_apart(clip: Path, options: dict[str, Any]) -> Row:
+    """`measure` in a fresh process, so that threads and memory of one configuration do not colour the next.
+
+    Raises UserError as the tracker's loading does.
+    """
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        row, mistake = pool.submit(_measure_or_tell, clip, options).result()
+    if mistake:
+        raise UserError(mistake)
+    return row
+
+
+def _measure_or_tell(clip: Path, options: dict[str, Any]) -> tuple[Row, str]:
+    try:
+        return measure(Clip.read(clip), options), ""
+    except UserError as error:  # told as text: not every exception survives the way between processes
+        return {}, str(error)
+
+
+def measure(clip: Clip, options: dict[str, Any]) -> Row:
+    """One configuration on the clip. options: fields of `Config`.
+
+    Networks search around the truth in every frame, so that all crop alike, whatever their weights. "<stage>_ms" is the
+    median and "<stage>_p95" the 95th percentile, milliseconds; None for a stage that a tracker does not tell.
+    "memory_mb" is the growth of resident memory by loading and running (Linux; None elsewhere).
+    """
+    config = Config.from_mapping(options)
+    if config.threads:
+        cv2.setNumThreads(config.threads)
+    memory = _resident()
+    tracker = load(config.model, **{name: value for name, value in options.items() if name != "model"})
+    times: dict[str, list[float]] = {stage: [] for stage in STAGES}
+    tracker.init(clip.frames[0], Box.from_xywh(clip.boxes[0]))
+    for frame, box in zip(clip.frames[1:], clip.boxes[:-1], strict=True):
+        if isinstance(tracker, NetworkTracker):
+            tracker.recenter(Box.from_xywh(box))
+        start = time.perf_counter()
+        estimate = tracker.update(frame)
+        times["total"].append(1e3 * (time.perf_counter() - start))
+        for stage in estimate.times.keys() & times.keys():
+            times[stage].append(estimate.times[stage])
+    times = {stage: values[WARM_UP - 1 :] for stage, values in times.items()}
+    times["template"] = _time_template(tracker, clip)
+    grown = None if memory is None else round(((_resident() or memory) - memory) / 2**20, 1)
+    return {**_facts(tracker, config), **_summary(times), "memory_mb": grown, "frames": len(times["total"])}
+
+
+def _time_template(tracker: Any, clip: Clip) -> list[float]:
+    if not isinstance(tracker, NetworkTracker):
+        return []
+    size = tracker.spec.template_size
+    patch = crop_black(clip.frames[0], Box.from_xywh(clip.boxes[0]), tracker.spec.template_factor, size).patch
+    return _milliseconds(lambda: tracker.network.template(patch), _TEMPLATES)
+
+
+def _facts(tracker: Any, config: Config) -> Row:
+    if not isinstance(tracker, NetworkTracker):
+        row = {"model": config.model, "engine": "opencv", "precision": None, "threads": cv2.getNumThreads()}
+        return row | {"device": "cpu", "random": False, "runtime": f"OpenCV {cv2.__version__}"} | _cost(None)
+    facts = tracker.network.facts
+    return {
+        "model": config.model,
+        "engine": facts.engine,
+        "precision": facts.precision,
+        "threads": facts.threads,
+        "device": facts.device,
+        "random": facts.random,
+        "runtime": facts.runtime,
+        **(_cost(config.model) if facts.parameters is None else {"parameters": facts.parameters, "macs": facts.macs}),
+    }
+
+
+def _cost(model: str | None) -> Row:
+    """Parameters and multiply-accumulates of a network that no manifest describes; torch is there, it just ran it."""
+    if model is None:
+        return {"parameters": None, "macs": None}
+    from sot_tracker.nets import build, cost
+
+    net, network = build(model).eval(), spec(model).network
+    assert network is not None
+    return {"parameters": cost.parameters(net), "macs": cost.macs(net, network)["search"]}
+
+
+def _summary(times: dict[str, list[float]]) -> Row:
+    row: Row = {}
+    for stage, values in times.items():
+        row[f"{stage}_ms"] = round(float(np.median(values)), 3) if values else None
+        row[f"{stage}_p95"] = round(float(np.percentile(values, 95)), 3) if values else None
+    return row
+
+
+def _resident() -> int | None:
+    """Bytes of resident memory, where the kernel tells."""
+    try:
+        status = Path("/proc/self/status").read_text(encoding="ascii")
+    except OSError:
+        return None
+    return 1024 * int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1])
+
+
+def _milliseconds(call: Callable[[], Any], runs: int) -> list[float]:
+    taken = []
+    for _ in range(runs):
+        start = time.perf_counter()
+        call()
+        taken.append(1e3 * (time.perf_counter() - start))
+    return taken
+
+
+# ---- before and after the network
+
+PLACES = {
+    "inside": Box(600, 300, 90, 90),
+    "at the border": Box(-30, 300, 90, 90),
+    "larger than the frame": Box(-200, -200, 1700, 1100),
+}
+"""Boxes of a 1280 x 720 frame."""
+
+
+def measure_pipeline(runs: int = 100) -> list[Row]:
+    """Crop plus decode of one 720p frame, without network: per decoding and place, "ms" (median) and "p95"."""
+    rng = np.random.default_rng(0)
+    frame = rng.integers(0, 256, (720, 1280, 3), dtype=np.uint8)
+    specs: dict[str, NetworkSpec] = {m.network.decoding: m.network for m in MODELS.values() if m.network}
+    rows = []
+    for decoding, network in specs.items():
+        maps = _some_maps(rng, network.search_size // network.stride)[decoding]
+        for place, box in PLACES.items():
+            crop = _cropper(frame, network, box)
+            taken = _milliseconds(lambda crop=crop, d=decoding, m=maps: (crop(), DECODERS[d](m)), runs)  # type: ignore[misc]
+            rows.append({"decoding": decoding, "box": place} | _median(taken))
+    return rows
+
+
+def _cropper(frame: Image, network: NetworkSpec, box: Box) -> Callable[[], Any]:
+    if network.crop == "average":
+        average = channel_average(frame)
+        return lambda: crop_average(frame, box, network.search_factor, network.search_size, average)
+    return lambda: crop_black(frame, box, network.search_factor, network.search_size)
+
+
+def _median(taken: Sequence[float]) -> Row:
+    return {"ms": round(float(np.median(taken)), 3), "p95": round(float(np.percentile(taken, 95)), 3)}
+
+
+def _some_maps(rng: np.random.Generator, g: int) -> dict[str, dict[str, npt.NDArray[np.float32]]]:
+    shapes: dict[str, dict[str, tuple[int, ...]]] = {
+        "center": {"score": (1, g, g), "size": (2, g, g), "offset": (2, g, g)},
+        "corner": {"tl": (g, g), "br": (g, g)},
+        "token": {"logits": (g * g, 2), "boxes": (g * g, 4)},
+    }
+    return {d: {name: rng.random(s, np.float32) for name, s in maps.items()} for d, maps in shapes.items()}

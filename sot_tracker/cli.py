@@ -1,0 +1,103 @@
+"""The command line: `sot-tracker COMMAND ...`. Every command is a module of `sot_tracker.commands`, imported when used.
+
+A command module has `add_arguments(parser)` and `run(args) -> int`; it raises `UserError` for a user's mistake.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from types import ModuleType
+from typing import NoReturn
+
+from sot_tracker.errors import MissingPackage, UserError
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "track": ("track", "follow one target through a video, a folder of pictures or a camera"),
+    "demo": ("demo", "make a clip with exact truth and track it"),
+    "eval": ("eval", "one-pass evaluation of models on annotated sequences"),
+    "models": ("models", "list the models and which weights are here"),
+    "bench": ("bench", "measure speed by stage"),
+    "export": ("export", "turn weights into a model folder (ONNX)"),
+    "prepare": ("prepare", "build TensorRT engines ahead of time"),
+    "import": ("import_checkpoint", "read a published checkpoint"),
+    "train": ("train", "train a network"),
+    "synth": ("synth", "write generated sequences with exact truth"),
+    "doctor": ("doctor", "check this installation and explain what is wrong"),
+}
+USER_ERROR, INTERRUPTED = 2, 130
+_PIP_NAMES = {"cv2": "opencv-contrib-python", "skimage": "scikit-image", "yaml": "PyYAML", "PIL": "pillow"}
+_QUIET = {"OPENCV_LOG_LEVEL": "SILENT", "OPENCV_FFMPEG_LOGLEVEL": "-8"}
+
+
+class Parser(argparse.ArgumentParser):
+    """Reports mistakes as `UserError`, so that there is one form of error line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message} (see `{self.prog} --help`)")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command. Returns 0, 2 after a user's mistake (told in one line on stderr), 130 after Ctrl-C."""
+    for name, value in _QUIET.items():  # our own line says what is wrong with a file
+        os.environ.setdefault(name, value)
+    logging.basicConfig(format="sot-tracker: %(message)s")
+    logging.getLogger("sot_tracker").setLevel(logging.INFO)  # which engine and device were taken is said
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _run(arguments)
+    except ModuleNotFoundError as error:
+        return _tell(_missing(error))
+    except UserError as error:
+        return _tell(error)
+    except KeyboardInterrupt:
+        print("sot-tracker: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # `sot-tracker models | head`; the interpreter must not complain when it flushes at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _run(arguments: list[str]) -> int:
+    parser = Parser(prog="sot-tracker", description="Single-object tracking with lightweight transformers.")
+    parser.add_argument("--version", action="version", version=_version())
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
+    wanted = next((word for word in arguments if not word.startswith("-")), None)
+    chosen: ModuleType | None = None
+    for name, (module, text) in COMMANDS.items():
+        sub = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        if name == wanted:
+            chosen = importlib.import_module(f"sot_tracker.commands.{module}")
+            chosen.add_arguments(sub)
+    args = parser.parse_args(arguments)
+    assert chosen is not None, "argparse admits only known commands"
+    return int(chosen.run(args))
+
+
+def _tell(error: UserError) -> int:
+    print(f"sot-tracker: error: {' '.join(str(error).split())}", file=sys.stderr)
+    return USER_ERROR
+
+
+def _missing(error: ModuleNotFoundError) -> MissingPackage:
+    """What to install for a package that a command missed; a missing module of our own is a bug and raised again."""
+    package = str(error.name).partition(".")[0]
+    if package in ("sot_tracker", "None"):
+        raise error
+    return MissingPackage(package, "this command", f"pip install {_PIP_NAMES.get(package, package)}")
+
+
+def _version() -> str:
+    try:
+        return f"sot-tracker {version('sot_tracker')}"
+    except PackageNotFoundError:
+        return "sot-tracker (not installed, run from its source folder)"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,151 @@
+"""`sot-tracker bench`: milliseconds by stage for models, engines, precisions and thread counts."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from sot_tracker.bench import Row, make_clip, measure_apart, measure_pipeline
+from sot_tracker.config import DEFAULTS, OPTIONS, check
+from sot_tracker.errors import UserError
+from sot_tracker.model_folder import SEARCH, find_weights, shipped_folder
+from sot_tracker.zoo import MODELS, ModelSpec, spec
+
+_BASELINES = ("csrt", "kcf")
+_MANY = ("engine", "precision", "threads")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--model", action="append", metavar="NAME", help="repeat for several (default: all networks, csrt and kcf)"
+    )
+    for name in _MANY:
+        facts = OPTIONS[name]
+        parser.add_argument(
+            f"--{name}",
+            action="append",
+            type=type(DEFAULTS[name]),
+            choices=facts.choices,
+            metavar=None if facts.choices else "N",
+            help=f"{facts.help} Repeat for several.",
+        )
+    parser.add_argument("--device", choices=OPTIONS["device"].choices, default=DEFAULTS["device"])
+    parser.add_argument(
+        "--weights", default="", help="as for `track`; by default what ships, else random (speed does not depend on it)"
+    )
+    parser.add_argument("--frames", type=int, default=100, metavar="N", help="frames measured (default: 100)")
+    parser.add_argument("--size", default="1280x720", metavar="WxH", help="of the generated clip (default: 1280x720)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the rows there")
+    parser.add_argument(
+        "--no-pipeline", action="store_true", help="leave out the table of cropping and decoding without network"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the tables; returns 0, or 2 if a configuration could not run."""
+    width, height = _size(args.size)
+    if args.frames < 1:
+        raise UserError(f"--frames {args.frames}: give at least 1")
+    models = [spec(name) for name in args.model or [*(m for m in MODELS if MODELS[m].network), *_BASELINES]]
+    if args.json:
+        _require_writable(args.json)
+    rows, mistakes = [], []
+    with tempfile.TemporaryDirectory(prefix="sot_tracker-") as place:
+        clip = Path(place) / "clip.npz"
+        make_clip(args.frames, width, height).save(clip)
+        jobs = [options for model in models for options in _jobs(model, args, Path(place))]
+        for options in (bar := tqdm(jobs, unit="run", disable=None)):
+            bar.set_description(f"{options['model']} {options.get('engine', '')}")
+            try:
+                rows.append(measure_apart(clip, options))
+            except UserError as error:
+                mistakes.append(f"{options['model']} {options.get('engine', '')}: {error}")
+    _print_rows(rows, f"{args.frames} frames of {width}x{height}, search window on the truth")
+    if not args.no_pipeline:
+        _print_pipeline(measure_pipeline())
+    if args.json:
+        args.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    for line in mistakes:
+        print(f"sot-tracker: error: {line}", file=sys.stderr)
+    return 2 if mistakes else 0
+
+
+def _require_writable(path: Path) -> None:
+    """Raise UserError now rather than after minutes of measuring."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.open("a").close()
+    except OSError as error:
+        raise UserError(f"--json {path} cannot be written: {error.strerror}") from None
+
+
+def _jobs(model: ModelSpec, args: argparse.Namespace, place: Path) -> list[dict[str, Any]]:
+    """Options of every run of that model; baselines only vary in threads."""
+    threads = [check("threads", value) for value in args.threads or [DEFAULTS["threads"]]]
+    if model.network is None:
+        return [{"model": model.name, "threads": n} for n in threads]
+    weights = args.weights or ("" if shipped_folder(model.name) else "random")
+    jobs = []
+    for engine, precision, n in itertools.product(args.engine or ["auto"], args.precision or ["auto"], threads):
+        usable = _exported(model, place) if weights == "random" and engine in ("onnx", "openvino") else weights
+        run = {"model": model.name, "engine": engine, "precision": precision, "threads": n}
+        jobs.append({**run, "device": args.device, "weights": usable})
+    return jobs
+
+
+def _exported(model: ModelSpec, place: Path) -> str:
+    """One folder of random weights per model, so that its runs neither trace again nor need torch."""
+    out = place / model.name
+    if not (out / SEARCH).exists():
+        from sot_tracker.export import export
+
+        print(f"{model.name}: no weights here, exporting random ones for the benchmark", file=sys.stderr)
+        export(model, find_weights(model, "random"), out)
+    return str(out)
+
+
+def _size(text: str) -> tuple[int, int]:
+    try:
+        width, height = (int(part) for part in text.lower().split("x"))
+    except ValueError:
+        raise UserError(f"--size '{text}' is not WIDTHxHEIGHT: give for example 640x480") from None
+    return width, height
+
+
+_COLUMNS = "crop", "template", "search", "decode", "total"
+
+
+def _print_rows(rows: Sequence[Row], title: str) -> None:
+    print(f"\n{title}; milliseconds, median / 95th percentile")
+    head = f"{'model':<12} {'engine':<9} {'prec.':<5} {'thr.':>4} "
+    print(head + " ".join(f"{name:>15}" for name in _COLUMNS) + f" {'M param':>8} {'G MAC':>6} {'MB':>6}")
+    for row in rows:
+        threads = row["threads"] or "auto"
+        cells = [f"{row['model']:<12} {row['engine']:<9} {row['precision'] or '-':<5} {threads:>4}"]
+        cells += [f"{_pair(row, name):>15}" for name in _COLUMNS]
+        cells += [_scaled(row["parameters"], 1e6, 8), _scaled(row["macs"], 1e9, 6), _scaled(row["memory_mb"], 1, 6, 0)]
+        print(" ".join(cells) + ("  RANDOM WEIGHTS" if row["random"] else ""))
+
+
+def _pair(row: Row, stage: str) -> str:
+    if row[f"{stage}_ms"] is None:
+        return "-"
+    return f"{row[f'{stage}_ms']:.2f} / {row[f'{stage}_p95']:.2f}"
+
+
+def _scaled(value: float | None, unit: float, width: int, digits: int = 2) -> str:
+    return f"{'-' if value is None else format(value / unit, f'.{digits}f'):>{width}}"
+
+
+def _print_pipeline(rows: Sequence[Row]) -> None:
+    print("\ncrop and decode without network, 1280x720; milliseconds, median / 95th percentile")
+    for row in rows:
+        print(f"{row['decoding']:<8} box {row['box']:<22} {row['ms']:.3f} / {row['p95']:.3f}")

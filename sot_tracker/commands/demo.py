@@ -1,0 +1,113 @@
+"""`sot-tracker demo`: the whole line on one machine: player process, real DDS, the real node, and what came out."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from sot_tracker.box import Box, require_trackable
+from sot_tracker.commands.options import add_tracker_options, tracker_options
+from sot_tracker.errors import UserError
+from sot_tracker.evaluate.sequences import read_truth, truth_file_of
+from sot_tracker.synth import ClipConfig, builtin_pictures, demo_clip, write_sequence
+from sot_tracker.video import FrameSource, open_source
+from sot_tracker.zoo import spec
+
+NAMESPACE = "/sot_demo"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `sot-tracker demo`."""
+    add_tracker_options(parser)
+    parser.add_argument("--video", default="", help="your own video, folder of pictures (the built-in clip)")
+    parser.add_argument("--box", default="", help="x,y,w,h of the target in its first frame (the folder's truth file)")
+    parser.add_argument("--out", type=Path, default=Path("out/demo"), help="folder for the results (out/demo)")
+    parser.add_argument("--rate", type=float, default=0.0, help="frames per second (the clip's own)")
+    parser.add_argument("--lockstep", action="store_true", help="send a frame when the last one's result came")
+    parser.add_argument("--transport", choices=("raw", "compressed"), default="raw", help="of the images (raw)")
+    parser.add_argument("--frames", type=int, default=0, help="stop after so many frames (all)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Track the clip through ROS and write video, boxes and summary. Raises UserError."""
+    try:
+        from sot_tracker.ros import harness, report
+        from sot_tracker.ros.player import PlayerConfig
+    except ModuleNotFoundError as error:
+        raise UserError(f"the demo needs ROS 2 ({error.name} is missing): run `make demo`, or source a ROS 2") from None
+    spec(args.model)
+    try:
+        args.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write to '{args.out}': {error.strerror}") from None
+    video = args.video or str(_built_in_clip(args.out / "clip"))
+    source = open_source(video)
+    if source.length is None:
+        raise UserError(f"'{video}' is live: the demo needs a clip with an end; use the player node for cameras")
+    truth = _truth(video)
+    box = _first_box(args.box, truth, video)
+    require_trackable(box, *source.size)
+    log = args.out / "sent.csv"
+    player = {
+        "source": str(Path(video).expanduser().resolve()),
+        "rate": args.rate,
+        "lockstep": args.lockstep,
+        "frames": args.frames,
+        "image_transport": args.transport,
+        "init_box": box.xywh,
+        "wait": 3600.0,  # the node may still be loading its model; if it dies instead, the harness says so
+        "log": str(log.resolve()),
+    }
+    PlayerConfig.from_mapping(player)  # what is not possible is told before anything starts
+    tracker = {"model": args.model, **tracker_options(args), "image_transport": args.transport}
+    with tqdm(total=args.frames or source.length, unit="frame", desc=args.model) as bar:
+        recording = harness.play(player, tracker, NAMESPACE, lambda so_far: _advance(bar, len(so_far.states)))
+    rows = report.rows_of(report.read_log(log), recording)
+    summary = {"clip": source.name, "model": args.model, **report.summarize(rows, recording, truth)}
+    _write(args.out, source, rows, truth, summary, args.rate or source.fps)
+    print(report.table(summary))
+    print(f"written: {args.out}/debug.mp4, boxes.csv, summary.json")
+    return 0
+
+
+def _write(out: Path, source: FrameSource, rows: list[Any], truth: Any, summary: dict[str, Any], fps: float) -> None:
+    from sot_tracker.ros import report
+
+    try:
+        report.write_boxes(out / "boxes.csv", rows)
+        report.write_summary(out / "summary.json", summary)
+        report.write_video(out / "debug.mp4", iter(source), rows, truth, fps, summary["model"])
+    except OSError as error:
+        raise UserError(f"cannot write to '{out}': {error.strerror}") from None
+
+
+def _advance(bar: Any, count: int) -> None:
+    if count > bar.n:
+        bar.update(count - bar.n)
+
+
+def _built_in_clip(folder: Path, config: ClipConfig | None = None) -> Path:
+    """The README's clip as a sequence folder; rendered once, and again when its description changed."""
+    config, note = config or demo_clip(), folder / "clip.txt"
+    if not note.is_file() or note.read_text() != repr(config):
+        print(f"rendering the built-in clip ({config.frames} frames, {config.width}x{config.height}) ...", flush=True)
+        write_sequence(config, folder, builtin_pictures())
+        note.write_text(repr(config))
+    return folder
+
+
+def _truth(video: str) -> Any | None:
+    path = truth_file_of(Path(video)) if Path(video).is_dir() else None
+    return read_truth(path) if path else None
+
+
+def _first_box(text: str, truth: Any | None, video: str) -> Box:
+    if text:
+        return Box.parse(text)
+    if truth is None or not len(truth) or math.isnan(truth[0].sum()):
+        raise UserError(f"'{video}' has no truth file: give the target in its first frame, BOX=x,y,w,h (--box x,y,w,h)")
+    return Box.from_xywh(truth[0])

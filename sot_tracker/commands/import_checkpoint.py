@@ -1,0 +1,30 @@
+"""`sot-tracker import CHECKPOINT --model NAME --out FILE.safetensors`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from sot_tracker.errors import UserError
+from sot_tracker.zoo import MODELS
+
+HELP = "turn a published checkpoint into a safetensors file, without running anything in it"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("checkpoint", type=Path, help="published file (.pth, .pt, .pth.tar)")
+    parser.add_argument(
+        "--model", required=True, help=f"network it belongs to: {', '.join(m for m in MODELS if MODELS[m].network)}"
+    )
+    parser.add_argument("--out", required=True, type=Path, help="file to write (.safetensors)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Raises UserError for a file that cannot be read or does not fit; nothing is written then."""
+    if args.out.suffix != ".safetensors":
+        raise UserError(f"--out {args.out} must end in .safetensors")
+    from sot_tracker.checkpoints import import_checkpoint
+
+    import_checkpoint(args.checkpoint, args.model, args.out)
+    print(f"{args.out}: weights of '{args.model}' from {args.checkpoint}")
+    return 0

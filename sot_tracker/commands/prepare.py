@@ -1,0 +1,67 @@
+"""`sot-tracker prepare --model NAME --device tensorrt`: the slow work of a device, done once and not while tracking."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+from tqdm import tqdm
+
+from sot_tracker.commands.options import add_tracker_options, tracker_options
+from sot_tracker.config import Config
+from sot_tracker.engines import ENGINES, load_network
+from sot_tracker.errors import MissingPackage, UserError
+from sot_tracker.model_folder import find_weights
+from sot_tracker.zoo import ModelSpec, network_spec, spec
+
+_SECOND = 1.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", required=True, help="network, see `sot-tracker models`")
+    add_tracker_options(parser, without={"model", "lost_threshold"})
+
+
+def run(args: argparse.Namespace) -> int:
+    """Build TensorRT engines; on any other device, load the network and run it once."""
+    network_spec(args.model)
+    model, config = spec(args.model), Config(model=args.model, **tracker_options(args, without={"lost_threshold"}))
+    if config.device == "tensorrt":
+        _build(model, config)
+    print(f"{model.name}: {load_network(model, config).description}")
+    return 0
+
+
+def _build(model: ModelSpec, config: Config) -> None:
+    if config.engine not in ("auto", "onnx"):
+        raise UserError(f"device=tensorrt is not for engine={config.engine}: give --engine onnx")
+    try:
+        from sot_tracker.engines import onnx
+    except ModuleNotFoundError:
+        raise MissingPackage(ENGINES["onnx"], "TensorRT", "pip install onnxruntime-gpu") from None
+    graphs = onnx.build_tensorrt(model, find_weights(model, config.weights), config)
+    with tqdm(desc="building TensorRT engines, this takes minutes", unit="graph") as bar, _ticking(bar):
+        for graph in graphs:
+            bar.set_postfix_str(graph.name)
+            bar.update()
+
+
+@contextlib.contextmanager
+def _ticking(bar: Any) -> Iterator[None]:
+    """Let the clock of the bar run while a single call works."""
+    done = threading.Event()
+
+    def tick() -> None:
+        while not done.wait(_SECOND):
+            bar.refresh()
+
+    thread = threading.Thread(target=tick, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()

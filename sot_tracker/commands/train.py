@@ -1,0 +1,209 @@
+"""`sot-tracker train`: build the cache, then train; run it again to go on where it stopped."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import signal
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sot_tracker.errors import MissingPackage, UserError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from sot_tracker.train.cache import Cache
+    from sot_tracker.train.recipe import Recipe
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--model", required=True, help="network to train; `sot-tracker models` lists the names")
+    add("--data", action="append", default=[], metavar="[NAME=]DIR", help="data set folder; may be given several times")
+    add("--cache", type=Path, help="folder of pre-cropped pictures, made on the first run (default: OUT/cache)")
+    add("--pack", type=Path, help="write the cache into this one small file, for another machine, and end")
+    add("--unpack", type=Path, help="make the cache from such a file instead of --data")
+    add("--out", type=Path, required=True, help="folder of checkpoint, weights, curves and pictures")
+    add("--preset", default="scratch", choices=("paper", "scratch"), help="recipe that the options below change")
+    add("--init", type=Path, help="weights to start from: a backbone file or a checkpoint of ours")
+    add("--teacher", metavar="MODEL=FILE", help="trained network to learn from besides the labels (distillation)")
+    add("--split", type=Path, help="text file of tracks or groups to train on, one per line (default: all)")
+    add("--exclude", type=Path, help="text file of tracks or groups to leave out")
+    add("--val", type=Path, help="text file of groups to hold back (default: a tenth, by hash of the name)")
+    add("--weights-by-source", default="", help="shares of the sources, for example got10k=1,coco=0.5")
+    for name, kind in (("steps", int), ("batch", int), ("rate", float), ("warmup", int), ("seed", int)):
+        add(f"--{name}", type=kind, help=f"{name} of the recipe")
+    for name, what in (
+        ("paste", "cut-out objects on other scenes"),
+        ("region", "random regions of pictures"),
+        ("negative", "search patches without the target"),
+    ):
+        add(f"--{name}", type=float, metavar="SHARE", help=f"share of pairs with {what}")
+    for name in ("template-size", "search-size"):
+        add(f"--{name}", type=int, help="pixels; smaller than published trains faster, for the first part of a run")
+    add("--schedule", choices=("constant", "cosine", "step"), help="course of the learning rate")
+    add("--regress", choices=("peak", "label"), help="cells at which a centre head's box is judged")
+    add("--precision", choices=("fp32", "bf16"), help="arithmetic of forward and backward pass")
+    add("--device", default="cpu", choices=("cpu", "cuda"), help="where to train")
+    add("--workers", type=int, default=1, help="processes that make batches; 0 makes them in the main process")
+    add("--threads", type=int, default=0, help="CPU threads of the network; 0 leaves it to torch")
+    add("--stop-after", type=float, default=0.0, metavar="MINUTES", help="save and stop after this time; 0 for never")
+    add("--val-every", type=int, default=500, help="steps between validations and pictures of pairs")
+    add("--save-every", type=int, default=200, help="steps between checkpoints")
+
+
+def run(args: argparse.Namespace) -> int:
+    try:
+        import torch
+    except ModuleNotFoundError:
+        raise MissingPackage("torch", "training", "pip install 'sot_tracker[train]'") from None
+    from sot_tracker.train import pack
+    from sot_tracker.train.loop import Job, Trainer
+    from sot_tracker.train.recipe import PRESETS
+    from sot_tracker.train.start import world_and_device
+    from sot_tracker.zoo import network_spec
+
+    network_spec(args.model)
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    recipe = _override(PRESETS[args.preset](args.model), args)
+    cache = _cache(args)
+    if args.pack:
+        pack.pack(cache, args.cache or args.out / "cache", args.pack)
+        return 0
+    train_tracks, val_tracks = _split(cache.tracks, args)
+    with world_and_device(args.device) as (world, device):
+        job = Job(
+            model=args.model,
+            recipe=recipe,
+            out=args.out,
+            cache=cache,
+            train_tracks=train_tracks,
+            val_tracks=val_tracks,
+            start=_start(args.init),
+            teacher=_teacher(args.teacher),
+            device=args.device,
+            workers=args.workers,
+            stop_after=60 * args.stop_after,
+            val_every=args.val_every,
+            save_every=args.save_every,
+        )
+        figures = Trainer(job, world, device).run(_stop_signal())
+    print(" ".join(f"{name}={value:.4f}" for name, value in figures.items()))
+    return 0
+
+
+def _override(recipe: Recipe, args: argparse.Namespace) -> Recipe:
+    """The preset with the options that were given."""
+    names = (
+        "steps",
+        "batch",
+        "rate",
+        "warmup",
+        "seed",
+        "template_size",
+        "search_size",
+        "schedule",
+        "regress",
+        "precision",
+    )
+    given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    shares = {name: getattr(args, name) for name in ("paste", "region", "negative") if getattr(args, name) is not None}
+    sampling = dataclasses.replace(recipe.sampling, weights=_weights(args.weights_by_source), **shares)
+    return dataclasses.replace(recipe, **given, sampling=sampling)
+
+
+def _weights(text: str) -> dict[str, float]:
+    weights = {}
+    for part in filter(None, text.split(",")):
+        name, _, share = part.partition("=")
+        try:
+            weights[name.strip()] = float(share)
+        except ValueError:
+            raise UserError(f"--weights-by-source '{part}' is not NAME=NUMBER, for example coco=0.5") from None
+    return weights
+
+
+def _cache(args: argparse.Namespace) -> Cache:
+    """The cache, built first where it is missing."""
+    from sot_tracker.train import cache, datasets, pack
+
+    folder = args.cache or args.out / "cache"
+    if not (folder / "meta.json").exists() and args.unpack:
+        pack.unpack(args.unpack, folder)
+    elif not (folder / "meta.json").exists():
+        if not args.data:
+            raise UserError(f"no cache in '{folder}' and no --data to make it from: give --data FOLDER")
+        cache.build([track for given in args.data for track in datasets.read(*_named(given))], folder)
+    opened = cache.open_cache(folder)
+    for reason, count in opened.skipped.items():
+        print(f"skipped {count} frames: {reason}")
+    return opened
+
+
+def _named(given: str) -> tuple[Path, str]:
+    """ "NAME=DIR" or "DIR" -> the folder, and the name that its tracks get as their source ("" for the layout's
+    own).
+    """
+    name, equals, folder = given.partition("=")
+    return (Path(folder), name) if equals and "/" not in name else (Path(given), "")
+
+
+def _split(tracks: list[dict[str, str]], args: argparse.Namespace) -> tuple[np.ndarray, np.ndarray]:
+    """Indices of training and held-back tracks."""
+    wanted, left_out, held = (_names(path) for path in (args.split, args.exclude, args.val))
+    train: list[int] = []
+    val: list[int] = []
+    for number, track in enumerate(tracks):
+        known = {track["name"], track["group"]}
+        if (wanted is not None and not known & wanted) or (left_out and known & left_out):
+            continue
+        hold = bool(known & held) if held is not None else zlib.crc32(track["group"].encode()) % 10 == 0
+        (val if hold else train).append(number)
+    if not train:
+        raise UserError("no track is left to train on: check --split, --exclude and --val")
+    return np.array(train, np.int64), np.array(val, np.int64)
+
+
+def _names(path: Path | None) -> set[str] | None:
+    if path is None:
+        return None
+    try:
+        return {line.strip() for line in path.read_text().splitlines() if line.strip()}
+    except OSError as error:
+        raise UserError(f"list file '{path}' cannot be read ({error.strerror})") from None
+
+
+def _start(path: Path | None) -> Callable[[nn.Module], None] | None:
+    if path is None:
+        return None
+    from sot_tracker.train.weights import initialise
+
+    return lambda net: print(initialise(net, path))
+
+
+def _teacher(given: str | None) -> tuple[str, Path] | None:
+    if given is None:
+        return None
+    name, equals, path = given.partition("=")
+    if not equals:
+        raise UserError(f"--teacher '{given}' is not MODEL=FILE, for example mvt=out/model.safetensors")
+    return name, Path(path)
+
+
+def _stop_signal() -> Callable[[], bool]:
+    """Ask whether SIGTERM or Ctrl-C came: the loop then saves and ends."""
+    asked: list[int] = []
+
+    def remember(number: int, frame: FrameType | None) -> None:
+        asked.append(number)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, remember)
+    return lambda: bool(asked)

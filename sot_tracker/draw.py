@@ -1,0 +1,69 @@
+"""What a person sees of an estimate: shared by `sot-tracker track`, the node's debug image and the demo."""
+
+from __future__ import annotations
+
+from math import isfinite
+
+import cv2
+import numpy as np
+
+from sot_tracker.box import Box
+from sot_tracker.tracker import Estimate, Image, State
+
+Color = tuple[int, int, int]
+COLORS: dict[State, Color] = {State.TRACKING: (80, 220, 60), State.LOST: (40, 60, 240)}
+TRUTH_COLOR: Color = (255, 255, 255)
+OLD_COLOR: Color = (150, 150, 150)
+_FONT = cv2.FONT_HERSHEY_SIMPLEX
+
+
+def draw_estimate(image: Image, estimate: Estimate, name: str, truth: Box | None = None) -> Image:
+    """A copy of the BGR image with the box, and a line with name, score, state and milliseconds.
+
+    Green while tracking, red with the word LOST otherwise; the truth, where given, is a thin white box. The given image
+    is left alone. Boxes that are not finite are not drawn.
+    """
+    canvas = np.array(image, order="C")
+    scale = max(0.4, min(canvas.shape[:2]) / 720)
+    if truth is not None:
+        _rectangle(canvas, truth, TRUTH_COLOR, 1)
+    color = COLORS[estimate.state]
+    _rectangle(canvas, estimate.box, color, max(1, round(2 * scale)))
+    _label(canvas, caption(estimate, name), color, scale)
+    return canvas
+
+
+def draw_text(image: Image, text: str, truth: Box | None = None, old: Box | None = None) -> Image:
+    """A copy of the BGR image with one line of text in the corner, as where there is no target yet.
+
+    The truth, where given, is a thin white box; `old`, a box said of an earlier frame, a thin grey one.
+    """
+    canvas = np.array(image, order="C")
+    for box, color in ((truth, TRUTH_COLOR), (old, OLD_COLOR)):
+        if box is not None:
+            _rectangle(canvas, box, color, 1)
+    _label(canvas, text, TRUTH_COLOR, max(0.4, min(canvas.shape[:2]) / 720))
+    return canvas
+
+
+def caption(estimate: Estimate, name: str) -> str:
+    """For example "csrt  0.93  12.1 ms", with LOST in front of the score where it is."""
+    words = [name, *(["LOST"] if estimate.state is State.LOST else []), f"{estimate.score:.2f}"]
+    if estimate.times:
+        words.append(f"{sum(estimate.times.values()):.1f} ms")
+    return "  ".join(words)
+
+
+def _rectangle(canvas: Image, box: Box, color: Color, thickness: int) -> None:
+    if not all(map(isfinite, box.xywh)):
+        return
+    limit = 4 * max(canvas.shape)  # far outside the frame, and within OpenCV's integers
+    x1, y1, x2, y2 = (round(min(max(v, -limit), limit)) for v in box.xyxy)
+    cv2.rectangle(canvas, (x1, y1), (x2 - 1, y2 - 1), color, thickness)
+
+
+def _label(canvas: Image, text: str, color: Color, scale: float) -> None:
+    (width, height), below = cv2.getTextSize(text, _FONT, scale, 1)
+    pad = max(2, height // 3)
+    cv2.rectangle(canvas, (0, 0), (width + 2 * pad, height + below + 2 * pad), (0, 0, 0), cv2.FILLED)
+    cv2.putText(canvas, text, (pad, height + pad), _FONT, scale, color, max(1, round(scale)), cv2.LINE_AA)

@@ -1,0 +1,79 @@
+"""OpenVINO on x86 CPUs: reads model folders; fp32, or bf16 where the processor has it (AMX, AVX-512 BF16)."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+import openvino
+
+from sot_tracker.config import Config
+from sot_tracker.engines import Facts, Maps, Network, Patch
+from sot_tracker.errors import UserError
+from sot_tracker.model_folder import SEARCH, TEMPLATE, Source
+from sot_tracker.zoo import ModelSpec
+
+_HINTS = {"fp32": "f32", "bf16": "bf16"}
+
+
+class OpenVinoNetwork(Network):
+    """Both graphs, compiled. A compiled graph has one set of buffers, so that calls take turns."""
+
+    def __init__(self, template: Any, search: Any, facts: Facts) -> None:
+        super().__init__(facts)
+        self._template, self._search = template, search
+        self._lock = threading.Lock()
+
+    def template(self, patch: Patch) -> dict[str, Any]:
+        return self._run(self._template, {"patch": patch[None]})
+
+    def search(self, cached: dict[str, Any], patch: Patch) -> Maps:
+        maps = self._run(self._search, {**cached, "patch": patch[None]})
+        return {name: value[0] for name, value in maps.items()}
+
+    def _run(self, graph: Any, inputs: dict[str, Any]) -> dict[str, Any]:
+        with self._lock:
+            values = graph(inputs)
+            return {output.get_any_name(): np.array(values[output]) for output in graph.outputs}
+
+
+def load(model: ModelSpec, source: Source, config: Config) -> OpenVinoNetwork:
+    """Raises UserError for another device than the CPU, a precision it cannot do, or graphs it cannot read."""
+    if config.device not in ("auto", "cpu"):
+        raise UserError(
+            f"device={config.device} is not for the openvino engine: it runs on the CPU, or choose engine=onnx"
+        )
+    assert source.folder is not None  # `load_network` hands over folders only
+    core = openvino.Core()
+    precision = _precision(core, config.precision)
+    options: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": _HINTS[precision]}
+    if config.threads:
+        options["INFERENCE_NUM_THREADS"] = config.threads
+    try:
+        template, search = (
+            core.compile_model(str(source.folder / name), "CPU", options) for name in (TEMPLATE, SEARCH)
+        )
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise UserError(
+            f"OpenVINO cannot run {source.folder} ({reason}): update openvino to 2025.0 or newer, or export again"
+        ) from None
+    facts = Facts.of(
+        source,
+        engine="openvino",
+        runtime=f"OpenVINO {openvino.__version__.split('-')[0]}",
+        device="cpu",
+        precision=precision,
+        threads=search.get_property("INFERENCE_NUM_THREADS"),
+    )
+    return OpenVinoNetwork(template, search, facts)
+
+
+def _precision(core: Any, wanted: str) -> str:
+    precision = "fp32" if wanted == "auto" else wanted
+    if precision not in _HINTS:
+        raise UserError(f"precision={precision} is not for the openvino engine: choose fp32 or bf16")
+    if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        raise UserError("precision=bf16, but this processor has no bf16 arithmetic: choose precision=fp32")
+    return precision

@@ -1,0 +1,130 @@
+"""PyTorch: CPU and CUDA; reads model folders, .safetensors files and seeds.
+
+`FromTemplatePatch` and `FromSearchPatch` put the patch's way into the network; what they compute is what is exported.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sot_tracker.checkpoints import load_state_dict
+from sot_tracker.config import Config
+from sot_tracker.engines import Facts, Maps, Network, Patch
+from sot_tracker.errors import UserError
+from sot_tracker.model_folder import WEIGHTS, Source
+from sot_tracker.nets import build
+from sot_tracker.zoo import ModelSpec, NetworkSpec, network_spec
+
+SEED = 0
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class _FromPatch(nn.Module):
+    """1 x S x S x 3 grey levels -> 1 x 3 x S x S, normalised as the network was trained."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, net: nn.Module, spec: NetworkSpec) -> None:
+        super().__init__()
+        mean, std = spec.normalization
+        self.net = net
+        self.register_buffer("mean", torch.tensor(mean).reshape(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).reshape(1, 3, 1, 1), persistent=False)
+
+    def normalise(self, patch: Tensor) -> Tensor:
+        return (patch.permute(0, 3, 1, 2).float() / 255 - self.mean) / self.std
+
+
+class FromTemplatePatch(_FromPatch):
+    """The template patch -> what the network's `template` caches."""
+
+    def forward(self, patch: Tensor) -> tuple[Tensor, ...]:
+        cached: tuple[Tensor, ...] = self.net.template(self.normalise(patch))  # type: ignore[operator]
+        return cached
+
+
+class FromSearchPatch(_FromPatch):
+    """What was cached and the search patch -> maps, batch axis first."""
+
+    def forward(self, cached: tuple[Tensor, ...], patch: Tensor) -> dict[str, Tensor]:
+        maps: dict[str, Tensor] = self.net.search(cached, self.normalise(patch))  # type: ignore[operator]
+        return maps
+
+
+class TorchNetwork(Network):
+    """bf16 and fp16 run under autocast, which keeps norms and softmax in fp32."""
+
+    def __init__(self, net: nn.Module, spec: NetworkSpec, facts: Facts) -> None:
+        super().__init__(facts)
+        self._device = torch.device(facts.device)
+        self._template = FromTemplatePatch(net, spec).eval().to(self._device)
+        self._search = FromSearchPatch(net, spec).eval().to(self._device)
+
+    def template(self, patch: Patch) -> tuple[Tensor, ...]:
+        with torch.inference_mode(), self._arithmetic():
+            cached: tuple[Tensor, ...] = self._template(self._tensor(patch))
+            return cached
+
+    def search(self, cached: tuple[Tensor, ...], patch: Patch) -> Maps:
+        with torch.inference_mode(), self._arithmetic():
+            maps = self._search(cached, self._tensor(patch))
+            return {name: value[0].float().cpu().numpy() for name, value in maps.items()}
+
+    def _tensor(self, patch: Patch) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(patch))[None].to(self._device)
+
+    def _arithmetic(self) -> contextlib.AbstractContextManager[Any]:
+        if self.facts.precision == "fp32":
+            return contextlib.nullcontext()
+        return torch.autocast(self._device.type, _DTYPES[self.facts.precision])
+
+
+def load(model: ModelSpec, source: Source, config: Config) -> TorchNetwork:
+    """Raises UserError for weights that do not fit, a device that is not there, or fp16 on a CPU.
+
+    `threads` above 0 sets torch's threads for the whole process, which is the only way torch offers.
+    """
+    device = _device(config.device)
+    if config.precision == "fp16" and device == "cpu":
+        raise UserError("precision=fp16 needs a GPU with the torch engine: choose fp32 or bf16 on a CPU")
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    net = load_module(model, source)
+    facts = Facts.of(
+        source,
+        engine="torch",
+        runtime=f"torch {torch.__version__}",
+        device=device,
+        precision="fp32" if config.precision == "auto" else config.precision,
+        threads=torch.get_num_threads(),
+    )
+    return TorchNetwork(net, network_spec(model.name), facts)
+
+
+def load_module(model: ModelSpec, source: Source) -> nn.Module:
+    """The network with its weights, fp32, in eval mode. Random weights are the same in every process."""
+    if source.is_seed:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(SEED)
+            return build(model.name).eval()
+    net = build(model.name)
+    path = source.folder / WEIGHTS if source.folder else source.file
+    assert path is not None  # a Source is a folder, a file or random
+    load_state_dict(path, net)
+    return net.eval()
+
+
+def _device(wanted: str) -> str:
+    if wanted == "tensorrt":
+        raise UserError("device=tensorrt is not for the torch engine: choose engine=onnx, or device=cuda")
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise UserError("device=cuda, but torch finds no CUDA device: choose device=cpu, or install torch with CUDA")
+    if wanted != "auto":
+        return wanted
+    return "cuda" if torch.cuda.is_available() else "cpu"

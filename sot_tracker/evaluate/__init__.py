@@ -1,0 +1,1 @@
+"""One-pass evaluation: sequences in, raw boxes, scores, tables and plots out."""

@@ -1,0 +1,176 @@
+"""One-pass evaluation: the true box in the first frame, then no help until the last."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from sot_tracker.errors import UserError
+from sot_tracker.evaluate import raw
+from sot_tracker.evaluate.sequences import Sequence
+from sot_tracker.model_folder import MANIFEST, find_weights, shipped_folder
+from sot_tracker.tracker import State, Tracker
+from sot_tracker.video import read_picture
+from sot_tracker.zoo import load, spec
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One column of the tables: a model with its options (pairs, so that entries can be told apart by hash)."""
+
+    label: str
+    model: str
+    options: tuple[tuple[str, Any], ...] = ()
+
+    @classmethod
+    def parse(cls, text: str, options: dict[str, Any]) -> Entry:
+        """From "[LABEL=]NAME[@WEIGHTS]"; the label is otherwise NAME, or NAME@ and what is last in WEIGHTS.
+
+        Raises UserError for an unknown model. Weights never reach a model that has no network.
+        """
+        label, equals, rest = text.rpartition("=")
+        name, at, weights = rest.partition("@")
+        has_network = spec(name).network is not None
+        if at and not has_network:
+            raise UserError(f"model '{name}' has no network, so no weights: leave out '@{weights}'")
+        chosen = {**options, **({"weights": weights} if at else {})}
+        if not has_network:
+            chosen["weights"] = ""
+        if not equals:
+            label = f"{name}@{Path(weights).name}" if at else name
+        if has_network and _is_random(name, str(chosen.get("weights", ""))) and not label.endswith("random"):
+            label += "@random"  # said in every table, since the boxes mean nothing
+        if not label or "/" in label or label.startswith("."):
+            raise UserError(f"label '{label}' in --model {text} cannot name a folder: give letters, digits, - or _")
+        return cls(label, name, tuple(sorted(chosen.items())))
+
+    def load(self, jobs: int = 1) -> Tracker:
+        """The tracker; of several jobs each takes its share of the processors, unless `threads` is set."""
+        options = dict(self.options)
+        if jobs > 1 and not options.get("threads"):
+            options["threads"] = max(1, (os.cpu_count() or 1) // jobs)
+        return load(self.model, **options)
+
+
+def _is_random(name: str, weights: str) -> bool:
+    """Whether the numbers come from a seed, also where they were exported into a folder already."""
+    if weights in ("", "random"):
+        return weights == "random"
+    return (Path(weights).expanduser() / MANIFEST).is_file() and find_weights(spec(name), weights).random
+
+
+@dataclass(frozen=True)
+class Task:
+    """One entry on one sequence, its result in the file `path`."""
+
+    entry: Entry
+    sequence: Sequence
+    path: Path
+
+
+def plan(entries: Iterable[Entry], sequences: Iterable[Sequence], out: Path) -> list[Task]:
+    return [Task(e, s, out / "raw" / e.label / f"{s.name}.txt") for e in entries for s in sequences]
+
+
+def made_with(task: Task) -> dict[str, Any]:
+    """All that decides a result; one made with anything else is not used again."""
+    options = dict(task.entry.options)
+    first, last = task.sequence.frames[0], task.sequence.frames[-1]
+    return {
+        "model": task.entry.model,
+        "options": options,
+        "weights": _fingerprint(task.entry.model, str(options.get("weights", ""))),
+        "opencv": cv2.__version__,
+        "sot_tracker": _version(),
+        "frames": [len(task.sequence.frames), first.name, last.name],
+        "first_box": list(task.sequence.first_box.xywh),
+    }
+
+
+def pending(tasks: list[Task]) -> list[Task]:
+    """The tasks that have no result, or one made with something else."""
+    return [task for task in tasks if raw.made_with(task.path) != made_with(task)]
+
+
+def track_sequence(tracker: Tracker, sequence: Sequence) -> raw.Track:
+    """Run a tracker once through a sequence. Reading pictures is not timed. Raises UserError naming the sequence."""
+    count = len(sequence.frames)
+    boxes, score = np.empty((count, 4)), np.ones(count)
+    tracking, seconds = np.ones(count, dtype=np.bool_), np.empty(count)
+    boxes[0], size = sequence.truth[0], (0, 0)
+    try:
+        for i, path in enumerate(sequence.frames):
+            image = read_picture(path)
+            start = time.perf_counter()
+            if i == 0:
+                tracker.init(image, sequence.first_box)
+                size = (image.shape[1], image.shape[0])
+            else:
+                estimate = tracker.update(image)
+                boxes[i], score[i] = estimate.box.xywh, estimate.score
+                tracking[i] = estimate.state is State.TRACKING
+            seconds[i] = time.perf_counter() - start
+    except UserError as error:
+        raise UserError(f"sequence '{sequence.name}': {error}") from None
+    return raw.Track(boxes, score, tracking, seconds, size)
+
+
+def run(tasks: list[Task], jobs: int) -> Iterator[Task]:
+    """Run the tasks and save their results, in `jobs` processes; yields each task when its file is written."""
+    if jobs == 1:
+        for task in tasks:
+            _work(task, jobs)
+            yield task
+        return
+    pool = ProcessPoolExecutor(min(jobs, len(tasks) or 1), get_context("spawn"), _end_on_interrupt)
+    try:
+        running = {pool.submit(_work, task, jobs): task for task in tasks}
+        for future in as_completed(running):
+            future.result()
+            yield running[future]
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _work(task: Task, jobs: int) -> None:
+    raw.save(task.path, track_sequence(_loaded(task.entry, jobs), task.sequence), made_with(task))
+
+
+@lru_cache(maxsize=1)
+def _loaded(entry: Entry, jobs: int) -> Tracker:
+    return entry.load(jobs)
+
+
+def _end_on_interrupt() -> None:
+    """Ctrl-C reaches all processes of a terminal: workers end at once and in silence; results are written whole."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def _fingerprint(model: str, weights: str) -> list[list[Any]]:
+    """Name, size and time of the files that hold the weights; whether they are whole is seen when they are loaded."""
+    if spec(model).network is None or weights == "random":
+        return []
+    place = Path(weights).expanduser() if weights else shipped_folder(model)
+    if place is None or not place.exists():
+        return []
+    files = [path for path in sorted(place.iterdir()) if path.is_file()] if place.is_dir() else [place]
+    return [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in files]
+
+
+def _version() -> str:
+    try:
+        return version("sot_tracker")
+    except PackageNotFoundError:
+        return ""

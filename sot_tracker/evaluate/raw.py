@@ -1,0 +1,60 @@
+"""Raw results: one text file per model and sequence, which also says what it was made with."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+_COLUMNS = "x,y,w,h,score,tracking,ms"
+
+
+@dataclass(frozen=True, eq=False)
+class Track:
+    """What a tracker said of N frames; the first row is the box it was given.
+
+    boxes: N x 4, x, y, w, h in pixels. score: N, 0..1. tracking: N. seconds: N, duration of init, then of each update.
+    size: width and height of the frames.
+    """
+
+    boxes: npt.NDArray[np.float64]
+    score: npt.NDArray[np.float64]
+    tracking: npt.NDArray[np.bool_]
+    seconds: npt.NDArray[np.float64]
+    size: tuple[int, int]
+
+
+def save(path: Path, track: Track, made_with: dict[str, Any]) -> None:
+    """Write the track as comma-separated rows that `numpy.loadtxt(path, delimiter=",")` reads; all or nothing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table = np.column_stack([track.boxes, track.score, track.tracking, track.seconds * 1e3])
+    head = json.dumps({"size": list(track.size), "made_with": made_with}, sort_keys=True)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    np.savetxt(
+        unfinished, table, fmt=["%.4f"] * 4 + ["%.6f", "%d", "%.4f"], delimiter=",", header=f"{head}\n{_COLUMNS}"
+    )
+    unfinished.replace(path)
+
+
+def made_with(path: Path) -> dict[str, Any] | None:
+    """What the file was made with; None if there is no such file, or it is not ours."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            head = json.loads(file.readline().removeprefix("#"))
+    except (FileNotFoundError, ValueError):
+        return None
+    found = head.get("made_with") if isinstance(head, dict) else None
+    return found if isinstance(found, dict) else None
+
+
+def load(path: Path) -> Track:
+    """The track in that file, written by `save`."""
+    with path.open(encoding="utf-8") as file:
+        width, height = json.loads(file.readline().removeprefix("#"))["size"]
+    table = np.loadtxt(path, delimiter=",", ndmin=2)
+    return Track(table[:, :4], table[:, 4], table[:, 5] > 0, table[:, 6] / 1e3, (width, height))

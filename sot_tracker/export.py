@@ -1,0 +1,221 @@
+"""Networks -> model folders: weights.safetensors and the ONNX pair that reads it, checked against torch."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sot_tracker import model_folder
+from sot_tracker.config import Config
+from sot_tracker.errors import MissingPackage, UserError
+from sot_tracker.model_folder import MANIFEST, SEARCH, TEMPLATE, WEIGHTS, Manifest, Source
+from sot_tracker.zoo import ModelSpec, NetworkSpec, network_spec
+
+try:
+    import torch
+    from safetensors.torch import save_file
+    from torch import Tensor, nn
+
+    from sot_tracker.engines import onnx as onnx_engine
+    from sot_tracker.engines import torch as torch_engine
+    from sot_tracker.nets import cost
+    from sot_tracker.onnx_graphs import OPSET, save_graph
+except ModuleNotFoundError as missing:
+    raise MissingPackage(str(missing.name), "exporting", "pip install 'sot_tracker[export]'") from None
+
+STORAGES = ("fp16", "fp32")
+TOLERANCE = 1e-4
+"""Largest difference between graph and torch: absolute up to values of 1, above that relative to the map's largest."""
+
+_LARGEST_HALF = 65504.0
+_OWN_FILES = (MANIFEST, TEMPLATE, SEARCH, WEIGHTS)
+
+Patches = tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]
+Shapes = dict[str, list[int]]
+
+
+def export(
+    model: ModelSpec,
+    source: Source,
+    out: Path,
+    storage: str = "fp16",
+    lost_threshold: float | None = None,
+    progress: Callable[[str], None] = lambda step: None,
+) -> Source:
+    """Write `out` as a model folder; it appears whole and checked, or stays as it was.
+
+    source: what `model_folder.find_weights` found.
+    storage: "fp16" rounds matrices and kernels to half, and the check is against torch with the rounded weights; "fp32"
+        keeps all.
+    lost_threshold: 0..1, by default that of the source.
+    progress: told the name of every step as it begins.
+    Files of an earlier folder that are not ours (card.md) are kept.
+
+    Raises UserError if `out` is something else than a model folder, if the weights do not fit, or if graph and torch
+    differ by more than `TOLERANCE`.
+    """
+    spec = network_spec(model.name)
+    _require_replaceable(out)
+    progress("reading the weights")
+    net = torch_engine.load_module(model, source)
+    stored = stored_tensors(net, storage)
+    net.load_state_dict(net.state_dict() | stored)  # the rounded numbers are the model from here on
+    with _appearing(out) as folder:
+        save_file(stored, folder / WEIGHTS, metadata={"format": "pt", "model": model.name, "storage": storage})
+        (folder / WEIGHTS).chmod((folder.stat().st_mode & 0o666) | 0o200)  # safetensors leaves it to its owner alone
+        cached, maps = _write_graphs(net, spec, folder, progress)
+        progress("counting")
+        Manifest(
+            model=model.name,
+            network=model_folder.network_fields(model),
+            cached=cached,
+            maps=maps,
+            lost_threshold=source.lost_threshold if lost_threshold is None else lost_threshold,
+            storage=storage,
+            parameters=cost.parameters(net),
+            macs=cost.macs(net, spec),
+            files={name: model_folder.sha256(folder / name) for name in (TEMPLATE, SEARCH, WEIGHTS)},
+            exported_from=_origin(source),
+        ).write(folder)
+        progress("comparing with torch")
+        worst = check(model, folder)
+    logging.getLogger(__name__).info("%s: graphs and torch differ by %.1e at most", out, worst)
+    return model_folder.open_folder(out, model)
+
+
+def stored_tensors(net: nn.Module, storage: str) -> dict[str, Tensor]:
+    """The state dict as it is stored, on the CPU; without integers (counters, index tables), which the network knows.
+
+    In fp16, matrices and kernels become half unless a value is out of its range. Vectors (biases, norms, running
+    statistics) are few and would lose most: they stay.
+    """
+    if storage not in STORAGES:
+        raise UserError(f"storage '{storage}' is unknown: choose one of {', '.join(STORAGES)}")
+    floats = {name: tensor for name, tensor in net.state_dict().items() if tensor.is_floating_point()}
+    state = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in floats.items()}
+    if storage == "fp32":
+        return state
+    return {name: tensor.half() if _fits_half(tensor) else tensor for name, tensor in state.items()}
+
+
+def check(model: ModelSpec, folder: Path) -> float:
+    """The largest difference between the folder's graphs in ONNX Runtime and its weights in torch, cached tensors
+    included, on noise and on pictures. Raises UserError naming the first output that differs by more than `TOLERANCE`.
+    """
+    source = model_folder.open_folder(folder, model)
+    config = Config(model=model.name, device="cpu")
+    reference, graphs = torch_engine.load(model, source, config), onnx_engine.load(model, source, config)
+    worst = 0.0
+    for template, search in _test_patches(network_spec(model.name)):
+        cached, graph_cached = reference.template(template), graphs.template(template)
+        pairs = {name: (value.numpy(), graph_cached[name].numpy()) for name, value in _numbered(cached).items()}
+        maps, graph_maps = reference.search(cached, search), graphs.search(graph_cached, search)
+        pairs |= {name: (value, graph_maps[name]) for name, value in maps.items()}
+        for name, (expected, found) in pairs.items():
+            difference = float(np.abs(expected - found).max()) / max(1.0, float(np.abs(expected).max()))
+            if not difference <= TOLERANCE:
+                raise UserError(
+                    f"the exported '{name}' differs from torch by {difference:.1e}: are the weights finite?"
+                )
+            worst = max(worst, difference)
+    return worst
+
+
+def _write_graphs(
+    net: nn.Module, spec: NetworkSpec, folder: Path, progress: Callable[[str], None]
+) -> tuple[Shapes, Shapes]:
+    """Both graphs into the folder; shapes of the cached tensors and of the maps."""
+    template = torch_engine.FromTemplatePatch(net, spec).eval()
+    search = torch_engine.FromSearchPatch(net, spec).eval()
+    z, x = (torch.from_numpy(patch[None]) for patch in _noise(spec, seed=0))
+    with torch.no_grad():
+        cached = template(z)
+        maps = search(cached, x)
+    names = list(_numbered(cached))
+    progress(f"tracing {TEMPLATE}")
+    save_graph(template, (z,), (["patch"], names), folder / WEIGHTS, folder / TEMPLATE)
+    progress(f"tracing {SEARCH}")
+    save_graph(search, (cached, x), ([*names, "patch"], list(maps)), folder / WEIGHTS, folder / SEARCH)
+    return _shapes(_numbered(cached)), _shapes(maps)
+
+
+def _numbered(cached: tuple[Tensor, ...]) -> dict[str, Tensor]:
+    return {f"cached_{i}": value for i, value in enumerate(cached)}
+
+
+def _shapes(tensors: dict[str, Tensor]) -> Shapes:
+    return {name: list(value.shape) for name, value in tensors.items()}
+
+
+def _fits_half(tensor: Tensor) -> bool:
+    return tensor.dim() > 1 and bool(tensor.abs().max() <= _LARGEST_HALF)
+
+
+def _origin(source: Source) -> dict[str, Any]:
+    origin: dict[str, Any] = {"weights": "random", "torch": torch.__version__, "opset": OPSET}
+    path = source.folder / WEIGHTS if source.folder else source.file
+    if path is not None:
+        origin |= {"weights": path.name, "sha256": model_folder.sha256(path)}
+    with contextlib.suppress(PackageNotFoundError):
+        origin["sot_tracker"] = version("sot_tracker")
+    return origin
+
+
+def _noise(spec: NetworkSpec, seed: int) -> Patches:
+    rng = np.random.default_rng(seed)
+    template, search = (
+        rng.integers(0, 256, (size, size, 3), dtype=np.uint8) for size in (spec.template_size, spec.search_size)
+    )
+    return template, search
+
+
+def _test_patches(spec: NetworkSpec) -> Iterator[Patches]:
+    """Noise, then squares of scikit-image's photographs where it is installed, else of drawn scenes."""
+    from sot_tracker.synth.pictures import builtin_pictures, procedural_pictures
+
+    yield _noise(spec, seed=1)
+    try:
+        pictures = builtin_pictures()
+    except UserError:
+        pictures = procedural_pictures(seed=0)
+    for picture in pictures[-2:]:
+        template, search = (
+            np.ascontiguousarray(picture[:size, :size, 2::-1]) for size in (spec.template_size, spec.search_size)
+        )
+        yield template, search
+
+
+def _require_replaceable(out: Path) -> None:
+    if out.exists() and not out.is_dir():
+        raise UserError(f"--out {out} is a file: give a folder")
+    if out.is_dir() and any(out.iterdir()) and not (out / MANIFEST).is_file():
+        raise UserError(f"--out {out} holds other files and is no model folder: give a new folder")
+
+
+@contextlib.contextmanager
+def _appearing(out: Path) -> Iterator[Path]:
+    """A folder beside `out` that takes its place when all went well, and vanishes otherwise."""
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        beside = tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent)
+    except OSError as error:
+        raise UserError(f"--out {out} cannot be made: {error.strerror}") from None
+    with beside as place:
+        fresh, old = Path(place) / "new", Path(place) / "old"
+        fresh.mkdir()
+        yield fresh
+        if out.exists():
+            for kept in out.iterdir():
+                if kept.name not in _OWN_FILES:
+                    (shutil.copytree if kept.is_dir() else shutil.copy2)(kept, fresh / kept.name)
+            out.replace(old)
+        fresh.replace(out)

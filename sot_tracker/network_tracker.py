@@ -1,0 +1,148 @@
+"""The online loop of every network: crop around the last believed box, search, decode, map back, clip.
+
+The rules are the published ones (fact sheets: FERMT section 6, HiT 7, SMAT and MVT 3, HCAT 7) with one addition: a box
+whose score is below `lost_threshold` does not move the search window. A threshold of 0 gives the published loop.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sot_tracker.box import Box, require_trackable
+from sot_tracker.crop import Average, Crop, channel_average, crop_average, crop_black
+from sot_tracker.decode import DECODERS
+from sot_tracker.errors import UserError
+from sot_tracker.tracker import Estimate, Image, State
+
+if TYPE_CHECKING:
+    from sot_tracker.config import Config
+    from sot_tracker.engines import Network
+    from sot_tracker.zoo import ModelSpec, NetworkSpec
+
+SMALLEST_SIDE = 10.0  # pixels: the published clips' margin, and the shortest side a box can have after the first frame
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """What is remembered of a target between frames."""
+
+    cached: Any
+    box: Box
+    frame_size: tuple[int, int]
+    average: Average
+
+
+class NetworkTracker:
+    """One target followed by a network; a `Tracker`.
+
+    name, spec: the catalogue row (`zoo.py`); network: an engine with its weights, which may be shared.
+    lost_threshold: scores below it are LOST: the box is reported, the search window stays where the target was last
+        believed and looks there, at the same scale, until the target returns. May be changed at any time. 0 never loses
+        the target unless the network's maps are not finite, which is LOST whatever the threshold.
+    exact_padding: HCAT's unrounded float padding, for comparison with the published numbers on engines that take float
+        patches; the default rounds it to the grey levels that an exported graph takes.
+    """
+
+    def __init__(
+        self, name: str, spec: NetworkSpec, network: Network, lost_threshold: float, exact_padding: bool = False
+    ) -> None:
+        self.name = name
+        self.spec = spec
+        self.network = network
+        self.lost_threshold = lost_threshold
+        self._dtype = np.float32 if exact_padding else np.uint8
+        self._target: _Target | None = None
+
+    def init(self, image: Image, box: Box) -> None:
+        """Start on a target; the box is used as given, not clipped. Raises UserError and keeps the old target, if any,
+        unless the image is H x W x 3 uint8 and the box finite, of positive size and at least partly inside."""
+        height, width = _frame_size(image)
+        require_trackable(box, width, height)
+        average = channel_average(image) if self.spec.crop == "average" else (0.0, 0.0, 0.0)
+        crop = self._crop(image, box, average, self.spec.template_factor, self.spec.template_size)
+        self._target = _Target(self.network.template(crop.patch), box, (height, width), average)
+
+    def update(self, image: Image) -> Estimate:
+        """Follow the target into the next frame; stage times "crop", "search" and "decode" in milliseconds.
+
+        Raises UserError before `init`, or for a frame of another size.
+        """
+        target = self._require_target()
+        if _frame_size(image) != target.frame_size:
+            (h, w), (old_h, old_w) = image.shape[:2], target.frame_size
+            raise UserError(f"frame is {w}x{h} but the target was given in {old_w}x{old_h}: give the box again")
+        start = time.perf_counter()
+        crop = self._crop(image, target.box, target.average, self.spec.search_factor, self.spec.search_size)
+        cropped = time.perf_counter()
+        maps = self.network.search(target.cached, crop.patch)
+        searched = time.perf_counter()
+        found = DECODERS[self.spec.decoding](maps)
+        believed = found.is_finite and found.score >= self.lost_threshold
+        box = target.box
+        if found.is_finite:
+            box = self._clip(crop.to_frame(found.cx, found.cy, found.w, found.h), target.frame_size)
+        if believed:
+            self._target = replace(target, box=box)
+        times = {
+            "crop": 1e3 * (cropped - start),
+            "search": 1e3 * (searched - cropped),
+            "decode": 1e3 * (time.perf_counter() - searched),
+        }
+        return Estimate(box, found.score, State.TRACKING if believed else State.LOST, times)
+
+    @property
+    def box(self) -> Box:
+        """The last believed box, around which the next frame is searched. Raises UserError before `init`."""
+        return self._require_target().box
+
+    def recenter(self, box: Box) -> None:
+        """Search around another box from the next frame on, with the same template (say, on a detector's hint).
+
+        Raises UserError, changing nothing, before `init` or if the box cannot be tracked in frames of this size.
+        """
+        target = self._require_target()
+        height, width = target.frame_size
+        require_trackable(box, width, height)
+        self._target = replace(target, box=box)
+
+    def _require_target(self) -> _Target:
+        if self._target is None:
+            raise UserError(f"{self.name} has no target yet: call init(image, box) first")
+        return self._target
+
+    def _crop(self, image: Image, box: Box, average: Average, factor: float, size: int) -> Crop:
+        if self.spec.crop == "average":
+            return crop_average(image, box, factor, size, average, self._dtype)
+        return crop_black(image, box, factor, size)
+
+    def _clip(self, box: Box, frame_size: tuple[int, int]) -> Box:
+        height, width = frame_size
+        if self.spec.crop == "black":
+            return box.clipped(width, height, SMALLEST_SIDE)
+        # HCAT: only the centre is held inside, the box may stick out; the upper bound first, then the minimum.
+        cx, cy = min(max(box.center[0], 0.0), width), min(max(box.center[1], 0.0), height)
+        return Box.from_cxcywh(cx, cy, max(SMALLEST_SIDE, min(box.w, width)), max(SMALLEST_SIDE, min(box.h, height)))
+
+
+def load_network_tracker(model: ModelSpec, config: Config) -> NetworkTracker:
+    """A tracker of that catalogue row, its network loaded as `config` says (engine, device, precision, weights).
+
+    Raises UserError for missing weights, a missing package or a model without a network.
+    """
+    from sot_tracker.engines import load_network
+
+    if model.network is None:
+        raise UserError(f"model '{model.name}' has no network")
+    network = load_network(model, config)
+    threshold = config.lost_threshold if config.lost_threshold >= 0 else network.lost_threshold
+    return NetworkTracker(model.name, model.network, network, threshold)
+
+
+def _frame_size(image: Image) -> tuple[int, int]:
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or image.size == 0:
+        raise UserError(f"frame is {image.dtype} of shape {image.shape}: give height x width x 3, uint8, BGR")
+    return image.shape[0], image.shape[1]

@@ -1,0 +1,75 @@
+"""What `/diagnostics` says once per second."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+
+from sot_tracker.ros.follower import Result
+from sot_tracker.ros.statistics import Times
+from sot_tracker.tracker import State
+
+
+class Health:
+    """Counts and times of one activation.
+
+    Times end in `overhead`: callback entry to the last publish returned, minus the tracker's own time.
+    """
+
+    def __init__(self, name: str, facts: Mapping[str, str]) -> None:
+        """name: of the status, facts: what does not change (model, engine, topic)."""
+        self._name, self._facts = name, dict(facts)
+        self._times = Times()
+        self._last: Result | None = None
+        self._since = time.monotonic()
+        self._busy_ms = 0.0
+        self._suspect = False
+        self._counted = (0, 0)
+        self.processed = 0
+        self.refused = 0
+
+    def add(self, result: Result, stages: Mapping[str, float], busy_ms: float) -> None:
+        """One processed frame; busy_ms is the whole callback."""
+        self._last = result
+        self._busy_ms += busy_ms
+        self._times.add({**stages, "overhead": busy_ms - result.tracker_ms})
+
+    def report(self, lost: int, changing: Mapping[str, str]) -> tuple[DiagnosticArray, bool]:
+        """The message, and whether frames were lost though there was time for them: that is the transport's doing."""
+        now = time.monotonic()
+        period, self._since = max(now - self._since, 1e-3), now
+        frames, dropped = self.processed - self._counted[0], lost - self._counted[1]
+        self._counted = (self.processed, lost)
+        idle = self._busy_ms < 500.0 * period
+        self._busy_ms = 0.0
+        suspect, self._suspect = self._suspect, idle and dropped > max(2, frames)
+        in_transport = suspect and self._suspect  # twice in a row: the second in which a stream begins is idle in part
+        level, text = self._judge(frames, dropped, in_transport)
+        values = {
+            **self._facts,
+            **changing,
+            "target": self._last.target_id if self._last else "",
+            "frames processed": str(self.processed),
+            "frames dropped": str(lost),
+            "frames refused": str(self.refused),
+            "rate Hz": f"{frames / period:.1f}",
+            "input rate Hz": f"{(frames + dropped) / period:.1f}",
+        }
+        for stage, (p50, p95) in self._times.percentiles().items():
+            values[f"{stage} p50 ms"], values[f"{stage} p95 ms"] = f"{p50:.3f}", f"{p95:.3f}"
+        status = DiagnosticStatus(level=level, name=self._name, message=text, hardware_id=self._facts["model"])
+        status.values = [KeyValue(key=key, value=value) for key, value in values.items()]
+        return DiagnosticArray(status=[status]), in_transport
+
+    def _judge(self, frames: int, dropped: int, in_transport: bool) -> tuple[bytes, str]:
+        if frames == 0:
+            return DiagnosticStatus.WARN, "no frames"
+        if in_transport:
+            return DiagnosticStatus.WARN, f"{dropped} frames lost on the way"
+        if self._last is None or self._last.estimate is None:
+            return DiagnosticStatus.OK, "no target"
+        if self._last.estimate.state is State.LOST:
+            return DiagnosticStatus.WARN, "target lost"
+        return DiagnosticStatus.OK, "tracking"

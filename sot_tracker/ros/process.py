@@ -1,0 +1,51 @@
+"""How our nodes live and die as processes."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable, Sequence
+
+import rclpy
+from rclpy.clock import Clock, ClockType
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+
+from sot_tracker.errors import UserError
+
+
+def run(make: Callable[[], Node], args: Sequence[str] | None = None) -> int:
+    """Spin one node until SIGINT, SIGTERM or its own end; the exit status: 0, or 2 for a user's mistake, in one line.
+
+    Python's own SIGINT handler is taken out first: rclpy's ends `spin`, and a KeyboardInterrupt in the middle of
+    construction, a callback or the clean-up would only add a traceback. A second SIGINT, while cleaning up, is ignored.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        _init(args)
+        executor = SingleThreadedExecutor()
+        node = make()
+        executor.add_node(node)
+        # A signal's wake-up is sometimes lost while the executor waits without end: an idle node would stay for ever.
+        node.create_timer(1.0, lambda: None, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        executor.spin()
+    except ExternalShutdownException:
+        pass
+    except RuntimeError:
+        # A signal shuts ROS down even in the middle of a callback, and what that does next to ROS raises rcl's error.
+        if rclpy.ok():
+            raise
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        rclpy.try_shutdown()
+    return 0
+
+
+def _init(args: Sequence[str] | None) -> None:
+    try:
+        rclpy.init(args=args)
+    except RuntimeError as error:  # rcl's own type for unreadable --ros-args is not public
+        raise UserError(f"ROS could not start: {str(error).splitlines()[0]}") from None

@@ -1,0 +1,203 @@
+"""Data sets -> one memory-mapped file of uint8 pictures, cropped around their objects, and an index.
+
+Decoding JPEG or WebP costs more than a whole training step of a small network, so every picture is decoded once.
+Around an
+object the cache keeps what any crop can need: CONTEXT x its size (a search crop of 4 x with the published jitter
+reaches
+9 x at its extreme), reduced so that the object measures at most TARGET pixels (64 is its size in a 256 search crop).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from sot_tracker.errors import UserError
+from sot_tracker.train import masks
+from sot_tracker.train.records import XYWH, Frame, Track
+
+CONTEXT = 8.0
+TARGET = 80.0
+BACKGROUND = 448
+"""Pictures without annotation are kept whole, reduced to this long side."""
+MIN_SIDE = 6.0
+"""Boxes with a shorter side, in pixels of the picture, are degenerate."""
+CHUNK = 32
+"""Frames given to a process at once."""
+VERSION = 1
+
+ENTRY = np.dtype(
+    [
+        ("offset", "<i8"),
+        ("height", "<i4"),
+        ("width", "<i4"),
+        ("channels", "<i4"),  # 3, or 4 where the last is the object's mask
+        ("box", "<f4", 4),  # x, y, w, h in pixels of the stored crop; NaN without annotation
+        ("number", "<i4"),
+        ("track", "<i4"),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Cache:
+    """An opened cache; entries of one track are neighbours, ordered by frame number.
+
+    tracks: source, name and group per track. ranges: tracks x 2, first entry and one past the last.
+    """
+
+    pixels: np.ndarray
+    index: np.ndarray
+    tracks: list[dict[str, str]]
+    ranges: np.ndarray
+    skipped: dict[str, int]
+
+    def picture(self, entry: int) -> np.ndarray:
+        """H x W x 3 BGR, or H x W x 4 with the mask last; a view of the file."""
+        row = self.index[entry]
+        shape = (int(row["height"]), int(row["width"]), int(row["channels"]))
+        start = int(row["offset"])
+        return self.pixels[start : start + shape[0] * shape[1] * shape[2]].reshape(shape)
+
+    def box(self, entry: int) -> XYWH:
+        """x, y, w, h in pixels of the stored crop; NaN without annotation."""
+        x, y, w, h = self.index["box"][entry].tolist()
+        return x, y, w, h
+
+
+def open_cache(folder: Path) -> Cache:
+    """Raises UserError if the folder holds no finished cache of this version."""
+    try:
+        meta = json.loads((folder / "meta.json").read_text())
+    except FileNotFoundError:
+        raise UserError(f"no finished cache in '{folder}': run the same command with --data to build it") from None
+    if meta["version"] != VERSION:
+        raise UserError(f"cache '{folder}' has version {meta['version']}, not {VERSION}: remove the folder and rebuild")
+    index = np.load(folder / "index.npy")
+    counts = np.bincount(index["track"], minlength=len(meta["tracks"]))
+    ends = np.cumsum(counts)
+    pixels = np.memmap(folder / "pixels.u8", np.uint8, "r")
+    return Cache(pixels, index, meta["tracks"], np.stack([ends - counts, ends], 1), meta["skipped"])
+
+
+def build(tracks: list[Track], folder: Path, jobs: int = 0, grabcut: bool = True) -> Cache:
+    """Decode, crop and store every frame of `tracks`, then open the result.
+
+    Pictures that cannot be read and boxes that are degenerate are skipped and counted in `skipped`. With `grabcut`,
+    still
+    pictures without a mask get one where an object stands out (`masks.grabcut`), so that they can be pasted elsewhere.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    work = [(number, track, frame) for number, track in enumerate(tracks) for frame in track.frames]
+    work.sort(key=lambda item: (item[0], item[2].number))
+    skipped: Counter[str] = Counter()
+    rows: list[tuple[Any, ...]] = []
+    offset = 0
+    with (
+        (folder / "pixels.u8").open("wb") as out,
+        _mapper(jobs or min(os.cpu_count() or 1, 1 + len(work) // CHUNK)) as mapped,
+    ):
+        arguments = ((frame, grabcut and len(track.frames) < 5) for _, track, frame in work)
+        results = mapped(_crops, *zip(*arguments, strict=True))
+        for (number, _, frame), found in zip(work, tqdm(results, "cache", len(work), unit="frame"), strict=True):
+            if isinstance(found, str):
+                skipped[found] += 1
+                continue
+            pixels, box = found
+            out.write(pixels.tobytes())
+            rows.append((offset, *pixels.shape, box, frame.number, number))
+            offset += pixels.size
+    if not rows:
+        raise UserError(f"no usable picture in the data: {dict(skipped)}")
+    _finish(folder, rows, tracks, skipped)
+    return open_cache(folder)
+
+
+@contextmanager
+def _mapper(jobs: int) -> Iterator[Callable[..., Iterable[Any]]]:
+    """`map` over this many processes. Fresh ones, since a fork of a process with threads can hang."""
+    if jobs == 1:
+        yield map
+        return
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        yield partial(pool.map, chunksize=CHUNK)
+
+
+def _finish(folder: Path, rows: list[tuple[Any, ...]], tracks: list[Track], skipped: Counter[str]) -> None:
+    """Write the index, then the small file that says the cache is whole."""
+    np.save(folder / "index.npy", np.array(rows, ENTRY))
+    names = [{"source": t.source, "name": t.name, "group": t.group} for t in tracks]
+    partial = folder / "meta.json.part"
+    partial.write_text(json.dumps({"version": VERSION, "skipped": dict(skipped), "tracks": names}))
+    partial.replace(folder / "meta.json")
+
+
+def _crops(frame: Frame, grabcut: bool) -> tuple[np.ndarray, tuple[float, ...]] | str:
+    """The stored crop and the box in it, or why there is none."""
+    cv2.setNumThreads(1)
+    image = cv2.imread(str(frame.path), cv2.IMREAD_COLOR)
+    if image is None:
+        return "unreadable picture"
+    if frame.box is None:
+        return _background(image, grabcut)
+    box = _clipped(frame.box, image.shape[1], image.shape[0])
+    if box is None:
+        return "degenerate box"
+    try:
+        mask = frame.mask() if frame.mask else masks.grabcut(image, box) if grabcut and min(box[2:]) >= 24 else None
+    except (ValueError, KeyError, TypeError):
+        return "unreadable mask"
+    if mask is not None:
+        if mask.shape != image.shape[:2]:
+            return "mask of another size"
+        image = np.dstack([image, mask])
+    x0, y0, x1, y1 = context_window(box, image.shape[1], image.shape[0])
+    scale = min(1.0, TARGET / np.sqrt(box[2] * box[3]))
+    crop = _reduced(image[y0:y1, x0:x1], scale)
+    sx, sy = crop.shape[1] / (x1 - x0), crop.shape[0] / (y1 - y0)
+    return crop, ((box[0] - x0) * sx, (box[1] - y0) * sy, box[2] * sx, box[3] * sy)
+
+
+def _background(image: np.ndarray, grabcut: bool) -> tuple[np.ndarray, tuple[float, ...]]:
+    image = _reduced(image, min(1.0, BACKGROUND / max(image.shape[:2])))
+    height, width = image.shape[:2]
+    mask = masks.grabcut(image, (0.08 * width, 0.08 * height, 0.84 * width, 0.84 * height)) if grabcut else None
+    if mask is None:
+        return image, (np.nan,) * 4
+    return np.dstack([image, mask]), tuple(float(v) for v in cv2.boundingRect(mask))
+
+
+def _clipped(box: XYWH, width: int, height: int) -> XYWH | None:
+    """The part of the box inside the picture; None unless finite and at least MIN_SIDE a side."""
+    if not np.isfinite(box).all():
+        return None
+    x0, y0 = max(box[0], 0.0), max(box[1], 0.0)
+    w, h = min(box[0] + box[2], width) - x0, min(box[1] + box[3], height) - y0
+    return (x0, y0, w, h) if min(w, h) >= MIN_SIDE else None
+
+
+def context_window(box: XYWH, width: int, height: int) -> tuple[int, int, int, int]:
+    """x0, y0, x1, y1 of the CONTEXT square around the box, cut at the picture's border."""
+    half = 0.5 * CONTEXT * np.sqrt(box[2] * box[3])
+    cx, cy = box[0] + 0.5 * box[2], box[1] + 0.5 * box[3]
+    x0, y0 = max(int(cx - half), 0), max(int(cy - half), 0)
+    return x0, y0, min(int(np.ceil(cx + half)), width), min(int(np.ceil(cy + half)), height)
+
+
+def _reduced(image: np.ndarray, scale: float) -> np.ndarray:
+    if scale >= 1.0:
+        return np.ascontiguousarray(image)
+    return cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)

@@ -1,0 +1,75 @@
+"""Pictures into networks: a fresh network of the recipe's sizes, batches on the device, a teacher."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sot_tracker import nets
+from sot_tracker.errors import UserError
+from sot_tracker.train import distill, weights
+from sot_tracker.train.batches import Batch
+from sot_tracker.train.recipe import Recipe
+from sot_tracker.zoo import NetworkSpec, network_spec
+
+
+def build_net(model: str, recipe: Recipe) -> nn.Module:
+    """A fresh network of the recipe's sizes; seeded, so that every run of a recipe starts alike."""
+    torch.manual_seed(recipe.seed)
+    sizes: dict[str, Any] = {"template_size": recipe.template_size, "search_size": recipe.search_size}
+    net = nets.build(model, **sizes)
+    config: Any = net.config
+    known = {item.name for item in dataclasses.fields(config)}
+    asked = {"dropout": recipe.dropout, "drop_path": recipe.drop_path}
+    changes = {name: value for name, value in asked.items() if value is not None and name in known}
+    if not changes:
+        return net
+    torch.manual_seed(recipe.seed)
+    return nets.build(model, **sizes, **changes)
+
+
+class Feed:
+    """Batches on the device: moved there, augmented there if it is an accelerator, normalised, run under autocast."""
+
+    def __init__(self, spec: NetworkSpec, precision: str, device: torch.device) -> None:
+        self.precision, self.device = precision, device
+        self.mean, self.std = (torch.tensor(v, device=device)[:, None, None] for v in spec.normalization)
+
+    def moved(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Template and search patches, (B, 3, S, S) in 0..1."""
+        return self._floats(batch["template"]), self._floats(batch["search"])
+
+    def _floats(self, patches: Tensor) -> Tensor:
+        return patches.to(self.device, non_blocking=True).permute(0, 3, 1, 2).float().div_(255).contiguous()
+
+    def run(self, net: nn.Module, z: Tensor, x: Tensor) -> dict[str, Tensor]:
+        z, x = ((patches - self.mean) / self.std for patches in (z, x))
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+            maps: dict[str, Tensor] = net(z, x)
+        return maps
+
+    def __call__(self, net: nn.Module, batch: Batch) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+        """Maps, boxes and flags of a batch, without augmentation."""
+        return self.run(net, *self.moved(batch)), batch["boxes"].to(self.device), batch["present"].to(self.device)
+
+
+class Teacher:
+    """A trained network of the same picture sizes, read as soft targets."""
+
+    def __init__(self, name: str, path: Path, recipe: Recipe, device: torch.device) -> None:
+        self.net = build_net(name, recipe)
+        told = weights.initialise(self.net, path)
+        if told.left or told.misshapen:
+            raise UserError(
+                f"teacher '{path}' does not fill a {name}: {told.left[:1] or told.misshapen[:1]} is missing"
+            )
+        self.net.to(device).eval().requires_grad_(False)
+        self.feed = Feed(network_spec(name), recipe.precision, device)
+
+    @torch.no_grad()
+    def __call__(self, z: Tensor, x: Tensor) -> distill.Soft:
+        return distill.read(self.feed.run(self.net, z, x))

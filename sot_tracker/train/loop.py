@@ -1,0 +1,220 @@
+"""The one training loop, for every network, on one CPU, one GPU, or many under torchrun."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+from tqdm import tqdm
+
+from sot_tracker.train import augment_device, depthwise, distill, state, validate
+from sot_tracker.train.augment import Photometry
+from sot_tracker.train.batches import Batch, Batches, loader
+from sot_tracker.train.cache import Cache
+from sot_tracker.train.feed import Feed, Teacher, build_net
+from sot_tracker.train.losses import loss_for
+from sot_tracker.train.recipe import Recipe
+from sot_tracker.train.report import Report
+from sot_tracker.train.sampling import PairSampler, Sampling
+from sot_tracker.zoo import network_spec
+
+VALIDATION = Sampling(negative=0.2, joint_flip=0.0, flip=0.0)
+VALIDATION_SEED = 1
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training run. out: folder of checkpoint.pt, model.safetensors, curves and pictures.
+
+    train_tracks, val_tracks: indices into cache.tracks. start: prepares a fresh network (`--init`), or None.
+    teacher: name and weights of a network to learn from besides the labels.
+    stop_after: seconds after which to save and stop, 0 for never. *_every: steps.
+    """
+
+    model: str
+    recipe: Recipe
+    out: Path
+    cache: Cache
+    train_tracks: np.ndarray
+    val_tracks: np.ndarray
+    start: Callable[[nn.Module], None] | None = None
+    teacher: tuple[str, Path] | None = None
+    device: str = "cpu"
+    workers: int = 1
+    stop_after: float = 0.0
+    log_every: int = 20
+    save_every: int = 200
+    val_every: int = 500
+    val_pairs: int = 256
+
+
+@dataclass(frozen=True)
+class World:
+    """This process among those that torchrun started."""
+
+    rank: int = 0
+    size: int = 1
+    local: int = 0
+
+    @classmethod
+    def from_environment(cls) -> World:
+        return cls(*(int(os.environ.get(k, d)) for k, d in (("RANK", 0), ("WORLD_SIZE", 1), ("LOCAL_RANK", 0))))
+
+
+def expect_background(net: nn.Module) -> None:
+    """Start centre heads at a score of 0.1, as CornerNet does: from 0.5 the first hundreds of steps go into
+    unlearning it.
+    """
+    for name, parameter in net.named_parameters():
+        if re.search(r"conv\d_ctr\.bias$", name):
+            nn.init.constant_(parameter, -2.19)
+
+
+def optimizer_for(net: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
+    """AdamW; parameters with "backbone" in their name at `backbone_rate` of the rate, as published."""
+    named = list(net.named_parameters())
+    groups = [
+        {"params": [p for n, p in named if "backbone" not in n], "factor": 1.0},
+        {"params": [p for n, p in named if "backbone" in n], "factor": recipe.backbone_rate},
+    ]
+    return torch.optim.AdamW([g for g in groups if g["params"]], lr=recipe.rate, weight_decay=recipe.weight_decay)
+
+
+class Trainer:
+    """Network, average, optimiser and step of a job; `run` trains until the recipe's last step or until told to
+    stop.
+    """
+
+    def __init__(self, job: Job, world: World, device: torch.device) -> None:
+        self.job, self.world, self.device = job, world, device
+        self.on_device = device.type != "cpu"
+        self.spec = network_spec(job.model)
+        self.net = build_net(job.model, job.recipe)
+        self.checkpoint = job.out / "checkpoint.pt"
+        saved = state.load(self.checkpoint) if self.checkpoint.exists() else None
+        if saved is None:
+            expect_background(self.net)
+            if job.start is not None:
+                job.start(self.net)
+        self.net.to(device)
+        depthwise.speed_up(self.net)
+        self.ema = state.Ema(self.net, job.recipe.ema)
+        self.optimizer = optimizer_for(self.net, job.recipe)
+        self.step = 0 if saved is None else self._restore(saved)
+        self.feed = Feed(self.spec, job.recipe.precision, device)
+        self.teacher = Teacher(*job.teacher, job.recipe, device) if job.teacher else None
+        self.loss = loss_for(job.model, self.spec.decoding, job.recipe.regress)
+        self.replica = DistributedDataParallel(self.net) if world.size > 1 else self.net
+
+    def _restore(self, saved: dict[str, Any]) -> int:
+        self.net.load_state_dict(saved["net"])
+        self.ema.net.load_state_dict(saved["ema"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        return int(saved["step"])
+
+    def save(self) -> None:
+        """Checkpoint and EMA weights; rank 0 alone writes."""
+        if self.world.rank:
+            return
+        content = {
+            "step": self.step,
+            "model": self.job.model,
+            "recipe": self.job.recipe.to_dict(),
+            "net": self.net.state_dict(),
+            "ema": self.ema.net.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+        state.save(self.checkpoint, content)
+        state.export_weights(self.job.out / "model.safetensors", self.ema.net)
+
+    def update(self, batch: Batch) -> dict[str, float]:
+        """One optimiser step; returns the losses."""
+        recipe = self.job.recipe
+        torch.manual_seed(recipe.seed + 1_000_003 * (self.step + 1) + self.world.rank)  # dropout repeats after a resume
+        for group in self.optimizer.param_groups:
+            group["lr"] = recipe.rate * group["factor"] * recipe.rate_at(self.step)
+        self.replica.train()
+        z, x = self.feed.moved(batch)
+        if self.on_device:
+            z, x = augment_device.apply(z, x, recipe.sampling.photometry, torch.initial_seed())
+        maps = self.feed.run(self.replica, z, x)
+        losses = self.loss(maps, batch["boxes"].to(self.device), batch["present"].to(self.device))
+        if self.teacher is not None:
+            losses["distill"] = distill.loss(maps, self.teacher(z, x))
+            losses["total"] = losses["total"] + losses["distill"]
+        self.optimizer.zero_grad(set_to_none=True)
+        losses["total"].backward()  # type: ignore[no-untyped-call]
+        if recipe.clip > 0:
+            nn.utils.clip_grad_norm_(self.net.parameters(), recipe.clip)
+        self.optimizer.step()
+        self.ema.update(self.net, self.step)
+        self.step += 1
+        return {name: float(value.detach()) for name, value in losses.items()}
+
+    def run(self, stop: Callable[[], bool] = lambda: False) -> dict[str, float]:
+        """Train; returns the last validation figures. `stop` is asked after every step."""
+        job, recipe = self.job, self.job.recipe
+        report = Report(job.out, self.step, enabled=self.world.rank == 0)
+        how = recipe.sampling
+        if self.on_device:  # the processor then only crops and pastes
+            how = dataclasses.replace(how, photometry=Photometry(grey=0.0, brightness=0.0))
+        pairs = PairSampler(job.cache, job.train_tracks, how, recipe.template_size, recipe.search_size, recipe.seed)
+        made = Batches(pairs, recipe.batch, self.world.rank, self.world.size)
+        stream = loader(made, self.step, recipe.steps, job.workers, pin=self.device.type == "cuda")
+        began, figures = time.monotonic(), {}
+        bar = tqdm(total=recipe.steps, initial=self.step, unit="step", disable=self.world.rank > 0, mininterval=5)
+        while self.step < recipe.steps:
+            asked = time.perf_counter()
+            batch = next(stream)
+            got = time.perf_counter()
+            losses = self.update(batch)
+            report.step(losses, recipe.batch * self.world.size, got - asked, time.perf_counter() - asked)
+            bar.update()
+            ended = stop() or 0 < job.stop_after < time.monotonic() - began
+            last = self.step == recipe.steps or self._agreed(ended)
+            if last or self.step % job.log_every == 0:
+                report.flush(self.step, self.optimizer.param_groups[0]["lr"])
+            if last or self.step % job.val_every == 0:
+                figures = self.validate(report)
+                bar.set_postfix({k: f"{v:.3f}" for k, v in figures.items()})
+            if last or self.step % job.save_every == 0:
+                self.save()
+            if last:
+                break
+        bar.close()
+        report.close()
+        return figures
+
+    def _agreed(self, ended: bool) -> bool:
+        """Whether any process was told to stop; all must end in the same step."""
+        if self.world.size == 1:
+            return ended
+        flag = torch.tensor(int(ended), device=self.device)
+        dist.all_reduce(flag, dist.ReduceOp.MAX)
+        return bool(flag)
+
+    def validate(self, report: Report) -> dict[str, float]:
+        """Figures of the averaged weights on the held-back pairs, and a picture; rank 0 alone."""
+        job, recipe = self.job, self.job.recipe
+        if self.world.rank or not len(job.val_tracks):
+            return {}
+        held = PairSampler(
+            job.cache, job.val_tracks, VALIDATION, recipe.template_size, recipe.search_size, VALIDATION_SEED
+        )
+        size = min(32, job.val_pairs)
+        batches = [Batches(held, size)[i] for i in range(max(1, job.val_pairs // size))]
+        figures = validate.validate(self.ema.net, batches, self.feed)
+        report.validation(self.step, figures)
+        validate.picture(self.ema.net, batches[0], self.feed, job.out / "pictures" / f"{self.step:07d}.png")
+        return figures

@@ -1,0 +1,140 @@
+"""Recipes: everything a training run is made of, in one frozen dataclass, with the papers' and our own as presets."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from sot_tracker.errors import UserError
+from sot_tracker.train.augment import Photometry
+from sot_tracker.train.sampling import Sampling
+
+SCHEDULES = ("constant", "cosine", "step")
+REGRESS = ("peak", "label")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """steps: optimiser steps in all. decay_at: share of them after which "step" divides the rate by 10.
+
+    backbone_rate: factor of the rate for parameters with "backbone" in their name. clip: largest gradient norm, 0 for
+    none.
+    batch: per process. regress: see `losses`. dropout, drop_path: None keeps the network's own default.
+    """
+
+    steps: int
+    batch: int = 32
+    rate: float = 4e-4
+    backbone_rate: float = 0.1
+    schedule: str = "step"
+    decay_at: float = 0.8
+    warmup: int = 0
+    weight_decay: float = 1e-4
+    clip: float = 0.1
+    ema: float = 0.9998
+    regress: str = "peak"
+    precision: str = "fp32"
+    template_size: int = 128
+    search_size: int = 256
+    dropout: float | None = None
+    drop_path: float | None = None
+    seed: int = 42
+    sampling: Sampling = field(default_factory=Sampling)
+
+    def __post_init__(self) -> None:
+        for name, allowed in (("schedule", SCHEDULES), ("regress", REGRESS), ("precision", ("fp32", "bf16"))):
+            if getattr(self, name) not in allowed:
+                raise UserError(f"{name}='{getattr(self, name)}' is not possible: choose one of {', '.join(allowed)}")
+        for name in ("steps", "batch", "rate"):
+            if not getattr(self, name) > 0:
+                raise UserError(f"{name}={getattr(self, name)} is not possible: give a positive number")
+        for name in ("template_size", "search_size"):
+            if getattr(self, name) <= 0 or getattr(self, name) % 16:
+                raise UserError(f"{name}={getattr(self, name)} is not possible: give a multiple of 16")
+
+    def rate_at(self, step: int) -> float:
+        """Factor of the learning rate in step 0 .. steps - 1."""
+        warm = min(1.0, (step + 1) / self.warmup) if self.warmup else 1.0
+        done = step / self.steps
+        if self.schedule == "cosine":
+            return warm * 0.5 * (1 + math.cos(math.pi * done))
+        return warm * (0.1 if self.schedule == "step" and done >= self.decay_at else 1.0)
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Recipe:
+        sampling = dict(values["sampling"])
+        sampling["photometry"] = Photometry(**sampling["photometry"])
+        return cls(**{**values, "sampling": Sampling(**sampling)})
+
+
+def paper(model: str) -> Recipe:
+    """The published schedule of a network (fact sheets, training sections), as optimiser steps."""
+    family = model.partition("_")[0]
+    return {
+        "fermt": Recipe(steps=140_400, batch=128, drop_path=0.1),
+        "smat": Recipe(steps=140_400, batch=128),
+        "mvt": Recipe(steps=46_800, batch=128, schedule="cosine"),
+        "hit": Recipe(
+            steps=702_000,
+            batch=128,
+            rate=5e-4,
+            backbone_rate=1.0,
+            drop_path=0.1,
+            sampling=Sampling(size_jitter=0.5, shift_jitter=3.5),
+        ),
+        "hcat": Recipe(
+            steps=234_250,
+            batch=128,
+            rate=1e-4,
+            clip=0.0,
+            sampling=Sampling(max_gap=100, causal=False, joint_flip=0.0, flip=0.0),
+        ),
+    }[family]
+
+
+SCRATCH_SAMPLING = Sampling(
+    max_gap=100,
+    causal=False,
+    paste=0.4,
+    region=0.15,
+    negative=0.1,
+    distractors=3,
+    occlusion=0.15,
+    turn=0.12,
+    stretch=0.08,
+    flip=0.1,
+    photometry=Photometry(
+        grey=0.12, brightness=0.25, color=0.12, gamma=0.3, blur=0.12, motion=0.15, noise=0.2, low_resolution=0.1
+    ),
+)
+
+
+def scratch(model: str) -> Recipe:
+    """From random weights on a small data set: higher rate everywhere, the box judged at the label's cells, rich
+    augmentation.
+    """
+    rate = 5e-4 if model.startswith(("hit", "fermt")) else 1e-3
+    return Recipe(
+        steps=20_000,
+        batch=32,
+        rate=rate if not model.startswith("hcat") else 5e-4,
+        backbone_rate=1.0,
+        schedule="cosine",
+        warmup=200,
+        weight_decay=0.01,
+        clip=1.0,
+        ema=0.998,
+        regress="label",
+        precision="bf16",
+        dropout=0.0,
+        drop_path=0.0,
+        sampling=SCRATCH_SAMPLING,
+    )
+
+
+PRESETS = {"paper": paper, "scratch": scratch}

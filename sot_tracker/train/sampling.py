@@ -1,0 +1,259 @@
+"""Pairs of template and search patch, drawn from a cache. Pair number i is the same in every run: seed and i fix it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+
+from sot_tracker.errors import UserError
+from sot_tracker.train import augment, compose, geometry
+from sot_tracker.train.augment import Photometry
+from sot_tracker.train.cache import Cache
+from sot_tracker.train.records import XYWH
+
+MIN_SCENE = 120
+"""Shortest side, in pixels, of a picture that serves as a background, unless all are smaller."""
+MIN_TEXTURE = 18.0
+"""Grey-level standard deviation below which a random region shows too little to be found again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How pairs are drawn; the default is the published recipe (fact sheets, training section).
+
+    weights: per source, relative; sources not named get none, an empty table gives every source the same.
+    max_gap: frames between template and search. causal: search after template only.
+    paste, region: shares of pairs made of cut-out objects on other scenes, and of random regions of pictures.
+    negative: share of pairs whose search patch lacks the target. distractors: most look-alikes in one search patch.
+    """
+
+    template_factor: float = 2.0
+    search_factor: float = 4.0
+    size_jitter: float = 0.25
+    shift_jitter: float = 3.0
+    max_gap: int = 200
+    causal: bool = True
+    weights: dict[str, float] = field(default_factory=dict)
+    paste: float = 0.0
+    region: float = 0.0
+    negative: float = 0.0
+    distractors: int = 0
+    occlusion: float = 0.0
+    turn: float = 0.0  # radians, standard deviation between template and search
+    stretch: float = 0.0  # standard deviation of the aspect's logarithm between template and search
+    joint_flip: float = 0.5
+    flip: float = 0.5  # each crop on its own
+    photometry: Photometry = field(default_factory=Photometry)
+
+    def __post_init__(self) -> None:
+        shares = (self.paste, self.region, self.negative)
+        if min(shares) < 0 or max(self.paste + self.region, self.negative) > 1:
+            raise UserError(
+                f"paste={self.paste}, region={self.region}, negative={self.negative}: give shares within 0..1"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """template, search: S x S x 3 uint8 RGB. box: x, y, w, h fractions of the search patch, zeros if not present."""
+
+    template: np.ndarray
+    search: np.ndarray
+    box: np.ndarray
+    present: bool
+
+
+class PairSampler:
+    """Draws pairs from the tracks of a cache.
+
+    tracks: indices of the tracks to use (a split). seed: with a pair's number it fixes all that is random.
+    """
+
+    def __init__(
+        self, cache: Cache, tracks: np.ndarray, how: Sampling, template_size: int, search_size: int, seed: int
+    ) -> None:
+        self.cache, self.how, self.seed = cache, how, seed
+        self.template_size, self.search_size = template_size, search_size
+        annotated = ~np.isnan(cache.index["box"][:, 0])
+        mine = np.isin(cache.index["track"], tracks)
+        self.cutouts = compose.Cutouts(cache, np.flatnonzero(annotated & mine))
+        large = mine & (cache.index["height"] >= MIN_SCENE) & (cache.index["width"] >= MIN_SCENE)
+        kept = large if large.any() else mine
+        found = (start + np.flatnonzero(kept[start:end]) for start, end in cache.ranges)
+        self.scenes = [entries for entries in found if len(entries)]
+        usable = [t for t in tracks if annotated[slice(*cache.ranges[t])].any()]
+        self.groups = self._by_source(usable)
+        self.shares = _shares(how.weights, list(self.groups))
+
+    def _by_source(self, tracks: list[int]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Source -> its tracks and their probabilities, the root of their lengths: long videos hold more, but
+        repeat.
+        """
+        names: dict[str, list[int]] = {}
+        for track in tracks:
+            names.setdefault(self.cache.tracks[track]["source"], []).append(track)
+        lengths = np.sqrt(np.diff(self.cache.ranges, axis=1)[:, 0])
+        return {name: (np.array(own), lengths[own] / lengths[own].sum()) for name, own in sorted(names.items())}
+
+    def pair(self, number: int) -> Pair:
+        rng = np.random.default_rng((self.seed, number))
+        kind, negative = rng.random(), bool(rng.random() < self.how.negative)
+        if kind < self.how.paste and len(self.cutouts.entries):
+            found = self._pasted(rng, negative)
+        elif kind < self.how.paste + self.how.region:
+            found = self._real(rng, negative, region=True)
+        else:
+            found = self._real(rng, negative, region=False)
+        return self._finish(*found, rng)
+
+    def _finish(self, template: np.ndarray, search: np.ndarray, box: XYWH | None, rng: np.random.Generator) -> Pair:
+        """Colour, optics and flips, the published order: jointly grey and flip, then per crop light and flip."""
+        how, light = self.how, self.how.photometry
+        joint = rng.random(2) < (light.grey, how.joint_flip)
+        patches = []
+        for patch in (template, search):
+            patch = augment.grey(patch) if joint[0] else patch
+            patch = augment.optics(augment.light(patch, light, rng), light, rng)
+            flipped = bool(joint[1]) ^ bool(rng.random() < how.flip)
+            patches.append(np.ascontiguousarray((cv2.flip(patch, 1) if flipped else patch)[..., ::-1]))
+        if box is None:
+            return Pair(patches[0], patches[1], np.zeros(4, np.float32), False)
+        if flipped:
+            box = (search.shape[1] - box[0] - box[2], *box[1:])
+        return Pair(patches[0], patches[1], np.array(geometry.fractions(box, search.shape[0]), np.float32), True)
+
+    def _scene(self, rng: np.random.Generator) -> int:
+        """An entry large enough to be a background; every track alike, however long."""
+        return int(rng.choice(self.scenes[rng.integers(len(self.scenes))]))
+
+    def entries(self, rng: np.random.Generator) -> tuple[int, int]:
+        """Template and search entry of one track at most `max_gap` frames apart; the gap grows by 5 until one is
+        found.
+        """
+        tracks, shares = self.groups[rng.choice(list(self.groups), p=self.shares)]
+        start, end = self.cache.ranges[rng.choice(tracks, p=shares)]
+        first = int(rng.integers(start, end))
+        numbers = self.cache.index["number"][start:end].astype(int) - int(self.cache.index["number"][first])
+        low = 1 if self.how.causal else -self.how.max_gap
+        near = np.flatnonzero((numbers >= low) & (numbers <= self.how.max_gap) & (numbers != 0))
+        if len(near) == 0:
+            others = np.abs(numbers) + np.where(numbers == 0, 1 << 30, 0)
+            near = np.array([int(np.argmin(others))])
+        return first, int(start + rng.choice(near))
+
+    def _region(self, rng: np.random.Generator) -> tuple[int, XYWH]:
+        """A random, textured box in a random picture; where all are smooth, the last one tried."""
+        for _ in range(50):
+            entry = self._scene(rng)
+            picture = self.cache.picture(entry)
+            height, width = picture.shape[:2]
+            side, aspect = min(height, width) * rng.uniform(0.1, 0.4), math.exp(rng.normal(0, 0.35))
+            w, h = min(side * math.sqrt(aspect), 0.8 * width), min(side / math.sqrt(aspect), 0.8 * height)
+            x, y = rng.uniform(0, width - w), rng.uniform(0, height - h)
+            if picture[int(y) : int(y + h), int(x) : int(x + w), 1].std() > MIN_TEXTURE:
+                break
+        return entry, (x, y, w, h)
+
+    def _real(
+        self, rng: np.random.Generator, negative: bool, region: bool
+    ) -> tuple[np.ndarray, np.ndarray, XYWH | None]:
+        """Two crops of pictures as they are: two frames of a track, twice one still, or a random region."""
+        if region:
+            first, box_t = self._region(rng)
+            second, box_s = first, box_t
+        else:
+            first, second = self.entries(rng)
+            box_t, box_s = self.cache.box(first), self.cache.box(second)
+        template = self._crop(first, box_t, self.how.template_factor, self.template_size)
+        if negative and rng.random() < 0.5:
+            other = self._region(rng) if region else self._other(rng)
+            template = self._crop(*other, self.how.template_factor, self.template_size)
+        elif negative:
+            box_s = _beside(box_s, self.how.search_factor, rng)
+        return self._search(template, second, box_s, negative, rng)
+
+    def _other(self, rng: np.random.Generator) -> tuple[int, XYWH]:
+        entry, _ = self.entries(rng)
+        return entry, self.cache.box(entry)
+
+    def _crop(self, entry: int, box: XYWH, factor: float, out: int) -> np.ndarray:
+        center = (box[0] + 0.5 * box[2], box[1] + 0.5 * box[3])
+        side = math.ceil(math.sqrt(box[2] * box[3]) * factor)
+        return geometry.warp(self.cache.picture(entry), geometry.crop(center, side, out), out)[..., :3]
+
+    def _search(
+        self, template: np.ndarray, entry: int, box: XYWH, negative: bool, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray, XYWH | None]:
+        how, out = self.how, self.search_size
+        x, y, w, h = geometry.jitter(box, how.size_jitter, how.shift_jitter, rng)
+        angle, aspect = rng.normal(0, how.turn), math.exp(rng.normal(0, how.stretch))
+        side = math.ceil(math.sqrt(w * h) * how.search_factor)
+        affine = geometry.crop((x + 0.5 * w, y + 0.5 * h), side, out, angle, aspect)
+        patch = geometry.warp(self.cache.picture(entry), affine, out)[..., :3]
+        moved = geometry.move_box(box, affine)
+        patch = self._clutter(patch, moved, None, rng)
+        return template, patch, None if negative else moved
+
+    def _clutter(
+        self, patch: np.ndarray, box: XYWH, like: compose.Cutout | None, rng: np.random.Generator
+    ) -> np.ndarray:
+        count = int(rng.integers(0, self.how.distractors + 1)) if rng.random() < (0.7 if like else 0.25) else 0
+        if count and len(self.cutouts.entries):
+            patch = compose.distractors(patch, box, self.cutouts, like, count, rng)
+        if rng.random() < self.how.occlusion:
+            patch = compose.occluder(patch, box, self.cache.picture(self._scene(rng)), rng)
+        return patch
+
+    def _pasted(self, rng: np.random.Generator, negative: bool) -> tuple[np.ndarray, np.ndarray, XYWH | None]:
+        """A cut-out object before two scenes, or twice before the same one."""
+        how, small, large = self.how, self.template_size, self.search_size
+        seen, again = self._views(rng)
+        scene = self.cache.picture(self._scene(rng))
+        behind = scene if rng.random() < 0.6 else self.cache.picture(self._scene(rng))
+        angle, aspect, flip = rng.normal(0, 0.25), math.exp(rng.normal(0, 0.2)), bool(rng.random() < 0.5)
+        affine = compose.target_map(seen, (small / 2, small / 2), small / how.template_factor, angle, aspect, flip)
+        template = compose.paste(compose.background(behind, small, rng), seen, affine)
+        side = large / how.search_factor * math.exp(rng.normal(0, how.size_jitter))
+        center = large / 2 + how.shift_jitter * side * (rng.random(2) - 0.5)
+        angle, aspect = angle + rng.normal(0, how.turn), aspect * math.exp(rng.normal(0, how.stretch))
+        affine = compose.target_map(again, (float(center[0]), float(center[1])), side, angle, aspect, flip)
+        box = again.bounds(affine)
+        search = compose.background(scene, large, rng)
+        if not negative:
+            search = compose.paste(search, again, affine)
+        return template, self._clutter(search, box, None if negative else again, rng), None if negative else box
+
+    def _views(self, rng: np.random.Generator) -> tuple[compose.Cutout, compose.Cutout]:
+        """One object twice: in two frames of its track where both have masks."""
+        entry = int(rng.choice(self.cutouts.entries))
+        start, end = self.cache.ranges[self.cache.index["track"][entry]]
+        later = int(rng.integers(max(start, entry - 10), min(end, entry + 11)))
+        seen, again = self.cutouts.get(entry), None
+        if self.cache.index["channels"][later] == 4:
+            again = self.cutouts.get(later)
+        if seen is None:
+            seen = self.cutouts.draw(rng)
+            again = None
+        return seen, again or seen
+
+
+def _shares(weights: dict[str, float], names: list[str]) -> np.ndarray:
+    """Probabilities of the sources `names`. Raises UserError for a weight of a source that is not there."""
+    unknown = sorted(set(weights) - set(names))
+    given = np.array([weights.get(name, 0.0) if weights else 1.0 for name in names])
+    if unknown or given.min() < 0 or given.sum() <= 0:
+        raise UserError(f"weights {weights} do not fit the sources {', '.join(names)}: give positive shares of these")
+    shares: np.ndarray = given / given.sum()
+    return shares
+
+
+def _beside(box: XYWH, factor: float, rng: np.random.Generator) -> XYWH:
+    """A box so far to one side that a search crop around it does not reach the target (facts: shifts stay below
+    1.5).
+    """
+    away = math.sqrt(box[2] * box[3]) * (0.5 * factor + 2.2)
+    angle = rng.uniform(0, 2 * math.pi)
+    return (box[0] + away * math.cos(angle), box[1] + away * math.sin(angle), box[2], box[3])

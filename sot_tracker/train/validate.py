@@ -1,0 +1,106 @@
+"""How good a network is on held-back pairs: overlap where the target is there, and whether the score tells when it
+is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sot_tracker.train.batches import Batch
+from sot_tracker.train.losses import corner_boxes, decode_centers, label_corners
+
+Forward = Callable[[nn.Module, Batch], tuple[dict[str, Tensor], Tensor, Tensor]]
+"""Network and batch -> maps, boxes (B, 4) as x, y, w, h fractions, flags (B,)."""
+
+
+def predict(maps: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """Corner boxes (B, 4) as fractions and scores (B,), without window. HiT's score: the mass at its two peaks."""
+    if "tl" in maps:
+        peaks = [maps[name].float().flatten(1).softmax(1).amax(1) for name in ("tl", "br")]
+        return corner_boxes(maps), (peaks[0] * peaks[1]).sqrt()
+    if "logits" in maps:
+        score = maps["logits"].float().softmax(2)[..., 0]
+        center, half = maps["boxes"].float()[..., :2], maps["boxes"].float()[..., 2:] / 2
+        boxes = torch.cat((center - half, center + half), 2)
+    else:
+        score, boxes = maps["score"].float().flatten(1), decode_centers(maps)
+    best = score.argmax(1)
+    rows = torch.arange(len(best), device=best.device)
+    return boxes[rows, best], score[rows, best]
+
+
+def iou(a: Tensor, b: Tensor) -> Tensor:
+    """IoU of corner boxes (B, 4)."""
+    low, high = torch.maximum(a[:, :2], b[:, :2]), torch.minimum(a[:, 2:], b[:, 2:])
+    shared = (high - low).clamp(min=0).prod(1)
+    area = [(c[:, 2:] - c[:, :2]).clamp(min=0).prod(1) for c in (a, b)]
+    return shared / (area[0] + area[1] - shared).clamp(min=1e-9)
+
+
+def roc_auc(scores: np.ndarray, present: np.ndarray) -> float:
+    """Probability that a present target scores above an absent one, ties half; NaN if either kind is missing."""
+    yes, no = scores[present], scores[~present]
+    if not len(yes) or not len(no):
+        return float("nan")
+    return float((yes[:, None] > no).mean() + 0.5 * (yes[:, None] == no).mean())
+
+
+def best_threshold(scores: np.ndarray, present: np.ndarray) -> float:
+    """The score that tells present from absent best (Youden's index), midway to the next; NaN if a kind is missing."""
+    if present.all() or not present.any():
+        return float("nan")
+    levels = np.unique(scores)
+    gain = [(scores[present] >= level).mean() - (scores[~present] >= level).mean() for level in levels]
+    best = int(np.argmax(gain))
+    return float(levels[best] if best == 0 else 0.5 * (levels[best - 1] + levels[best]))
+
+
+@torch.no_grad()
+def validate(net: nn.Module, batches: Iterable[Batch], forward: Forward) -> dict[str, float]:
+    """Mean overlap, share above 0.5, the score's ROC AUC for present against absent targets and its best threshold."""
+    net.eval()
+    overlaps, scores, present = [], [], []
+    for batch in batches:
+        maps, boxes, there = forward(net, batch)
+        found, score = predict(maps)
+        overlaps.append(iou(found, label_corners(boxes)).cpu().numpy())
+        scores.append(score.cpu().numpy())
+        present.append(there.cpu().numpy().astype(bool))
+    overlap, flags = np.concatenate(overlaps), np.concatenate(present)
+    overlap, score_of = overlap[flags], np.concatenate(scores)
+    return {
+        "overlap": float(overlap.mean()),
+        "success50": float((overlap > 0.5).mean()),
+        "score_auc": roc_auc(score_of, flags),
+        "threshold": best_threshold(score_of, flags),
+    }
+
+
+@torch.no_grad()
+def picture(net: nn.Module, batch: Batch, forward: Forward, path: Path, pairs: int = 24) -> None:
+    """A PNG of pairs: template, search patch, truth in green, prediction in red with its score."""
+    net.eval()
+    maps, boxes, _ = forward(net, batch)
+    found, score = (t.cpu().numpy() for t in predict(maps))
+    tiles = []
+    for i in range(min(pairs, len(found))):
+        search = np.ascontiguousarray(batch["search"][i].numpy()[..., ::-1])
+        size = search.shape[0]
+        truth = label_corners(boxes[i : i + 1])[0].cpu().numpy()
+        for corners, color in ((truth, (0, 255, 0)), (found[i], (0, 0, 255))):
+            x0, y0, x1, y1 = (int(v) for v in np.clip(corners, -1, 2) * size)
+            cv2.rectangle(search, (x0, y0), (x1, y1), color, 1 + size // 200)
+        cv2.putText(search, f"{score[i]:.2f}", (2, 14), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (0, 255, 255), 1)
+        template = batch["template"][i].numpy()[..., ::-1]
+        side = np.zeros((size, template.shape[1], 3), np.uint8)
+        side[: template.shape[0]] = template
+        tiles.append(np.hstack([side, search]))
+    across = 6
+    tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % across)
+    cv2.imwrite(str(path), np.vstack([np.hstack(tiles[i : i + across]) for i in range(0, len(tiles), across)]))

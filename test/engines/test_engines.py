@@ -1,0 +1,278 @@
+"""The three engines on the toy network: same maps, same boxes, clear refusals."""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+import sys
+import textwrap
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sot_tracker import zoo
+from sot_tracker.box import Box
+from sot_tracker.config import Config
+from sot_tracker.engines import ENGINES, Network, Patch, choose_engine, load_network
+from sot_tracker.errors import MissingPackage, UserError
+from sot_tracker.model_folder import MANIFEST, SEARCH, Source, find_weights, sha256
+from sot_tracker.network_tracker import NetworkTracker
+from sot_tracker.synth import ClipConfig, procedural_pictures, render
+
+for package in ENGINES.values():
+    pytest.importorskip(package)
+
+EVERY = pytest.mark.parametrize("engine", list(ENGINES))
+
+
+@pytest.fixture(scope="module")
+def patches() -> tuple[Patch, Patch]:
+    rng = np.random.default_rng(5)
+    return rng.integers(0, 256, (48, 48, 3), dtype=np.uint8), rng.integers(0, 256, (96, 96, 3), dtype=np.uint8)
+
+
+def network(toy: zoo.ModelSpec, weights: Path | str, **options: Any) -> Network:
+    return load_network(toy, Config(model="toy", weights=str(weights), **options))
+
+
+@EVERY
+@pytest.mark.parametrize("threads", [0, 1])
+def test_maps(toy: zoo.ModelSpec, toy_folder: Path, patches: tuple[Patch, Patch], engine: str, threads: int) -> None:
+    """Names, shapes, types and numbers are those of the module that was exported, with its weights rounded to fp16."""
+    import torch
+
+    from sot_tracker.engines.torch import load_module
+
+    net = load_module(toy, find_weights(toy, str(toy_folder)))
+    mean, std = (np.array(v, np.float32) for v in zoo.IMAGENET)
+    z, x = (torch.from_numpy((p.astype(np.float32) / 255 - mean) / std).permute(2, 0, 1)[None] for p in patches)
+    with torch.no_grad():
+        expected = net(z, x)
+    loaded = network(toy, toy_folder, engine=engine, threads=threads)
+    found = loaded.search(loaded.template(patches[0]), patches[1])
+    assert found.keys() == {"score", "size", "offset"}
+    for name, value in found.items():
+        assert value.dtype == np.float32
+        np.testing.assert_allclose(value, expected[name][0].numpy(), atol=2e-5, err_msg=name)
+    assert loaded.facts.engine == engine
+    assert loaded.facts.precision == "fp32"
+    assert loaded.facts.threads == threads or not threads
+    assert loaded.lost_threshold == 0
+
+
+@EVERY
+def test_one_network_serves_many_targets_and_threads(toy: zoo.ModelSpec, toy_folder: Path, engine: str) -> None:
+    loaded = network(toy, toy_folder, engine=engine, threads=1)
+    rng = np.random.default_rng(0)
+    targets = rng.integers(0, 256, (4, 48, 48, 3), dtype=np.uint8)
+    search = rng.integers(0, 256, (96, 96, 3), dtype=np.uint8)
+    cached = [loaded.template(target) for target in targets]
+    alone = [loaded.search(one, search)["size"] for one in cached]
+    assert not np.allclose(alone[0], alone[1], atol=1e-3)
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda i: loaded.search(cached[i % 4], search)["size"], range(40)))
+    for i, value in enumerate(together):
+        np.testing.assert_allclose(value, alone[i % 4], atol=1e-6)
+
+
+def boxes(spec: zoo.NetworkSpec, loaded: Network, frames: list[Any], forced: list[Box]) -> list[Box]:
+    """What the tracker finds in each frame, its search window put on a given box each time."""
+    tracker = NetworkTracker("test", spec, loaded, lost_threshold=0)
+    tracker.init(frames[0], forced[0])
+    found = []
+    for frame, box in zip(frames[1:], forced, strict=False):
+        tracker.recenter(box)
+        found.append(tracker.update(frame).box)
+    return found
+
+
+def test_same_boxes_over_a_clip(toy: zoo.ModelSpec, toy_folder: Path) -> None:
+    """IoU above 0.999 between engines over 100 frames, same weights, fp32."""
+    assert toy.network is not None
+    config = ClipConfig(frames=101, width=160, height=120, events=("scale", "blur"), target_size=(0.25, 0.4))
+    shown = list(render(config, procedural_pictures(1)))
+    forced = [item.box or Box(60, 40, 40, 40) for item in shown]
+    frames = [item.image for item in shown]
+    found = {e: boxes(toy.network, network(toy, toy_folder, engine=e), frames, forced) for e in ENGINES}
+    assert len(found["torch"]) == 100
+    assert np.std([box.w for box in found["torch"]]) > 1, "the network answers to the frames"
+    for engine in ("onnx", "openvino"):
+        assert min(a.iou(b) for a, b in zip(found["torch"], found[engine], strict=True)) > 0.999, engine
+
+
+@pytest.mark.parametrize("engine", ["torch", "openvino"])
+def test_bf16(toy: zoo.ModelSpec, toy_folder: Path, patches: tuple[Patch, Patch], engine: str) -> None:
+    if engine == "openvino":
+        import openvino
+
+        if "BF16" not in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+            pytest.skip("this processor has no bf16")
+    exact, rough = (network(toy, toy_folder, engine=engine, precision=p) for p in ("fp32", "bf16"))
+    assert rough.facts.precision == "bf16"
+    maps = [one.search(one.template(patches[0]), patches[1])["size"] for one in (exact, rough)]
+    np.testing.assert_allclose(*maps, atol=0.05)
+    assert np.abs(maps[0] - maps[1]).max() > 1e-5, "the arithmetic really is another"
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"engine": "onnx", "precision": "bf16"}, "precision=bf16 is not for ONNX Runtime on cpu"),
+        ({"engine": "onnx", "precision": "fp16"}, "precision=fp16 is not for ONNX Runtime on cpu"),
+        ({"engine": "openvino", "precision": "fp16"}, "choose fp32 or bf16"),
+        ({"engine": "openvino", "device": "cuda"}, "device=cuda is not for the openvino engine"),
+        ({"engine": "torch", "device": "cpu", "precision": "fp16"}, "precision=fp16 needs a GPU"),
+        ({"engine": "torch", "device": "tensorrt"}, "not for the torch engine"),
+    ],
+)
+def test_what_an_engine_cannot_do(toy: zoo.ModelSpec, toy_folder: Path, options: dict[str, str], told: str) -> None:
+    with pytest.raises(UserError, match=told):
+        network(toy, toy_folder, **options)
+
+
+def test_gpu_asked_for_but_absent(toy: zoo.ModelSpec, toy_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import onnxruntime
+    import torch
+
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for device in ("cuda", "tensorrt"):
+        with pytest.raises(UserError, match=f"device={device}, but this ONNX Runtime has no .*onnxruntime-gpu"):
+            network(toy, toy_folder, engine="onnx", device=device)
+    with pytest.raises(UserError, match="device=cuda, but torch finds no CUDA"):
+        network(toy, toy_folder, engine="torch", device="cuda")
+
+
+def test_gpu_that_does_not_start_is_announced(
+    toy: zoo.ModelSpec, toy_folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """ONNX Runtime built with CUDA falls back to the CPU by itself; we say so, or refuse where CUDA was asked for."""
+    import onnxruntime
+
+    real = onnxruntime.InferenceSession
+
+    def without_gpu(path: str, options: Any, providers: list[Any]) -> Any:
+        return real(path, options, providers=["CPUExecutionProvider"])
+
+    both = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: both)
+    monkeypatch.setattr(onnxruntime, "InferenceSession", without_gpu)
+    with caplog.at_level(logging.WARNING):
+        assert network(toy, toy_folder, engine="onnx").facts.device == "cpu"
+    assert "could not start it; the network runs on the CPU" in caplog.text
+    with pytest.raises(UserError, match="device=cuda, but ONNX Runtime could not start it"):
+        network(toy, toy_folder, engine="onnx", device="cuda")
+
+
+FOLDER, FILE, SEED = Source(folder=Path("a")), Source(file=Path("a.safetensors")), Source(random=True)
+
+
+@pytest.mark.parametrize(
+    ("source", "installed", "options", "expected"),
+    [
+        (FOLDER, "onnx openvino torch", {}, "onnx"),
+        (FOLDER, "openvino torch", {}, "openvino"),
+        (FOLDER, "torch", {}, "torch"),
+        (FOLDER, "onnx openvino torch", {"precision": "bf16"}, "openvino"),
+        (FOLDER, "onnx torch", {"precision": "bf16"}, "torch"),
+        (FOLDER, "onnx openvino torch", {"precision": "fp16", "device": "tensorrt"}, "onnx"),
+        (FOLDER, "onnx openvino torch", {"precision": "fp16", "device": "cuda"}, "torch"),
+        (FOLDER, "onnx openvino torch", {"device": "cuda"}, "torch"),
+        (FILE, "onnx openvino torch", {}, "torch"),
+        (SEED, "onnx openvino torch", {}, "torch"),
+        (SEED, "onnx openvino torch", {"engine": "openvino"}, "openvino"),
+        (FILE, "onnx torch", {"engine": "onnx"}, "reads model folders.*sot-tracker export --model toy"),
+        (FOLDER, "", {}, r"'onnxruntime'.*pip install 'sot_tracker\[onnx\]'"),
+        (FILE, "onnx", {}, r"'torch'.*pip install 'sot_tracker\[torch\]'"),
+        (FOLDER, "onnx torch", {"engine": "openvino"}, r"'openvino'.*pip install 'sot_tracker\[openvino\]'"),
+    ],
+)
+def test_choice_of_engine(
+    toy: zoo.ModelSpec,
+    monkeypatch: pytest.MonkeyPatch,
+    source: Source,
+    installed: str,
+    options: dict[str, Any],
+    expected: str,
+) -> None:
+    there = {ENGINES[name] for name in installed.split()}
+    monkeypatch.setattr("sot_tracker.engines.find_spec", lambda name: name if name in there else None)
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CPUExecutionProvider"])
+    config = Config(model="toy", **options)
+    if expected in ENGINES:
+        assert choose_engine(toy, source, config) == expected
+    else:
+        with pytest.raises(UserError, match=expected) as caught:
+            choose_engine(toy, source, config)
+        assert isinstance(caught.value, MissingPackage) == ("pip" in expected)
+
+
+def test_random_weights_are_loud_and_repeatable(
+    toy: zoo.ModelSpec, patches: tuple[Patch, Patch], caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        first, second = network(toy, "random"), network(toy, "random")
+    assert "RANDOM WEIGHTS" in caplog.text
+    assert "RANDOM WEIGHTS" in first.description
+    maps = [one.search(one.template(patches[0]), patches[1])["size"] for one in (first, second)]
+    np.testing.assert_array_equal(*maps)
+
+
+@EVERY
+def test_description_of_a_folder_of_random_weights(toy: zoo.ModelSpec, toy_folder: Path, engine: str) -> None:
+    assert "RANDOM WEIGHTS" in network(toy, toy_folder, engine=engine).description
+
+
+@pytest.mark.parametrize("engine", ["onnx", "openvino"])
+@pytest.mark.parametrize("content", [b"", b"\x00 no graph", None], ids=["empty", "rubbish", "cut"])
+def test_graph_that_cannot_be_read(
+    toy: zoo.ModelSpec, toy_folder: Path, tmp_path: Path, engine: str, content: bytes | None
+) -> None:
+    """Also where the manifest agrees with the damage."""
+    for path in toy_folder.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    graph = tmp_path / SEARCH
+    graph.write_bytes(graph.read_bytes()[:3000] if content is None else content)
+    manifest = json.loads((tmp_path / MANIFEST).read_text())
+    manifest["files"][SEARCH] = sha256(graph)
+    (tmp_path / MANIFEST).write_text(json.dumps(manifest))
+    with pytest.raises(UserError, match=r"cannot run .*export.* again") as caught:
+        network(toy, tmp_path, engine=engine)
+    assert "\n" not in str(caught.value)
+
+
+def test_onnx_runtime_alone(toy_folder: Path, patches: tuple[Patch, Patch]) -> None:
+    """A model folder runs where neither torch, nor onnx, nor safetensors is installed."""
+    script = f"""
+        import sys
+        for name in ("torch", "onnx", "onnxscript", "safetensors", "openvino", "skimage"):
+            sys.modules[name] = None
+        import numpy as np
+        from sot_tracker import Box, load, zoo
+        zoo.MODELS["toy"] = zoo.ModelSpec("toy", "", "", zoo.NetworkSpec("center", template_size=48, search_size=96))
+        tracker = load("toy", weights={str(toy_folder)!r}, threads=1)
+        frame = np.random.default_rng(0).integers(0, 256, (240, 320, 3), dtype=np.uint8)
+        tracker.init(frame, Box(100, 100, 40, 30))
+        estimate = tracker.update(frame)
+        assert estimate.box.is_valid and 0 < estimate.score < 1
+        print(tracker.network.description)
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("ONNX Runtime")
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("engine", ["torch", "onnx"])
+def test_cuda(toy: zoo.ModelSpec, toy_folder: Path, patches: tuple[Patch, Patch], engine: str) -> None:
+    try:
+        there = network(toy, toy_folder, engine=engine, device="cuda")
+    except UserError as reason:
+        pytest.skip(str(reason))
+    here = network(toy, toy_folder, engine=engine, device="cpu")
+    maps = [one.search(one.template(patches[0]), patches[1])["size"] for one in (here, there)]
+    np.testing.assert_allclose(*maps, atol=1e-3)

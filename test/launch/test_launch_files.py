@@ -1,0 +1,139 @@
+"""The launch files against stand-ins of `launch`, which no wheel brings; test_launch.py runs them for real."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Action(SimpleNamespace):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(args=args, **kwargs)
+
+
+@pytest.fixture
+def launch(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Import a launch file and return it as a module."""
+    names = {
+        "launch": ["LaunchDescription"],
+        "launch.actions": [
+            "DeclareLaunchArgument",
+            "GroupAction",
+            "IncludeLaunchDescription",
+            "OpaqueFunction",
+            "SetEnvironmentVariable",
+        ],
+        "launch.launch_description_sources": ["PythonLaunchDescriptionSource"],
+        "launch.substitutions": ["LaunchConfiguration"],
+        "launch_ros": [],
+        "launch_ros.actions": ["Node"],
+    }
+    for module, classes in names.items():
+        made = ModuleType(module)
+        for name in classes:
+            setattr(made, name, type(name, (Action,), {}))
+        monkeypatch.setitem(sys.modules, module, made)
+    index, packages = ModuleType("ament_index_python"), ModuleType("ament_index_python.packages")
+    packages.get_package_share_directory = lambda name: str(ROOT)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "ament_index_python", index)
+    monkeypatch.setitem(sys.modules, "ament_index_python.packages", packages)
+
+    def load(name: str) -> SimpleNamespace:
+        path = ROOT / "launch" / name
+        scope: dict[str, Any] = {"__name__": name}
+        exec(compile(path.read_text(), str(path), "exec"), scope)
+        return SimpleNamespace(**scope)
+
+    return load
+
+
+def nodes(launch: Any, **given: str) -> list[Any]:
+    """What `start` makes of these launch arguments."""
+    file = launch("track.launch.py")
+    described = file.generate_launch_description().args[0]
+    declared = {a.args[0]: a.default_value for a in described if type(a).__name__ == "DeclareLaunchArgument"}
+    assert set(given) <= set(declared)
+    return file.start(SimpleNamespace(launch_configurations={**declared, **given}))
+
+
+def test_arguments_are_those_of_the_docs(launch: Any) -> None:
+    wanted = "model engine device precision weights image image_transport params_file namespace use_sim_time rviz"
+    assert set(wanted.split()) <= set(launch("track.launch.py").ARGUMENTS)
+
+
+def test_precision_reaches_the_node(launch: Any) -> None:
+    """As the guide to TensorRT has it: engines are built and looked up per precision."""
+    assert nodes(launch, model="fermt", precision="fp16")[0].parameters[-1]["precision"] == "fp16"
+
+
+def test_without_arguments_the_node_has_the_defaults_alone(launch: Any) -> None:
+    (node,) = nodes(launch)
+    assert (node.package, node.executable, node.name, node.namespace) == (
+        "sot_tracker",
+        "tracker_node",
+        "tracker_node",
+        "",
+    )
+    assert node.parameters == [str(ROOT / "config" / "default.yaml"), {"use_sim_time": False}]
+    assert node.remappings == [("image", "image")]
+    assert (ROOT / "scripts" / node.executable).is_file()
+
+
+def test_arguments_win_over_files(launch: Any, tmp_path: Path) -> None:
+    own = tmp_path / "own.yaml"
+    own.touch()
+    (node,) = nodes(
+        launch,
+        model="fermt",
+        image="/camera/image_raw",
+        params_file=str(own),
+        init_box="[1, 2.5,3, 4]",
+        namespace="left",
+        use_sim_time="true",
+    )
+    config = ROOT / "config"
+    assert node.parameters[:-1] == [str(config / "default.yaml"), str(config / "fermt.yaml"), str(own)]
+    assert node.parameters[-1] == {"model": "fermt", "init_box": [1.0, 2.5, 3.0, 4.0], "use_sim_time": True}
+    assert node.remappings == [("image", "/camera/image_raw")]
+    assert node.namespace == "left"
+
+
+def test_a_missing_params_file_is_told(launch: Any) -> None:
+    with pytest.raises(RuntimeError, match="does not exist"):
+        nodes(launch, params_file="/nowhere.yaml")
+
+
+def test_rviz_shows_the_debug_image_of_the_namespace(launch: Any) -> None:
+    _, rviz = nodes(launch, rviz="true", namespace="left")
+    assert (rviz.executable, rviz.namespace) == ("rviz2", "left")
+    yaml = pytest.importorskip("yaml")
+    shown = yaml.safe_load(Path(rviz.arguments[1]).read_text())["Visualization Manager"]["Displays"][0]
+    assert shown["Topic"]["Value"] == "debug_image"
+
+
+def test_the_large_segment_is_set_unless_the_user_chose(launch: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def profile() -> str:
+        actions = launch("track.launch.py").generate_launch_description().args[0]
+        (action,) = [a for a in actions if type(a).__name__ == "SetEnvironmentVariable"]
+        return action.args[1]
+
+    monkeypatch.delenv("FASTRTPS_DEFAULT_PROFILES_FILE", raising=False)
+    assert Path(profile()).is_file()
+    monkeypatch.setenv("FASTRTPS_DEFAULT_PROFILES_FILE", "mine.xml")
+    assert profile() == "mine.xml"
+
+
+def test_two_cameras_live_in_two_namespaces(launch: Any) -> None:
+    file = launch("two_cameras.launch.py")
+    groups = [a for a in file.generate_launch_description().args[0] if type(a).__name__ == "GroupAction"]
+    includes = [group.args[0][0] for group in groups]
+    assert [dict(include.launch_arguments)["namespace"] for include in includes] == ["left", "right"]
+    known = launch("track.launch.py").ARGUMENTS
+    assert all(set(dict(include.launch_arguments)) <= set(known) for include in includes)
+    assert Path(includes[0].args[0].args[0]).is_file()

@@ -1,0 +1,308 @@
+"""The real node in its own process, asked over real DDS."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from sot_tracker.box import Box
+
+from ros_clips import box_at, frame, texture
+
+pytestmark = [pytest.mark.ros, pytest.mark.usefixtures("ros_domain")]
+pytest.importorskip("rclpy", reason="ROS 2 is not here: `make test` brings it")
+
+from sensor_msgs.msg import CompressedImage, Image  # noqa: E402
+
+from sot_tracker.ros import harness, messages  # noqa: E402
+
+from talker import MS, PATIENCE, Talker, tracker  # noqa: E402
+
+IDLE, TRACKING, LOST = 0, 1, 2
+
+
+@pytest.fixture(scope="module")
+def talker(ros_domain: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Talker]:
+    """One node for all tests that leave it as they found it: alive and, after `stop`, without a target."""
+    with tracker(tmp_path_factory.mktemp("node"), "/one", frame_history=5, debug_width=100) as (talker, _):
+        yield talker.connected()
+
+
+@pytest.fixture
+def node(talker: Talker) -> Iterator[Talker]:
+    talker.stop()
+    talker.stamp += 1000 * MS
+    yield talker
+    talker.result(talker.send(frame(0)))  # whatever was done to it: it lives
+
+
+def follow(node: Talker, first: int, last: int) -> list[Any]:
+    return [node.result(node.send(frame(index))) for index in range(first, last)]
+
+
+def test_tracks_and_every_message_carries_its_frames_header(node: Talker) -> None:
+    node.box(box_at(0))
+    for index in range(12):
+        stamp = node.send(frame(index))
+        state, detection = node.result(stamp), node.detection(stamp)
+        assert (state.state, state.target_id, state.score) == (TRACKING, detection.id, 1.0)
+        assert state.header == detection.header
+        assert detection.header.frame_id == "eye"
+        assert detection.results[0].hypothesis.class_id == "target"
+        assert detection.results[0].hypothesis.score == 1.0
+        assert messages.box_of(detection).iou(box_at(index)) > 0.7
+        assert dict(zip(state.stage_names, state.stage_ms, strict=True))["process"] > 0
+    assert state.frames_processed > 11
+    assert state.frames_dropped == 0
+
+
+def test_without_a_target_there_is_state_but_no_detection(node: Talker) -> None:
+    states = follow(node, 0, 3)
+    assert [state.state for state in states] == [IDLE] * 3
+    assert not {node.stamp - 40 * MS, node.stamp} & set(node.recording.detections)
+
+
+def test_the_id_of_the_request_is_kept(node: Talker) -> None:
+    node.box(box_at(0), target_id="person 7")
+    assert node.detection(node.send(frame(0))).id == "person 7"
+
+
+def test_stop_forgets_the_target(node: Talker) -> None:
+    node.box(box_at(0))
+    follow(node, 0, 2)
+    assert (node.stop().success, node.stop().message) == (True, "there was no target")
+    assert node.result(node.send(frame(2))).state == IDLE
+
+
+def test_a_past_stamp_starts_there_and_catches_up(node: Talker) -> None:
+    follow(node, 0, 8)
+    node.box(box_at(4), node.stamp - 3 * 40 * MS)
+    assert messages.box_of(node.detection(node.stamp)).iou(box_at(7)) > 0.7
+
+
+def test_a_stamp_that_is_too_old_is_refused(node: Talker) -> None:
+    follow(node, 0, 8)
+    node.box(box_at(0), node.stamp - 7 * 40 * MS)
+    node.said("older than the oldest of 6 kept")
+    assert node.result(node.send(frame(8))).state == IDLE
+
+
+@pytest.mark.parametrize(
+    "box", [Box(500, 10, 20, 20), Box(float("nan"), 5, 20, 20), Box(20, 20, 0, 20), Box(20, 20, -20, 20)]
+)
+def test_impossible_boxes_change_nothing(node: Talker, box: Box) -> None:
+    node.box(box_at(0), target_id="kept")
+    follow(node, 0, 2)
+    refused = node.log().count("init_box refused")
+    node.box(box)
+    assert node.log().count("init_box refused") == refused + 1
+    state = node.result(node.send(frame(2)))
+    assert (state.state, state.target_id) == (TRACKING, "kept")
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        ({"encoding": "secret9"}, "encoding 'secret9' is unknown"),
+        ({"height": 121}, "needs"),
+        ({"step": 10}, "step 10 is shorter"),
+        ({"height": 0}, "frame is empty"),
+        ({"width": 80, "height": 60, "step": 240}, "frame is 80x60 but the target was given in 160x120"),
+    ],
+)
+def test_useless_frames_are_told_once_and_survived(node: Talker, damage: dict[str, Any], words: str) -> None:
+    node.box(box_at(0))
+    before = after = follow(node, 0, 2)[-1]
+    sent = []
+
+    def refused_three() -> bool:
+        """A frame may be overwritten by the next before it is looked at, so send until three were."""
+        nonlocal after
+        sent.append(node.send(frame(2), **damage))
+        node.executor.spin_once(timeout_sec=0.05)
+        after = node.result(node.send(frame(3)))
+        return bool(after.frames_refused >= before.frames_refused + 3)
+
+    node.until(refused_three, "three refusals")
+    assert (after.state, after.target_id) == (TRACKING, before.target_id)
+    assert not set(sent) & set(node.recording.states)
+    assert node.log().count(words) == 1
+
+
+def test_padded_rows_and_big_endian_flags_are_fine(node: Talker) -> None:
+    node.box(box_at(0))
+    padded = np.pad(frame(0).reshape(120, -1), ((0, 0), (0, 20)))
+    state = node.result(node.send(padded, width=160, is_bigendian=1))
+    assert state.state == TRACKING
+
+
+def test_stamps_that_jump_back_are_told_and_tracking_goes_on(node: Talker) -> None:
+    node.box(box_at(0))
+    follow(node, 0, 3)
+    start = node.stamp
+    assert node.result(node.send(frame(3), stamp=start - 77 * MS)).state == TRACKING
+    node.said("stamp jumped back by 0.077 s")
+    node.stamp = start
+
+
+def test_debug_image_comes_only_to_subscribers_and_is_limited_in_width(node: Talker) -> None:
+    pictures: list[Image] = []
+    node.box(box_at(0))
+    follow(node, 0, 1)
+    assert node.recorder.count_subscribers("debug_image") == 0
+    listening = node.recorder.create_subscription(Image, "debug_image", pictures.append, 10)
+    node.until(lambda: node.recorder.count_publishers("debug_image") > 0, "the publisher of debug_image")
+
+    def shown() -> bool:
+        node.result(node.send(frame(1)))
+        return bool(pictures)
+
+    node.until(shown, "a debug image")
+    picture = pictures[-1]
+    assert (picture.width, picture.height, picture.encoding, picture.step) == (100, 75, "bgr8", 300)
+    assert picture.header.frame_id == "eye"
+    pixels = np.frombuffer(picture.data, np.uint8).reshape(75, 100, 3).astype(int)
+    assert (np.abs(pixels - (80, 220, 60)).sum(axis=2) < 60).sum() > 20, "the green box is drawn"
+    node.recorder.destroy_subscription(listening)
+
+
+def test_diagnostics(node: Talker) -> None:
+    node.box(box_at(0))
+
+    def reported() -> bool:
+        node.result(node.send(frame(0)))
+        return node.recording.diagnostics.get("track p50 ms") is not None
+
+    node.until(reported, "diagnostics of a tracked frame")
+    values = node.recording.diagnostics
+    assert (values["model"], values["engine"], values["device"]) == ("kcf", "opencv", "cpu")
+    assert values["image"] == "/one/image"
+    assert values["reliability"] == "reliable"
+    assert float(values["overhead p95 ms"]) >= float(values["overhead p50 ms"]) > 0
+    assert float(values["rate Hz"]) > 0
+
+
+def test_a_lost_target_is_told_by_state_alone(node: Talker) -> None:
+    node.box(box_at(0))
+    follow(node, 0, 3)
+    black = np.zeros((120, 160, 3), np.uint8)
+    states = [node.result(node.send(texture(120, 160, 90) if k % 2 else black)) for k in range(4)]
+    assert states[-1].state == LOST
+    assert states[-1].score == 0.0
+    lost = [messages.stamp_of(state.header) for state in states if state.state == LOST]
+    assert not set(lost) & set(node.recording.detections)
+    node.said("lost")
+
+
+@pytest.mark.parametrize("reliable", [True, False])
+def test_reliability_is_copied_and_a_box_can_be_a_parameter(tmp_path: Any, reliable: bool) -> None:
+    with tracker(tmp_path, "/quality", reliable, init_box=(20, 40, 28, 28)) as (talker, _):
+        talker.connected()
+        talker.said(f"subscribed to /quality/image ({'reliable' if reliable else 'best_effort'})")
+        sent = talker.send(frame(40))
+
+        def seen() -> bool:
+            """Best effort may lose a frame: the box then starts on the next one, which shows the same."""
+            if not talker.recording.states:
+                talker.send(frame(40))
+            return bool(talker.recording.states)
+
+        if reliable:
+            talker.result(sent)
+        talker.until(seen, "a state")
+        assert next(iter(talker.recording.states.values())).state == TRACKING
+
+
+def test_compressed_images_of_a_remapped_topic(tmp_path: Any) -> None:
+    remap = {"image": "/jpeg/image"}
+    with tracker(tmp_path, "/squeezed", remap=remap, image_transport="compressed", init_box=(100, 40, 28, 28)) as (
+        talker,
+        _,
+    ):
+        images = talker.recorder.create_publisher(CompressedImage, "/jpeg/image/compressed", 1)
+        talker.until(lambda: images.get_subscription_count() > 0, "the subscription")
+        talker.until(lambda: talker.recorder.count_publishers("state") > 0, "the state publisher")
+        talker.images, talker.stamp = images, 40 * MS
+        broken = CompressedImage(format="jpeg", data=b"\xff\xd8 no picture")
+        talker.publish(broken)
+        talker.said("cannot be decoded")
+        message = CompressedImage(format="jpeg")
+        message.data.frombytes(cv2.imencode(".jpg", frame(0))[1].tobytes())
+        talker.stamp += MS
+        assert talker.result(talker.publish(message)).state == TRACKING
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_without_a_traceback(tmp_path: Any, number: int) -> None:
+    with tracker(tmp_path, "/ended") as (talker, child):
+        talker.connected()
+        talker.box(box_at(0))
+        for index in range(3):
+            talker.send(frame(index))
+        child.send_signal(number)
+        assert child.wait(PATIENCE) == 0
+        assert "Traceback" not in talker.log()
+
+
+@pytest.mark.parametrize(
+    "moment", ["rclpy.logging", "sot_tracker.ros.pipeline", "lifecycle_msgs.msg._transition", "model"]
+)
+def test_an_early_signal_leaves_no_traceback(moment: str) -> None:
+    """Interrupted while modules are being imported, ROS is starting, or the node is being made."""
+    command = [sys.executable, "-X", "importtime", "scripts/tracker_node", *harness.arguments({"model": "kcf"})]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=harness.environment()) as child:
+        assert child.stderr is not None
+        told = next(line for line in child.stderr if moment in line)
+        child.send_signal(signal.SIGINT)
+        told += child.communicate(timeout=PATIENCE)[1]
+    assert child.returncode in (0, -signal.SIGINT)
+    assert "Traceback" not in told
+
+
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        ({"model": "bogus"}, "unknown model 'bogus': known are csrt"),
+        ({"engine": "steam"}, "engine='steam' is not possible: choose one of"),
+        ({"threads": 1000}, "threads"),
+        ({"init_box": [1, 2]}, "init_box=[1.0, 2.0] has 2 numbers"),
+    ],
+)
+def test_a_mistake_is_one_line_and_status_2(parameters: dict[str, Any], words: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "sot_tracker.ros.node", *harness.arguments(parameters)],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        env=harness.environment(),
+    )
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_without_generated_messages_it_runs_without_state(tmp_path: Any) -> None:
+    program = (
+        "import sys; sys.modules['sot_tracker.msg'] = None; from sot_tracker.ros.node import main; sys.exit(main())"
+    )
+    words = harness.arguments({"model": "kcf", "init_box": [100, 40, 28, 28]}, "/bare")
+    with (tmp_path / "log").open("w") as log:
+        child = subprocess.Popen([sys.executable, "-c", program, *words], stderr=log, env=harness.environment())
+    talker = Talker("/bare", tmp_path / "log")
+    try:
+        talker.until(lambda: talker.images.get_subscription_count() > 0, "the subscription")
+        talker.until(lambda: talker.recorder.count_publishers("detection") > 0, "the detection publisher")
+        talker.detection(talker.send(frame(0)))
+        assert talker.recorder.count_publishers("state") == 0
+        assert talker.log().count("running without the `state` topic") == 1
+    finally:
+        child.send_signal(signal.SIGINT)
+        assert child.wait(PATIENCE) == 0
+        talker.close()

@@ -1,0 +1,301 @@
+import csv
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from clips import boxes, frame, write_sequence, write_video
+
+from sot_tracker import zoo
+from sot_tracker.box import Box
+from sot_tracker.cli import COMMANDS, main
+from sot_tracker.commands import doctor, outputs
+from sot_tracker.video import open_source
+
+TRUTH = boxes(6)
+BOX = "{:g},{:g},{:g},{:g}".format(*TRUTH[0].xywh)
+
+
+@pytest.fixture(autouse=True)
+def no_display(monkeypatch):
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+
+
+@pytest.fixture
+def clip(tmp_path):
+    return str(write_video(tmp_path / "clip.avi", TRUTH))
+
+
+@pytest.fixture
+def data(tmp_path):
+    write_sequence(tmp_path / "data" / "one", TRUTH)
+    write_sequence(tmp_path / "data" / "two", [*TRUTH[:3], None, *TRUTH[4:]])
+    return tmp_path / "data"
+
+
+def refused(capsys, *arguments):
+    """The one line that a user's mistake gives."""
+    assert main(list(arguments)) == 2
+    told = capsys.readouterr().err.splitlines()
+    assert told[-1].startswith("sot-tracker: error: ")
+    assert sum("error" in line for line in told) == 1
+    return told[-1]
+
+
+def rows_of(path):
+    with path.open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_help_lists_every_command(capsys):
+    with pytest.raises(SystemExit) as left:
+        main(["--help"])
+    assert left.value.code == 0
+    told = capsys.readouterr().out
+    assert all(name in told for name in COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(command, capsys):
+    with pytest.raises(SystemExit) as left:
+        main([command, "--help"])
+    assert left.value.code == 0
+    assert "options:" in capsys.readouterr().out
+
+
+def test_a_mistake_in_a_real_process_is_one_line_and_status_2(tmp_path):
+    command = [sys.executable, "-m", "sot_tracker.cli", "track", str(tmp_path / "nope.mp4"), "--box", BOX]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert re.fullmatch(r"sot-tracker: error: '.*nope.mp4' does not exist: .*\n", done.stderr)
+    assert done.stdout == ""
+
+
+def test_opencv_and_ffmpeg_keep_quiet_about_a_damaged_video(tmp_path):
+    (tmp_path / "bad.mp4").write_bytes(b"\0\0\0\x18ftypmp42" + b"junk" * 100)
+    command = [sys.executable, "-m", "sot_tracker.cli", "track", str(tmp_path / "bad.mp4"), "--box", BOX]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_track_writes_video_table_and_summary(clip, tmp_path, capsys):
+    out, table = tmp_path / "out.avi", tmp_path / "boxes.csv"
+    assert main(["track", clip, "--model", "kcf", "--box", BOX, "--save", str(out), "--csv", str(table)]) == 0
+    rows = rows_of(table)
+    assert [row["frame"] for row in rows] == [str(i) for i in range(6)]
+    assert Box(*(float(rows[-1][k]) for k in "xywh")).iou(TRUTH[-1]) > 0.5
+    assert (rows[0]["state"], rows[0]["ms"], rows[0]["x"]) == ("tracking", "", "20.000")
+    assert float(rows[1]["ms"]) > 0
+    saved = list(open_source(str(out)))
+    assert len(saved) == 6
+    assert np.abs(saved[3].astype(int) - frame(TRUTH[3])).max() > 60, "the box is drawn in"
+    told = capsys.readouterr().out
+    assert "kcf on clip.avi: 6 frames, lost in 0" in told
+    assert f"written: {out}" in told
+
+
+def test_track_starts_on_the_truth_of_a_folder_and_says_so(data, capsys):
+    assert main(["track", str(data / "one"), "--model", "csrt"]) == 0
+    told = capsys.readouterr().out
+    assert f"starting on the first line of the truth file, {BOX}" in told
+    assert float(re.search(r"mean overlap with the truth ([\d.]+)", told)[1]) > 0.5
+
+
+def test_track_stops_after_frames(clip, capsys):
+    assert main(["track", clip, "--model", "kcf", "--box", BOX, "--frames", "3"]) == 0
+    assert "3 frames" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("rect", [(20, 40, 24, 24), (0, 0, 0, 0)])
+def test_track_asks_for_a_box_where_there_is_a_display(clip, capsys, monkeypatch, rect):
+    monkeypatch.setenv("DISPLAY", ":9")
+    monkeypatch.setattr(outputs, "has_windows", lambda: True)
+    monkeypatch.setattr(outputs.cv2, "selectROI", lambda title, image, **options: rect)
+    monkeypatch.setattr(outputs.cv2, "destroyAllWindows", lambda: None)
+    if rect[2]:
+        assert main(["track", clip, "--model", "kcf"]) == 0
+        assert "lost in 0" in capsys.readouterr().out
+    else:
+        assert "no box was drawn" in refused(capsys, "track", clip, "--model", "kcf")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--box", "1,2,3"], "is not four numbers"),
+        (["--box", "900,900,5,5"], "outside the 160x120 frame"),
+        (["--box", "1,1,0,5"], "cannot be tracked"),
+        (["--box", BOX, "--model", "foo"], "unknown model 'foo': known are csrt, kcf, mil"),
+        (["--box", BOX, "--model", "mvt", "--weights", "/no/where"], "weights '/no/where'"),
+        (["--box", BOX, "--threads", "-3"], "give 0 to 256"),
+        (["--box", BOX, "--threads", "many"], "invalid int value"),
+        (["--box", BOX, "--engine", "tpu"], "invalid choice"),
+        (["--box", BOX, "--frames", "0"], "--frames 0"),
+        (["--box", BOX, "--save", "out.gif"], "no known video suffix"),
+        (["--box", BOX, "--save", "no/such/out.mp4"], "folder 'no/such' does not exist"),
+        (["--box", BOX, "--csv", "."], "is a folder"),
+        (["--box", BOX, "--show"], "--show needs a display"),
+        ([], "needs a display, and there is none: give --box"),
+        (["--bux", BOX], "unrecognized arguments"),
+    ],
+)
+def test_track_refuses(clip, capsys, arguments, words):
+    assert words in refused(capsys, "track", clip, *arguments)
+
+
+def test_a_refused_box_leaves_no_file(clip, tmp_path, capsys):
+    out = tmp_path / "out.avi"
+    refused(capsys, "track", clip, "--box", "900,900,5,5", "--save", str(out))
+    assert not out.exists()
+
+
+def test_unknown_command_lists_the_known_ones(capsys):
+    told = refused(capsys, "trak")
+    assert "track" in told
+    assert "doctor" in told
+
+
+def test_eval_writes_everything(data, tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    out = tmp_path / "out"
+    arguments = ["eval", "--data", str(data), "--model", "kcf", "--model", "again=kcf", "--out", str(out)]
+    assert main(arguments) == 0
+    told = capsys.readouterr().out
+    assert "4 runs: 0 done, 4 to do" in told
+    for metric in ("AO", "SR0.5", "SR0.75", "success AUC", "precision at 20 px", "normalised precision AUC", "fps"):
+        assert f"\n{metric} (" in told
+    models = json.loads((out / "summary.json").read_text())["models"]
+    assert list(models) == ["kcf", "again"]
+    required = ["ao", "sr50", "sr75", "auc", "precision", "norm_precision", "fps"]
+    assert set(models["kcf"]) == {*required, "sequences", "presence_auc", "false_confidence"}
+    assert models["kcf"]["sequences"] == 2
+    assert models["kcf"]["ao"] == models["again"]["ao"] > 0.5
+    rows = rows_of(out / "sequences.csv")
+    assert [(r["model"], r["sequence"], r["frames"], r["visible"]) for r in rows[:2]] == [
+        ("kcf", "one", "6", "6"),
+        ("kcf", "two", "6", "5"),
+    ]
+    for name in ("success.png", "precision.png", "norm_precision.png"):
+        assert (out / name).read_bytes().startswith(b"\x89PNG")
+    assert (out / "raw" / "again" / "two.txt").is_file()
+
+    assert main([*arguments, "--no-plots"]) == 0
+    assert "4 runs: 4 done, 0 to do" in capsys.readouterr().out
+    assert main([*arguments, "--no-plots", "--threads", "1"]) == 0
+    assert "4 to do (4 of them anew" in capsys.readouterr().out
+    assert main([*arguments, "--no-plots", "--threads", "1", "--again"]) == 0
+    assert "0 done, 4 to do" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--model", "foo"], "unknown model 'foo': known are"),
+        (["--model", "kcf", "--model", "kcf"], "two models are called 'kcf'"),
+        (["--model", "kcf", "--jobs", "0"], "--jobs 0"),
+        (["--model", "mvt", "--weights", "/no/where"], "weights '/no/where'"),
+        ([], "required: --model"),
+    ],
+)
+def test_eval_refuses(data, tmp_path, capsys, arguments, words):
+    told = refused(capsys, "eval", "--data", str(data), "--out", str(tmp_path / "out"), "--no-plots", *arguments)
+    assert words in told
+
+
+def test_eval_without_truth_or_data(tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    for place, words in (("empty", "no groundtruth.txt"), ("nowhere", "does not exist")):
+        arguments = ["--data", str(tmp_path / place), "--model", "kcf", "--out", str(tmp_path / "out"), "--no-plots"]
+        assert words in refused(capsys, "eval", *arguments)
+
+
+@pytest.mark.parametrize(
+    ("missing", "arguments", "words"),
+    [
+        (
+            "cv2",
+            ["eval", "--data", "DATA", "--model", "kcf", "--out", "DATA/out", "--no-plots"],
+            "opencv-contrib-python",
+        ),
+        ("tqdm", ["track", "DATA/one", "--model", "kcf"], "pip install tqdm"),
+    ],
+)
+def test_a_package_missing_in_the_middle_is_one_line(missing, arguments, words, data):
+    given = [word.replace("DATA", str(data)) for word in arguments]
+    program = f"import sys; sys.modules[{missing!r}] = None; from sot_tracker.cli import main; sys.exit(main())"
+    found = subprocess.run([sys.executable, "-c", program, *given], capture_output=True, text=True)
+    assert found.returncode == 2
+    assert words in found.stderr.splitlines()[-1]
+    assert "Traceback" not in found.stderr
+
+
+def test_eval_needs_matplotlib_only_for_plots(data, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    arguments = ["eval", "--data", str(data), "--model", "kcf", "--out", str(tmp_path / "out")]
+    assert "pip install matplotlib" in refused(capsys, *arguments)
+    assert main([*arguments, "--no-plots"]) == 0
+
+
+def test_models_lists_the_catalogue(capsys):
+    assert main(["models"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[1] for line in lines[2:]] == list(zoo.MODELS)
+    assert all(word in lines[0] for word in ("title", "kind", "weights", "parameters", "licence"))
+    assert "needs none" in next(line for line in lines if "| csrt" in line)
+
+
+def test_doctor_reports_every_part(capsys):
+    status = main(["doctor"])
+    told = capsys.readouterr().out
+    assert status == (1 if "[FIX ]" in told else 0)
+    for subject in ("Python:", "numpy:", "cv2:", "engine onnx:", "weights:", "GPU:", "display:", "ROS 2:"):
+        assert subject in told
+    assert "display: none" in told
+
+
+def test_doctor_names_what_is_missing(monkeypatch, capsys):
+    for name in ("onnxruntime", "openvino", "torch"):
+        monkeypatch.setitem(sys.modules, name, None)
+    assert main(["doctor"]) == 1
+    told = capsys.readouterr().out
+    assert "[FIX ] engines: none is installed" in told
+    assert "-> pip install onnxruntime" in told
+
+
+def test_doctor_reads_the_middleware_profile(monkeypatch, tmp_path):
+    monkeypatch.delenv("RMW_IMPLEMENTATION", raising=False)
+    monkeypatch.delenv("FASTDDS_DEFAULT_PROFILES_FILE", raising=False)
+    monkeypatch.delenv("FASTRTPS_DEFAULT_PROFILES_FILE", raising=False)
+    (unset,) = doctor._check_middleware()
+    assert (unset.kind, "512 KiB" in unset.found) == ("note", True)
+    monkeypatch.setenv("FASTRTPS_DEFAULT_PROFILES_FILE", str(tmp_path / "none.xml"))
+    assert next(doctor._check_middleware()).kind == "problem"
+    (tmp_path / "none.xml").write_text("<x/>")
+    assert next(doctor._check_middleware()).kind == "ok"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+def test_ctrl_c_keeps_what_was_written(tmp_path):
+    folder = write_sequence(tmp_path / "long", boxes(2) * 400)
+    table = tmp_path / "boxes.csv"
+    command = [sys.executable, "-m", "sot_tracker.cli", "track", str(folder), "--model", "csrt", "--csv", str(table)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    for _ in range(600):
+        if table.exists():
+            break
+        time.sleep(0.05)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    told, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in errors
+    frames = int(re.search(r"csrt on long: (\d+) frames", told)[1])
+    assert 0 < frames < 800
+    assert len(rows_of(table)) in (frames, frames - 1)

@@ -1,0 +1,181 @@
+"""Export of the toy network: what lies in the folder, that it is whole or not there, that differences are found."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sot_tracker import cli, zoo
+from sot_tracker.errors import MissingPackage, UserError
+from sot_tracker.model_folder import MANIFEST, SEARCH, TEMPLATE, WEIGHTS, find_weights, open_folder
+
+onnx = pytest.importorskip("onnx")
+torch = pytest.importorskip("torch")
+pytest.importorskip("onnxscript")
+safetensors = pytest.importorskip("safetensors.torch")
+
+from sot_tracker import export as exporting  # noqa: E402
+from sot_tracker.export import export, stored_tensors  # noqa: E402
+
+
+@pytest.fixture(params=[TEMPLATE, SEARCH])
+def graph(request: pytest.FixtureRequest, toy_folder: Path) -> onnx.ModelProto:
+    return onnx.load(toy_folder / request.param, load_external_data=False)
+
+
+def test_folder_and_manifest(toy: zoo.ModelSpec, toy_folder: Path) -> None:
+    assert {path.name for path in toy_folder.iterdir()} == {MANIFEST, TEMPLATE, SEARCH, WEIGHTS}
+    assert all(path.stat().st_mode & 0o044 == 0o044 for path in toy_folder.iterdir()), "readable by all"
+    manifest = open_folder(toy_folder, toy).manifest
+    assert manifest is not None
+    assert manifest.network["search_size"] == 96
+    assert manifest.cached == {"cached_0": [1, 4, 9, 8], "cached_1": [1, 4, 9, 8]}
+    assert manifest.maps == {"score": [1, 1, 6, 6], "size": [1, 2, 6, 6], "offset": [1, 2, 6, 6]}
+    assert (manifest.lost_threshold, manifest.storage) == (0.25, "fp16")
+    assert manifest.parameters == 32 * 3 * 256 + 64 + 64 + 96 * 33 + 4 * 17 + 5 * 33
+    assert manifest.macs["template"] == 9 * 32 * 768 + 9 * 32 * 96
+    assert manifest.exported_from["weights"] == "random"
+
+
+@pytest.mark.parametrize("name", [TEMPLATE, SEARCH])
+def test_graphs_are_valid(toy_folder: Path, name: str) -> None:
+    onnx.checker.check_model(str(toy_folder / name), full_check=True)
+
+
+def test_every_parameter_is_a_stretch_of_the_weights_file(toy_folder: Path, graph: onnx.ModelProto) -> None:
+    stored = safetensors.load_file(toy_folder / WEIGHTS)
+    raw = (toy_folder / WEIGHTS).read_bytes()
+    shared = [item for item in graph.graph.initializer if item.external_data]
+    assert {item.name for item in shared} <= stored.keys()
+    assert {"stem.weight", "norm.running_var", "layer_norm.bias", "qkv.weight"} <= {item.name for item in shared}
+    for item in shared:
+        place = {entry.key: entry.value for entry in item.external_data}
+        assert place["location"] == WEIGHTS
+        begin = int(place["offset"])
+        ours = np.frombuffer(
+            raw[begin : begin + int(place["length"])], onnx.helper.tensor_dtype_to_np_dtype(item.data_type)
+        )
+        np.testing.assert_array_equal(ours.reshape(item.dims), stored[item.name].numpy(), item.name)
+
+
+def test_graphs_are_plain_and_small(toy_folder: Path, graph: onnx.ModelProto) -> None:
+    assert graph.opset_import[0].version >= 17
+    assert [node.op_type for node in graph.graph.node].count("LayerNormalization") == 1
+    patch = next(item for item in graph.graph.input if item.name == "patch").type.tensor_type
+    assert patch.elem_type == onnx.TensorProto.UINT8
+    sides = {dim.dim_value for item in graph.graph.input for dim in item.type.tensor_type.shape.dim}
+    assert 0 not in sides, "all shapes are static"
+    inside = {item.name: item for item in graph.graph.initializer if not item.external_data}
+    assert not any("weight" in name for name in inside)
+    large = [item for item in inside.values() if np.prod(item.dims) > 1000]
+    assert [item.data_type for item in large] == [onnx.TensorProto.INT16] * len(large)
+    assert len(large) == (1 if len(graph.graph.input) > 1 else 0), "the table of the search graph, once"
+
+
+def test_vectors_and_large_values_stay_in_fp32(toy: zoo.ModelSpec) -> None:
+    from toy_network import Toy
+
+    net = Toy()
+    with torch.no_grad():
+        net.qkv.weight[0, 0] = 70000.0
+    stored = stored_tensors(net, "fp16")
+    assert stored["stem.weight"].dtype == torch.float16
+    assert stored["qkv.weight"].dtype == torch.float32
+    assert stored["norm.running_var"].dtype == torch.float32
+    assert "bias_idxs" not in stored
+    assert {tensor.dtype for tensor in stored_tensors(net, "fp32").values()} == {torch.float32}
+    with pytest.raises(UserError, match="int8"):
+        stored_tensors(net, "int8")
+
+
+@pytest.mark.parametrize("existing", [False, True])
+def test_nothing_is_left_half_written(
+    toy: zoo.ModelSpec, toy_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, existing: bool
+) -> None:
+    out = tmp_path / "toy"
+    before = {}
+    if existing:
+        out.mkdir()
+        before = {path.name: path.read_bytes() for path in toy_folder.iterdir()} | {"card.md": b"x"}
+        for name, content in before.items():
+            (out / name).write_bytes(content)
+
+    def fail(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(exporting, "save_graph", fail)
+    with pytest.raises(KeyboardInterrupt):
+        export(toy, find_weights(toy, "random"), out)
+    assert {path.name: path.read_bytes() for path in out.rglob("*")} == before
+    assert [path.name for path in tmp_path.iterdir()] == (["toy"] if existing else [])
+
+
+def test_a_difference_from_torch_is_found(
+    toy: zoo.ModelSpec, toy_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert exporting.check(toy, toy_folder) < 1e-5
+    read = exporting.torch_engine.load_state_dict
+
+    def spoilt(path: Path, net: torch.nn.Module) -> None:
+        read(path, net)
+        with torch.no_grad():
+            net.head.bias[0] += 0.01  # type: ignore[union-attr, operator, index]
+
+    monkeypatch.setattr(exporting.torch_engine, "load_state_dict", spoilt)
+    with pytest.raises(UserError, match="exported 'score' differs"):
+        exporting.check(toy, toy_folder)
+
+
+@pytest.mark.parametrize(("kind", "told"), [("file", "is a file"), ("folder", "no model folder")])
+def test_out_that_holds_something_else(toy: zoo.ModelSpec, tmp_path: Path, kind: str, told: str) -> None:
+    out = tmp_path / "out"
+    if kind == "folder":
+        out.mkdir()
+        (out / "thesis.tex").write_text("precious")
+    else:
+        out.write_text("precious")
+    with pytest.raises(UserError, match=told):
+        export(toy, find_weights(toy, "random"), out)
+
+
+def test_out_that_cannot_be_made(toy: zoo.ModelSpec) -> None:
+    with pytest.raises(UserError, match="--out /dev/null/x cannot be made"):
+        export(toy, find_weights(toy, "random"), Path("/dev/null/x"))
+
+
+def test_without_onnxscript(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    for name in ("export", "onnx_graphs"):
+        monkeypatch.delitem(sys.modules, f"sot_tracker.{name}")
+    with pytest.raises(MissingPackage, match=r"onnxscript.*pip install 'sot_tracker\[export\]'"):
+        import sot_tracker.export  # noqa: F401
+
+
+def test_command_replaces_a_folder_by_fp32(
+    toy: zoo.ModelSpec, toy_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    net = exporting.torch_engine.load_module(toy, find_weights(toy, "random"))
+    weights = tmp_path / "given.safetensors"
+    safetensors.save_file(net.state_dict(), weights, {"model": "toy"})
+    out = tmp_path / "models" / "toy"
+    shutil.copytree(toy_folder, out)
+    (out / "card.md").write_text("kept")
+    command = ["export", "--model", "toy", "--weights", str(weights), "--out", str(out), "--storage", "fp32"]
+    assert cli.main([*command, "--lost-threshold", "2"]) == 2
+    assert "--lost-threshold 2" in capsys.readouterr().err
+    assert cli.main([*command, "--lost-threshold", "0.4"]) == 0
+    assert "0.03 M parameters" in capsys.readouterr().out
+    manifest = open_folder(out, toy).manifest
+    assert manifest is not None
+    assert (manifest.lost_threshold, manifest.storage) == (0.4, "fp32")
+    assert manifest.exported_from["weights"] == "given.safetensors"
+    assert len(manifest.exported_from["sha256"]) == 64
+    stored = safetensors.load_file(out / WEIGHTS)
+    assert stored.keys() == {name for name, tensor in net.state_dict().items() if tensor.is_floating_point()}
+    assert all(torch.equal(tensor, net.state_dict()[name]) for name, tensor in stored.items())
+    assert (out / "card.md").read_text() == "kept"
+    assert [path.name for path in out.parent.iterdir()] == ["toy"], "nothing left beside it"

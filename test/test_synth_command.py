@@ -1,0 +1,50 @@
+"""`sot-tracker synth` as called, and what it refuses."""
+
+import argparse
+
+import numpy as np
+import pytest
+
+from sot_tracker.commands import synth
+from sot_tracker.errors import UserError
+
+
+def call(*words: str) -> int:
+    parser = argparse.ArgumentParser()
+    synth.add_arguments(parser)
+    return synth.run(parser.parse_args(words))
+
+
+def test_writes_clips_and_their_list(tmp_path):
+    out = tmp_path / "clips"
+    words = "--clips 2 --frames 5 --seed 7 --size 160x120 --events occlusion,noise --pictures procedural --video"
+    assert call("--out", str(out), *words.split()) == 0
+    names = (out / "list.txt").read_text().split()
+    assert names == ["synth_0007", "synth_0008"]
+    for name in names:
+        assert len(list((out / name).glob("*.jpg"))) == 5
+        assert np.loadtxt(out / name / "groundtruth.txt", delimiter=",").shape == (5, 4)
+        assert (out / f"{name}.mp4").stat().st_size > 0
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("--size 640", "640.*WIDTHxHEIGHT"),
+        ("--size 4x4", "width 4"),
+        ("--events fog", "fog"),
+        ("--clips 0", "--clips 0"),
+        ("--seed -1", "-1"),
+        ("--preset demo --clips 2", "'demo' has 1"),
+        ("--pictures nowhere", "nowhere"),
+    ],
+)
+def test_refuses(tmp_path, words, told):
+    with pytest.raises(UserError, match=told):
+        call("--out", str(tmp_path), *words.split())
+
+
+def test_output_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(UserError, match="cannot write"):
+        call("--out", str(tmp_path / "file"), "--frames", "1", "--pictures", "procedural")

@@ -1,0 +1,150 @@
+"""The loop: resuming, what is written, what is measured."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("tensorboard")
+
+from sot_tracker.train import state, validate  # noqa: E402
+from sot_tracker.train.loop import Job, Trainer, World, optimizer_for  # noqa: E402
+from sot_tracker.train.recipe import Recipe, scratch  # noqa: E402
+
+
+def job(cache, out, steps=4, **changes):
+    recipe = dataclasses.replace(
+        scratch("hcat_n1"),
+        steps=steps,
+        batch=2,
+        template_size=64,
+        search_size=64,
+        warmup=2,
+        dropout=0.1,
+        precision="fp32",
+    )
+    facts = {"model": "hcat_n1", "workers": 0, "log_every": 1, "save_every": 100, "val_every": 100, "val_pairs": 4}
+    tracks = np.arange(len(cache.tracks))
+    return Job(
+        **{
+            **facts,
+            "recipe": recipe,
+            "out": out,
+            "cache": cache,
+            "train_tracks": tracks,
+            "val_tracks": tracks,
+            **changes,
+        }
+    )
+
+
+def trainer(job):
+    return Trainer(job, World(), torch.device("cpu"))
+
+
+def losses(out):
+    return [row["total"] for row in csv.DictReader((out / "curves.csv").open())]
+
+
+@pytest.fixture(scope="module")
+def straight(small_cache, tmp_path_factory):
+    out = tmp_path_factory.mktemp("straight")
+    run = trainer(job(small_cache, out))
+    return out, run, run.run()
+
+
+def test_stop_and_resume_equals_straight_through(small_cache, straight, tmp_path):
+    asked = iter([False, True])
+    trainer(job(small_cache, tmp_path)).run(lambda: next(asked))
+    assert len(losses(tmp_path)) == 2
+    resumed = trainer(job(small_cache, tmp_path))
+    assert resumed.step == 2
+    resumed.run()
+    out, run, _ = straight
+    assert losses(tmp_path) == losses(out)
+    for mine, theirs in ((resumed.net, run.net), (resumed.ema.net, run.ema.net)):
+        for (name, a), b in zip(mine.state_dict().items(), theirs.state_dict().values(), strict=True):
+            assert torch.equal(a, b), name
+
+
+def test_what_a_run_leaves(straight):
+    out, run, figures = straight
+    assert set(figures) == {"overlap", "success50", "score_auc", "threshold"}
+    assert 0 <= figures["overlap"] <= 1
+    assert (out / "pictures" / "0000004.png").stat().st_size > 1000
+    assert list((out / "tensorboard").iterdir())
+    rows = list(csv.DictReader((out / "curves.csv").open()))
+    assert [int(row["step"]) for row in rows] == [1, 2, 3, 4]
+    assert all(float(row["samples_per_s"]) > 0 and 0 <= float(row["wait_share"]) <= 1 for row in rows)
+    from safetensors.torch import load_file
+
+    shipped = load_file(out / "model.safetensors")
+    for name, value in run.ema.net.state_dict().items():
+        assert torch.equal(shipped[name], value)
+
+
+def test_interrupted_save_leaves_the_old_checkpoint(tmp_path, monkeypatch):
+    path = tmp_path / "checkpoint.pt"
+    state.save(path, {"step": 1})
+
+    def broken(content, target):
+        target.write_bytes(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(torch, "save", broken)
+    with pytest.raises(OSError, match="disk full"):
+        state.save(path, {"step": 2})
+    assert state.load(path) == {"step": 1}
+
+
+def test_average_follows_the_weights():
+    net = torch.nn.Linear(1, 1, bias=False)
+    torch.nn.init.constant_(net.weight, 0.0)
+    ema = state.Ema(net, decay=0.5)
+    torch.nn.init.constant_(net.weight, 8.0)
+    ema.update(net, step=1000)
+    assert float(ema.net.weight) == 4.0
+    ema.update(net, step=0)  # early on the decay is 1/10
+    assert float(ema.net.weight) == pytest.approx(4 + 0.9 * 4)
+
+
+def test_backbone_learns_at_its_own_rate():
+    net = torch.nn.ModuleDict({"backbone": torch.nn.Linear(2, 2), "head": torch.nn.Linear(2, 2)})
+    groups = optimizer_for(net, Recipe(steps=1, backbone_rate=0.1)).param_groups
+    assert {g["factor"]: sum(p.numel() for p in g["params"]) for g in groups} == {1.0: 6, 0.1: 6}
+
+
+@pytest.mark.parametrize(
+    ("schedule", "step", "factor"),
+    [("cosine", 0, 1.0), ("cosine", 50, 0.5), ("step", 79, 1.0), ("step", 80, 0.1), ("constant", 99, 1.0)],
+)
+def test_schedules(schedule, step, factor):
+    assert Recipe(steps=100, schedule=schedule).rate_at(step) == pytest.approx(factor)
+
+
+def test_warm_up():
+    recipe = Recipe(steps=100, schedule="constant", warmup=10)
+    assert [recipe.rate_at(s) for s in (0, 4, 9, 10)] == [0.1, 0.5, 1.0, 1.0]
+
+
+def test_recipe_survives_a_checkpoint():
+    recipe = scratch("mvt")
+    assert Recipe.from_dict(recipe.to_dict()) == recipe
+
+
+@pytest.mark.parametrize(
+    ("scores", "present", "auc"),
+    [([0.9, 0.8, 0.2], [1, 1, 0], 1.0), ([0.5, 0.5], [1, 0], 0.5), ([0.3, 0.6, 0.4], [1, 1, 0], 0.5)],
+)
+def test_roc_auc(scores, present, auc):
+    assert validate.roc_auc(np.array(scores), np.array(present, bool)) == auc
+
+
+def test_threshold_lies_between_present_and_absent():
+    scores, present = np.array([0.9, 0.8, 0.7, 0.3, 0.2]), np.array([1, 1, 1, 0, 0], bool)
+    assert validate.best_threshold(scores, present) == pytest.approx(0.5)
+    assert np.isnan(validate.best_threshold(scores, np.ones(5, bool)))

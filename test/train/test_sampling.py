@@ -1,0 +1,148 @@
+"""Pairs: where the target is, how far frames are apart, what repeats."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from sot_tracker.errors import UserError
+from sot_tracker.train import compose, geometry
+from sot_tracker.train.augment import Photometry
+from sot_tracker.train.recipe import SCRATCH_SAMPLING
+from sot_tracker.train.sampling import PairSampler, Sampling
+
+PLAIN = Sampling(joint_flip=0, flip=0, photometry=Photometry(grey=0, brightness=0))
+
+
+def sampler(cache, how=PLAIN, seed=0, tracks=None):
+    return PairSampler(cache, np.arange(len(cache.tracks)) if tracks is None else tracks, how, 128, 256, seed)
+
+
+def orange(patch):
+    """Bounds x, y, w, h of the trees' target frame, whose colour is (250, 90, 40) in RGB."""
+    found = (patch[..., 0] > 200) & (patch[..., 1] < 130) & (patch[..., 2] < 80)
+    rows, columns = np.flatnonzero(found.any(1)), np.flatnonzero(found.any(0))
+    return columns[0], rows[0], columns[-1] + 1 - columns[0], rows[-1] + 1 - rows[0]
+
+
+def videos(cache):
+    return np.array([i for i, t in enumerate(cache.tracks) if t["source"] == "clip"])
+
+
+@pytest.mark.parametrize(
+    "how", [PLAIN, dataclasses.replace(PLAIN, joint_flip=1.0), dataclasses.replace(PLAIN, flip=1.0)]
+)
+def test_box_lies_on_the_target(small_cache, how):
+    pairs, checked = sampler(small_cache, how, tracks=videos(small_cache)), 0
+    for number in range(40):
+        pair = pairs.pair(number)
+        x, y, w, h = pair.box * 256 + (0.5, 0.5, 0, 0)  # the published half pixel
+        if min(x, y) < 2 or x + w > 254 or y + h > 254:
+            continue
+        assert orange(pair.search) == pytest.approx((x, y, w, h), abs=4)
+        checked += 1
+    assert checked > 10
+
+
+def test_template_shows_the_target_in_its_middle(small_cache):
+    pair = sampler(small_cache, tracks=videos(small_cache)).pair(0)
+    x, y, w, h = orange(pair.template)
+    assert (x + w / 2, y + h / 2) == pytest.approx((64, 64), abs=2)
+    assert np.sqrt(w * h) == pytest.approx(64, abs=2)
+
+
+def test_pair_depends_on_seed_and_number_alone(small_cache):
+    one, two = sampler(small_cache, SCRATCH_SAMPLING), sampler(small_cache, SCRATCH_SAMPLING)
+    for number in (3, 1, 7):
+        a, b = one.pair(number), two.pair(number)
+        assert (a.search == b.search).all()
+        assert (a.template == b.template).all()
+        assert (a.box == b.box).all()
+    assert (sampler(small_cache, seed=1).pair(3).search != one.pair(3).search).any()
+
+
+@pytest.mark.parametrize(("causal", "gap"), [(True, 2), (False, 3), (False, 1)])
+def test_frames_are_at_most_the_gap_apart(small_cache, causal, gap):
+    pairs = sampler(small_cache, dataclasses.replace(PLAIN, causal=causal, max_gap=gap), tracks=videos(small_cache))
+    steps = set()
+    for seed in range(200):
+        first, second = pairs.entries(np.random.default_rng(seed))
+        number = small_cache.index["number"]
+        if causal and number[first] == 5:  # the last frame has nothing after it: the nearest other one
+            continue
+        steps.add(int(number[second]) - int(number[first]))
+    wanted = set(range(1, gap + 1)) | (set() if causal else set(range(-gap, 0)))
+    assert steps == wanted
+
+
+def test_stills_give_both_patches(small_cache):
+    still = np.array([i for i, t in enumerate(small_cache.tracks) if t["source"] == "still"])
+    assert sampler(small_cache, tracks=still).entries(np.random.default_rng(0))[0] == small_cache.ranges[still[0]][0]
+
+
+def test_weights_choose_the_sources(small_cache):
+    pairs = sampler(small_cache, dataclasses.replace(PLAIN, weights={"still": 1.0}))
+    entries = {pairs.entries(np.random.default_rng(i))[0] for i in range(20)}
+    assert {small_cache.tracks[small_cache.index["track"][e]]["source"] for e in entries} == {"still"}
+
+
+def test_share_of_negatives(small_cache):
+    pairs = sampler(small_cache, dataclasses.replace(PLAIN, negative=0.5), tracks=videos(small_cache))
+    absent = [pair for pair in map(pairs.pair, range(80)) if not pair.present]
+    assert 25 < len(absent) < 55
+    assert all((pair.box == 0).all() for pair in absent)
+
+
+@pytest.mark.parametrize("kind", [{"paste": 1.0}, {"region": 1.0}, {"paste": 1.0, "distractors": 4, "occlusion": 1.0}])
+def test_made_pairs_are_whole(small_cache, kind):
+    pairs = sampler(
+        small_cache, dataclasses.replace(SCRATCH_SAMPLING, **{"paste": 0.0, "region": 0.0, "negative": 0.0, **kind})
+    )
+    for number in range(15):
+        pair = pairs.pair(number)
+        assert pair.template.shape == (128, 128, 3)
+        assert pair.search.shape == (256, 256, 3)
+        assert pair.present
+        x, y, w, h = pair.box
+        assert 0 < w < 1.5
+        assert 0 < h < 1.5
+        assert -0.2 < x + w / 2 < 1.2
+        assert -0.2 < y + h / 2 < 1.2
+
+
+def test_pasted_object_fills_its_box(small_cache):
+    """The still's whole rectangle is its mask: pasted upright on black, what is not black is the box."""
+    entry = int(np.flatnonzero(small_cache.index["channels"] == 4)[0])
+    cutout = compose.Cutouts(small_cache, np.array([entry])).get(entry)
+    affine = compose.target_map(cutout, (100, 90), 60, 0.0, 1.5, False)
+    patch = compose.paste(np.zeros((256, 256, 3), np.uint8), cutout, affine)
+    x, y, w, h = cutout.bounds(affine)
+    assert (x + w / 2, y + h / 2) == pytest.approx((100, 90), abs=0.01)
+    assert np.sqrt(w * h) == pytest.approx(60, abs=0.01)
+    rows, columns = np.flatnonzero(patch.any((1, 2))), np.flatnonzero(patch.any((0, 2)))
+    assert (columns[0], columns[-1] + 1, rows[0], rows[-1] + 1) == pytest.approx((x, x + w, y, y + h), abs=2.5)
+
+
+def test_occluder_hides_a_part_of_the_box():
+    patch, texture = np.zeros((256, 256, 3), np.uint8), np.full((200, 200, 3), 255, np.uint8)
+    for seed in range(10):
+        covered = compose.occluder(patch, (100, 110, 50, 40), texture, np.random.default_rng(seed))
+        share = (covered[110:150, 100:150, 0] > 0).mean()
+        assert 0.02 < share < 0.75
+
+
+def test_jitter_is_the_published_one():
+    rng = np.random.default_rng(0)
+    boxes = np.array([geometry.jitter((10, 20, 40, 90), 0.25, 3.0, rng) for _ in range(4000)])
+    assert np.log(boxes[:, 2] / 40).std() == pytest.approx(0.25, rel=0.05)
+    shift = (boxes[:, 0] + boxes[:, 2] / 2 - 30) / np.sqrt(boxes[:, 2] * boxes[:, 3])
+    assert np.abs(shift).max() <= 1.5
+    assert shift.std() == pytest.approx(3 / np.sqrt(12), rel=0.05)
+
+
+@pytest.mark.parametrize("shares", [{"paste": 0.8, "region": 0.3}, {"negative": 1.5}, {"region": -0.1}])
+def test_shares_that_make_no_sense(shares):
+    with pytest.raises(UserError, match=r"within 0\.\.1"):
+        Sampling(**shares)

@@ -1,0 +1,116 @@
+"""`sot-tracker train` from data to weights, and what it says of mistakes."""
+
+from __future__ import annotations
+
+import csv
+import subprocess
+import sys
+
+import pytest
+import trees
+
+pytest.importorskip("torch")
+pytest.importorskip("tensorboard")
+
+from sot_tracker.cli import main
+from sot_tracker.train import state
+
+SMALL = [
+    "--model",
+    "hcat_n1",
+    "--steps",
+    "2",
+    "--batch",
+    "2",
+    "--template-size",
+    "64",
+    "--search-size",
+    "64",
+    "--workers",
+    "0",
+    "--precision",
+    "fp32",
+]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return trees.jsonl(tmp_path_factory.mktemp("data"), videos=2, frames=3)
+
+
+@pytest.fixture(scope="module")
+def trained(data, tmp_path_factory):
+    out = tmp_path_factory.mktemp("out")
+    (data / "val.txt").write_text("clip_1\n")
+    status = main(["train", *SMALL, "--data", f"mine={data}", "--out", str(out), "--val", str(data / "val.txt")])
+    return status, out
+
+
+def test_from_data_to_weights(trained):
+    status, out = trained
+    assert status == 0
+    for name in ("checkpoint.pt", "model.safetensors", "curves.csv", "validation.csv"):
+        assert (out / name).stat().st_size > 0
+
+
+def test_teacher_adds_its_loss(trained, tmp_path):
+    _, out = trained
+    given = ["--cache", str(out / "cache"), "--out", str(tmp_path), "--teacher", f"hcat_n1={out / 'model.safetensors'}"]
+    assert main(["train", *SMALL, *given, "--init", str(out / "checkpoint.pt")]) == 0
+    rows = list(csv.DictReader((tmp_path / "curves.csv").open()))
+    assert float(rows[0]["distill"]) > 0
+
+
+def test_two_processes_under_torchrun(trained, tmp_path):
+    """Both end, one writes, and each step counts the pairs of both."""
+    _, out = trained
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc_per_node",
+        "2",
+        "-m",
+        "sot_tracker.cli",
+    ]
+    given = ["train", *SMALL, "--cache", str(out / "cache"), "--out", str(tmp_path)]
+    ended = subprocess.run([*command, *given], capture_output=True, text=True, timeout=300, check=False)
+    assert ended.returncode == 0, ended.stderr[-2000:]
+    assert (tmp_path / "model.safetensors").is_file()
+    assert state.load(tmp_path / "checkpoint.pt")["step"] == 2
+    assert len(list(csv.DictReader((tmp_path / "curves.csv").open()))) == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (["--model", "kcf"], "has no network"),
+        (["--model", "resnet"], "unknown model"),
+        (["--data", "nowhere"], "does not exist"),
+        (["--batch", "0"], "batch=0"),
+        (["--search-size", "100"], "multiple of 16"),
+        (["--weights-by-source", "coco"], "NAME=NUMBER"),
+        (["--weights-by-source", "lasot=1"], "do not fit the sources"),
+        (["--split", "nowhere.txt"], "cannot be read"),
+        (["--init", "nowhere.safetensors"], "does not exist"),
+        (["--teacher", "x"], "MODEL=FILE"),
+        (["--device", "cuda"], "not there"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(given, told, trained, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    _, out = trained
+    cache = [] if "--data" in given else ["--cache", str(out / "cache")]
+    assert main(["train", *SMALL, *cache, "--out", str(tmp_path), *given]) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert told in lines[-1]
+    assert "Traceback" not in "".join(lines)
+
+
+def test_exclusion_leaves_nothing(data, trained, tmp_path, capsys):
+    _, out = trained
+    (tmp_path / "all.txt").write_text("clip_0\nclip_1\nstill_0\nback_0\n")
+    given = ["--cache", str(out / "cache"), "--exclude", str(tmp_path / "all.txt")]
+    assert main(["train", *SMALL, *given, "--out", str(tmp_path)]) == 2
+    assert "no track is left" in capsys.readouterr().err
