@@ -33,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--preset", default="scratch", choices=("paper", "scratch"), help="recipe that the options below change")
     add("--init", type=Path, help="weights to start from: a backbone file or a checkpoint of ours")
     add("--teacher", metavar="MODEL=FILE", help="trained network to learn from besides the labels (distillation)")
+    add("--features", action="store_true", help="also learn the features of an ImageNet network (docs/training.md)")
     add("--split", type=Path, help="text file of tracks or groups to train on, one per line (default: all)")
     add("--exclude", type=Path, help="text file of tracks or groups to leave out")
     add("--val", type=Path, help="text file of groups to hold back (default: a tenth, by hash of the name)")
@@ -88,6 +89,7 @@ def run(args: argparse.Namespace) -> int:
             val_tracks=val_tracks,
             start=_start(args.init),
             teacher=_teacher(args.teacher),
+            features=args.features,
             device=args.device,
             workers=args.workers,
             stop_after=60 * args.stop_after,

@@ -25,6 +25,9 @@ from sot_tracker.errors import UserError
 from sot_tracker.ros import messages
 from sot_tracker.ros.paths import config_file
 
+Spin = Callable[[Callable[[], bool], float], bool]
+"""Spins until a condition holds; whether it did within so many seconds."""
+
 _PROGRAM = (  # as scripts/ do
     "import signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); "
     "from sot_tracker.ros.main import launch; sys.exit(launch({!r}))"
@@ -121,6 +124,27 @@ def spin_until(executor: SingleThreadedExecutor, condition: Callable[[], bool], 
     return True
 
 
+@contextmanager
+def interrupt_between() -> Iterator[Callable[[], None]]:
+    """Ctrl-C is remembered; calling what this yields, or leaving, raises it as KeyboardInterrupt.
+
+    Raised in the middle of rclpy's compiled calls it can surface as another error, and end us with a traceback.
+    For the main thread, as all that has to do with signals.
+    """
+    told: list[int] = []
+
+    def check() -> None:
+        if told:
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, lambda number, _frame: told.append(number))
+    try:
+        yield check
+    finally:
+        signal.signal(signal.SIGINT, before)
+        check()  # also in place of the complaint that a node, interrupted like us, has ended
+
+
 def play(
     player: Mapping[str, Any],
     tracker: Mapping[str, Any],
@@ -136,11 +160,17 @@ def play(
         recorder = Recorder(namespace)
         executor = SingleThreadedExecutor()
         executor.add_node(recorder)
-        with process("tracker_node", arguments(tracker, namespace)) as node:
-            _wait_for(executor, recorder, node)
-            with process("player", arguments(player, namespace)) as source:
-                _follow(executor, recorder, node, source, tick)
-            _drain(executor, recorder)
+        with interrupt_between() as check:
+
+            def spin(condition: Callable[[], bool], timeout: float) -> bool:
+                check()
+                return spin_until(executor, condition, timeout)
+
+            with process("tracker_node", arguments(tracker, namespace)) as node:
+                _wait_for(spin, recorder, node)
+                with process("player", arguments(player, namespace)) as source:
+                    _follow(spin, recorder, node, source, tick)
+                _drain(spin, recorder)
         if node.returncode:
             raise UserError(f"tracker_node ended with status {node.returncode}: see its output above")
         return recorder.recording
@@ -148,9 +178,9 @@ def play(
         rclpy.try_shutdown()
 
 
-def _wait_for(executor: SingleThreadedExecutor, recorder: Recorder, node: subprocess.Popen[Any]) -> None:
+def _wait_for(spin: Spin, recorder: Recorder, node: subprocess.Popen[Any]) -> None:
     """Until the node is active and hears us: diagnostics are the last that it matches, so the rest is matched too."""
-    while not spin_until(executor, lambda: bool(recorder.recording.diagnostics), 0.5):
+    while not spin(lambda: bool(recorder.recording.diagnostics), 0.5):
         _require_running(node)
 
 
@@ -160,7 +190,7 @@ def _require_running(node: subprocess.Popen[Any]) -> None:
 
 
 def _follow(
-    executor: SingleThreadedExecutor,
+    spin: Spin,
     recorder: Recorder,
     node: subprocess.Popen[Any],
     source: subprocess.Popen[Any],
@@ -168,14 +198,14 @@ def _follow(
 ) -> None:
     while source.poll() is None:
         _require_running(node)
-        spin_until(executor, lambda: source.poll() is not None, 0.05)
+        spin(lambda: source.poll() is not None, 0.05)
         if tick is not None:
             tick(recorder.recording)
     if source.returncode:
         raise UserError(f"player ended with status {source.returncode}: see its output above")
 
 
-def _drain(executor: SingleThreadedExecutor, recorder: Recorder) -> None:
+def _drain(spin: Spin, recorder: Recorder) -> None:
     """Wait for the last results and, so that they cover every frame, for two more diagnostics."""
     seen: list[dict[str, str]] = [recorder.recording.diagnostics]
 
@@ -184,4 +214,4 @@ def _drain(executor: SingleThreadedExecutor, recorder: Recorder) -> None:
             seen.append(recorder.recording.diagnostics)
         return len(seen) > 2
 
-    spin_until(executor, told_twice, 5.0)
+    spin(told_twice, 5.0)

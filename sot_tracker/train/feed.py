@@ -44,13 +44,23 @@ class Feed:
         return self._floats(batch["template"]), self._floats(batch["search"])
 
     def _floats(self, patches: Tensor) -> Tensor:
-        return patches.to(self.device, non_blocking=True).permute(0, 3, 1, 2).float().div_(255).contiguous()
+        floats = patches.to(self.device, non_blocking=True).permute(0, 3, 1, 2).float().div_(255)
+        return floats.contiguous(memory_format=torch.channels_last)
 
-    def run(self, net: nn.Module, z: Tensor, x: Tensor) -> dict[str, Tensor]:
+    def run(self, net: nn.Module, z: Tensor, x: Tensor) -> dict[str, Any]:
         z, x = ((patches - self.mean) / self.std for patches in (z, x))
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-            maps: dict[str, Tensor] = net(z, x)
+        with self._arithmetic():
+            maps: dict[str, Any] = net(z, x)
         return maps
+
+    def lesson(self, net: nn.Module, patches: Tensor) -> Tensor:
+        """What a network of features says of patches in 0..1; it normalises them itself."""
+        with self._arithmetic():
+            told: Tensor = net(patches)
+        return told
+
+    def _arithmetic(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
 
     def __call__(self, net: nn.Module, batch: Batch) -> tuple[dict[str, Tensor], Tensor, Tensor]:
         """Maps, boxes and flags of a batch, without augmentation."""

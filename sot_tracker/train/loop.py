@@ -18,7 +18,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
-from sot_tracker.train import augment_device, depthwise, distill, state, validate
+from sot_tracker.train import augment_device, depthwise, distill, features, state, validate
 from sot_tracker.train.augment import Photometry
 from sot_tracker.train.batches import Batch, Batches, loader
 from sot_tracker.train.cache import Cache
@@ -38,7 +38,7 @@ class Job:
     """One training run. out: folder of checkpoint.pt, model.safetensors, curves and pictures.
 
     train_tracks, val_tracks: indices into cache.tracks. start: prepares a fresh network (`--init`), or None.
-    teacher: name and weights of a network to learn from besides the labels.
+    teacher: name and weights of a network to learn from besides the labels. features: learn ImageNet features too.
     stop_after: seconds after which to save and stop, 0 for never. *_every: steps.
     """
 
@@ -50,6 +50,7 @@ class Job:
     val_tracks: np.ndarray
     start: Callable[[nn.Module], None] | None = None
     teacher: tuple[str, Path] | None = None
+    features: bool = False
     device: str = "cpu"
     workers: int = 1
     stop_after: float = 0.0
@@ -107,18 +108,22 @@ class Trainer:
             expect_background(self.net)
             if job.start is not None:
                 job.start(self.net)
-        self.net.to(device)
+        self.pupil: nn.Module = self.net
+        if job.features:
+            self.pupil = features.Pupil(self.net, (job.recipe.template_size, job.recipe.search_size))
+        self.pupil.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # 1.4 x faster on CPUs
         depthwise.speed_up(self.net)
         self.ema = state.Ema(self.net, job.recipe.ema)
-        self.optimizer = optimizer_for(self.net, job.recipe)
+        self.optimizer = optimizer_for(self.pupil, job.recipe)
         self.step = 0 if saved is None else self._restore(saved)
         self.feed = Feed(self.spec, job.recipe.precision, device)
         self.teacher = Teacher(*job.teacher, job.recipe, device) if job.teacher else None
+        self.lessons = features.EfficientNetLite().to(device) if job.features else None
         self.loss = loss_for(job.model, self.spec.decoding, job.recipe.regress)
-        self.replica = DistributedDataParallel(self.net) if world.size > 1 else self.net
+        self.replica = DistributedDataParallel(self.pupil) if world.size > 1 else self.pupil
 
     def _restore(self, saved: dict[str, Any]) -> int:
-        self.net.load_state_dict(saved["net"])
+        self.pupil.load_state_dict(saved["net"])
         self.ema.net.load_state_dict(saved["ema"])
         self.optimizer.load_state_dict(saved["optimizer"])
         return int(saved["step"])
@@ -131,7 +136,7 @@ class Trainer:
             "step": self.step,
             "model": self.job.model,
             "recipe": self.job.recipe.to_dict(),
-            "net": self.net.state_dict(),
+            "net": self.pupil.state_dict(),
             "ema": self.ema.net.state_dict(),
             "optimizer": self.optimizer.state_dict(),
         }
@@ -153,10 +158,14 @@ class Trainer:
         if self.teacher is not None:
             losses["distill"] = distill.loss(maps, self.teacher(z, x))
             losses["total"] = losses["total"] + losses["distill"]
+        if self.lessons is not None:
+            lessons = [self.feed.lesson(self.lessons, patches) for patches in (z, x)]
+            losses["features"] = features.loss(maps["features"], lessons)
+            losses["total"] = losses["total"] + losses["features"]
         self.optimizer.zero_grad(set_to_none=True)
         losses["total"].backward()  # type: ignore[no-untyped-call]
         if recipe.clip > 0:
-            nn.utils.clip_grad_norm_(self.net.parameters(), recipe.clip)
+            nn.utils.clip_grad_norm_(self.pupil.parameters(), recipe.clip)
         self.optimizer.step()
         self.ema.update(self.net, self.step)
         self.step += 1

@@ -268,7 +268,7 @@ def test_ctrl_c_in_the_demo_ends_every_process_without_a_traceback(clip: Path, t
             assert time.monotonic() < end, log.read_text()
             time.sleep(0.05)
         os.killpg(child.pid, signal.SIGINT)
-        assert child.wait(PATIENCE) == 130
+        assert child.wait(PATIENCE) == 130, log.read_text()
     with pytest.raises(ProcessLookupError):
         os.killpg(child.pid, 0)
     assert "Traceback" not in log.read_text()
