@@ -28,6 +28,7 @@ ARGUMENTS = {
     "use_sim_time": "true to take the time from /clock",
     "rviz": "true to look at the debug image in rviz2",
 }
+PROFILES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")  # Fast DDS 2 (Humble, Jazzy), Fast DDS 3
 DEFAULTS = {"image": "image", "use_sim_time": "false", "rviz": "false"}
 
 
@@ -70,6 +71,6 @@ def generate_launch_description():
         for name, text in ARGUMENTS.items()
     ]
     # The debug image does not fit Fast DDS's default shared-memory segment; a profile of the user's own is kept.
-    profile = os.environ.get("FASTRTPS_DEFAULT_PROFILES_FILE", str(CONFIG / "fastdds_large.xml"))
-    environment = SetEnvironmentVariable("FASTRTPS_DEFAULT_PROFILES_FILE", profile)
-    return LaunchDescription([*arguments, environment, OpaqueFunction(function=start)])
+    chosen = next((value for name in PROFILES if (value := os.environ.get(name))), str(CONFIG / "fastdds_large.xml"))
+    environment = [SetEnvironmentVariable(name, chosen) for name in PROFILES]
+    return LaunchDescription([*arguments, *environment, OpaqueFunction(function=start)])

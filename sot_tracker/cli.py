@@ -15,7 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
 from typing import NoReturn
 
-from sot_tracker.errors import MissingPackage, UserError
+from sot_tracker.errors import INTERRUPTED, USER_ERROR, MissingPackage, UserError
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "track": ("track", "follow one target through a video, a folder of pictures or a camera"),
@@ -30,7 +30,6 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "synth": ("synth", "write generated sequences with exact truth"),
     "doctor": ("doctor", "check this installation and explain what is wrong"),
 }
-USER_ERROR, INTERRUPTED = 2, 130
 _PIP_NAMES = {"cv2": "opencv-contrib-python", "skimage": "scikit-image", "yaml": "PyYAML", "PIL": "pillow"}
 _QUIET = {"OPENCV_LOG_LEVEL": "SILENT", "OPENCV_FFMPEG_LOGLEVEL": "-8"}
 

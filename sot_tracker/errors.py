@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+USER_ERROR, INTERRUPTED = 2, 130
+"""Exit statuses of the command line: a user's mistake, Ctrl-C."""
+
 
 class UserError(Exception):
     """A user's mistake or a missing piece, told in one line: what is wrong, which value, what to do.

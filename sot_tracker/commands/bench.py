@@ -61,11 +61,11 @@ def run(args: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="sot_tracker-") as place:
         clip = Path(place) / "clip.npz"
         make_clip(args.frames, width, height).save(clip)
-        jobs = [options for model in models for options in _jobs(model, args, Path(place))]
+        jobs = [options for model in models for options in _jobs(model, args)]
         for options in (bar := tqdm(jobs, unit="run", disable=None)):
             bar.set_description(f"{options['model']} {options.get('engine', '')}")
             try:
-                rows.append(measure_apart(clip, options))
+                rows.append(measure_apart(clip, _with_weights(options, Path(place))))
             except UserError as error:
                 mistakes.append(f"{options['model']} {options.get('engine', '')}: {error}")
     _print_rows(rows, f"{args.frames} frames of {width}x{height}, search window on the truth")
@@ -82,12 +82,15 @@ def _require_writable(path: Path) -> None:
     """Raise UserError now rather than after minutes of measuring."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        existed = path.exists()
         path.open("a").close()
+        if not existed:
+            path.unlink()
     except OSError as error:
         raise UserError(f"--json {path} cannot be written: {error.strerror}") from None
 
 
-def _jobs(model: ModelSpec, args: argparse.Namespace, place: Path) -> list[dict[str, Any]]:
+def _jobs(model: ModelSpec, args: argparse.Namespace) -> list[dict[str, Any]]:
     """Options of every run of that model; baselines only vary in threads."""
     threads = [check("threads", value) for value in args.threads or [DEFAULTS["threads"]]]
     if model.network is None:
@@ -95,10 +98,16 @@ def _jobs(model: ModelSpec, args: argparse.Namespace, place: Path) -> list[dict[
     weights = args.weights or ("" if shipped_folder(model.name) else "random")
     jobs = []
     for engine, precision, n in itertools.product(args.engine or ["auto"], args.precision or ["auto"], threads):
-        usable = _exported(model, place) if weights == "random" and engine in ("onnx", "openvino") else weights
         run = {"model": model.name, "engine": engine, "precision": precision, "threads": n}
-        jobs.append({**run, "device": args.device, "weights": usable})
+        jobs.append({**run, "device": args.device, "weights": weights})
     return jobs
+
+
+def _with_weights(options: dict[str, Any], place: Path) -> dict[str, Any]:
+    """The options with a model folder where the engine cannot run random weights by itself."""
+    if options.get("weights") != "random" or options["engine"] not in ("onnx", "openvino"):
+        return options
+    return {**options, "weights": _exported(spec(options["model"]), place)}
 
 
 def _exported(model: ModelSpec, place: Path) -> str:

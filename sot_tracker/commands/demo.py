@@ -13,6 +13,7 @@ from sot_tracker.box import Box, require_trackable
 from sot_tracker.commands.options import add_tracker_options, tracker_options
 from sot_tracker.errors import UserError
 from sot_tracker.evaluate.sequences import read_truth, truth_file_of
+from sot_tracker.model_folder import find_weights
 from sot_tracker.synth import ClipConfig, builtin_pictures, demo_clip, write_sequence
 from sot_tracker.video import FrameSource, open_source
 from sot_tracker.zoo import spec
@@ -39,7 +40,9 @@ def run(args: argparse.Namespace) -> int:
         from sot_tracker.ros.player import PlayerConfig
     except ModuleNotFoundError as error:
         raise UserError(f"the demo needs ROS 2 ({error.name} is missing): run `make demo`, or source a ROS 2") from None
-    spec(args.model)
+    model = spec(args.model)
+    if model.network:
+        find_weights(model, args.weights)  # what is missing is told before anything starts
     try:
         args.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -66,6 +69,7 @@ def run(args: argparse.Namespace) -> int:
     tracker = {"model": args.model, **tracker_options(args), "image_transport": args.transport}
     with tqdm(total=args.frames or source.length, unit="frame", desc=args.model) as bar:
         recording = harness.play(player, tracker, NAMESPACE, lambda so_far: _advance(bar, len(so_far.states)))
+        bar.total = bar.n  # dropped frames never come
     rows = report.rows_of(report.read_log(log), recording)
     summary = {"clip": source.name, "model": args.model, **report.summarize(rows, recording, truth)}
     _write(args.out, source, rows, truth, summary, args.rate or source.fps)

@@ -19,7 +19,7 @@ from sot_tracker.zoo import MODELS
 
 _PIP_NAMES = {"numpy": "numpy", "cv2": "opencv-contrib-python"}
 _MARKS = {"ok": " ok ", "note": "note", "problem": "FIX "}
-_PROFILE = "FASTRTPS_DEFAULT_PROFILES_FILE"  # the name that Fast DDS 2.14 (Jazzy) and older read
+_PROFILES = "FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE"  # Fast DDS 2 (Humble, Jazzy), Fast DDS 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,13 +145,15 @@ def _check_middleware() -> Iterator[Finding]:
     if "fastrtps" not in middleware:
         yield Finding("ok", "middleware", middleware)
         return
-    profile = os.environ.get(_PROFILE) or os.environ.get("FASTDDS_DEFAULT_PROFILES_FILE")
+    profile = next((value for name in _PROFILES if (value := os.environ.get(name))), None)
     if not profile:
-        advice = f"for a raw camera in another process: export {_PROFILE}=config/fastdds_large.xml where it publishes"
+        advice = f"for a raw camera in another process: set {' and '.join(_PROFILES)} to config/fastdds_large.xml there"
         told = "default profile, which loses best-effort messages above 512 KiB (VGA raw) between processes"
         yield Finding("note", "Fast DDS", told, advice)
     elif not Path(profile).is_file():
-        yield Finding("problem", "Fast DDS", f"profile '{profile}' does not exist", f"set or unset {_PROFILE}")
+        yield Finding(
+            "problem", "Fast DDS", f"profile '{profile}' does not exist", f"set or unset {' and '.join(_PROFILES)}"
+        )
     else:
         yield Finding("ok", "Fast DDS", f"profile {profile}")
 

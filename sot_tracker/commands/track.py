@@ -15,14 +15,12 @@ import numpy as np
 from sot_tracker.box import Box
 from sot_tracker.commands.options import add_tracker_options, tracker_options
 from sot_tracker.commands.outputs import CSV_COLUMNS, VIDEO_CODECS, CsvFile, Output, VideoFile, Window, select_box
-from sot_tracker.errors import UserError
+from sot_tracker.errors import INTERRUPTED, UserError
 from sot_tracker.network_tracker import NetworkTracker
 from sot_tracker.tracker import Estimate, Image, State, Tracker
 
 if TYPE_CHECKING:
     from sot_tracker.video import FrameSource
-
-INTERRUPTED = 130
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

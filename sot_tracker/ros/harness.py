@@ -23,7 +23,7 @@ from vision_msgs.msg import Detection2D
 
 from sot_tracker.errors import UserError
 from sot_tracker.ros import messages
-from sot_tracker.ros.paths import config_file
+from sot_tracker.ros.paths import PROFILE_VARIABLES, config_file
 
 Spin = Callable[[Callable[[], bool], float], bool]
 """Spins until a condition holds; whether it did within so many seconds."""
@@ -37,7 +37,8 @@ _PROGRAM = (  # as scripts/ do
 def environment() -> dict[str, str]:
     """The child's environment: ours, with the large shared-memory segment unless the user chose profiles."""
     profile = config_file("fastdds_large.xml")
-    large = {"FASTRTPS_DEFAULT_PROFILES_FILE": str(profile)} if profile else {}
+    chosen = any(name in os.environ for name in PROFILE_VARIABLES)
+    large = {} if chosen or profile is None else dict.fromkeys(PROFILE_VARIABLES, str(profile))
     return {**large, **os.environ}
 
 

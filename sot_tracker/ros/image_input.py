@@ -15,7 +15,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from sot_tracker.config import Config
 from sot_tracker.ros.follower import Warn
 from sot_tracker.ros.frames import Frame
-from sot_tracker.ros.paths import config_file
+from sot_tracker.ros.paths import PROFILE_VARIABLES, config_file
 from sot_tracker.ros.statistics import Sequence
 
 SILENCE = 3.0  # seconds without a frame from an existing publisher, after which the user is told
@@ -63,7 +63,7 @@ class ImageInput:
         """What a user can do about frames that do not arrive."""
         return (
             "Images above 512 KiB do not fit Fast DDS's default shared-memory segment: start the camera driver with "
-            f"FASTRTPS_DEFAULT_PROFILES_FILE={config_file('fastdds_large.xml') or 'fastdds_large.xml'}, "
+            f"{' and '.join(PROFILE_VARIABLES)} set to {config_file('fastdds_large.xml') or 'fastdds_large.xml'}, "
             "or use image_transport:=compressed"
         )
 

@@ -120,13 +120,19 @@ def test_rviz_shows_the_debug_image_of_the_namespace(launch: Any) -> None:
 def test_the_large_segment_is_set_unless_the_user_chose(launch: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def profile() -> str:
         actions = launch("track.launch.py").generate_launch_description().args[0]
-        (action,) = [a for a in actions if type(a).__name__ == "SetEnvironmentVariable"]
-        return action.args[1]
+        set_here = [a.args for a in actions if type(a).__name__ == "SetEnvironmentVariable"]
+        assert [name for name, _ in set_here] == list(names)
+        (value,) = {value for _, value in set_here}
+        return value
 
-    monkeypatch.delenv("FASTRTPS_DEFAULT_PROFILES_FILE", raising=False)
+    names = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")  # Fast DDS 2 and 3
+    for name in names:
+        monkeypatch.delenv(name, raising=False)
     assert Path(profile()).is_file()
-    monkeypatch.setenv("FASTRTPS_DEFAULT_PROFILES_FILE", "mine.xml")
-    assert profile() == "mine.xml"
+    for name in names:
+        with monkeypatch.context() as users:
+            users.setenv(name, "mine.xml")
+            assert profile() == "mine.xml"
 
 
 def test_two_cameras_live_in_two_namespaces(launch: Any) -> None:
