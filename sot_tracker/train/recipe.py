@@ -105,8 +105,8 @@ SCRATCH_SAMPLING = Sampling(
     negative=0.1,
     distractors=3,
     occlusion=0.15,
-    turn=0.12,
-    stretch=0.08,
+    turn=0.2,
+    stretch=0.14,
     flip=0.1,
     photometry=Photometry(
         grey=0.12, brightness=0.25, color=0.12, gamma=0.3, blur=0.12, motion=0.15, noise=0.2, low_resolution=0.1
