@@ -33,6 +33,18 @@ class Cutout:
         return move_points(self.points, affine)
 
 
+def outline(mask: np.ndarray) -> np.ndarray | None:
+    """Convex hull of a mask, N x 2 corner coordinates; None for an empty one."""
+    binary = np.ascontiguousarray(mask > 127).astype(np.uint8)
+    contours, _ = cv2.findContours(binary, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    if not contours:
+        return None
+    hull = cv2.convexHull(np.concatenate(contours)).reshape(-1, 1, 2)
+    corners = np.array([(0, 0), (1, 0), (0, 1), (1, 1)])  # the contour runs through pixels, the box around them
+    points: np.ndarray = (hull + corners).reshape(-1, 2).astype(np.float64)
+    return points
+
+
 class Cutouts:
     """The cut-out objects of a cache. `entries`: indices of those entries that have a usable mask."""
 
@@ -43,14 +55,7 @@ class Cutouts:
         self._hull = lru_cache(100_000)(self._read_hull)
 
     def _read_hull(self, entry: int) -> np.ndarray | None:
-        mask = np.ascontiguousarray(self.cache.picture(entry)[..., 3])
-        contours, _ = cv2.findContours((mask > 127).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-        if not contours:
-            return None
-        hull = cv2.convexHull(np.concatenate(contours)).reshape(-1, 1, 2)
-        corners = np.array([(0, 0), (1, 0), (0, 1), (1, 1)])  # the contour runs through pixels, the box around them
-        points: np.ndarray = (hull + corners).reshape(-1, 2).astype(np.float64)
-        return points
+        return outline(self.cache.picture(entry)[..., 3])
 
     def get(self, entry: int) -> Cutout | None:
         hull = self._hull(int(entry))
@@ -61,6 +66,25 @@ class Cutouts:
             found = self.get(rng.choice(self.entries))
             if found is not None:
                 return found
+
+
+def bent(cutout: Cutout, amount: float, rng: np.random.Generator) -> Cutout:
+    """The object as if it had moved its limbs or turned in depth: shifted by a smooth random field.
+
+    amount: standard deviation of the shifts at 4 x 4 knots, in sizes of the object.
+    """
+    low, high = cutout.points.min(0), cutout.points.max(0)
+    size = math.sqrt(float(np.prod(high - low)))
+    x0, y0 = (max(int(v - 0.2 * size), 0) for v in low)
+    x1, y1 = (int(v + 0.2 * size) + 1 for v in high)
+    part = cutout.picture[y0:y1, x0:x1]
+    height, width = part.shape[:2]
+    knots = rng.normal(0, amount * size, (4, 4, 2)).astype(np.float32)
+    field = cv2.resize(knots, (width, height), interpolation=cv2.INTER_CUBIC)
+    rows, columns = np.indices((height, width), np.float32)
+    moved = cv2.remap(part, field[..., 0] + columns, field[..., 1] + rows, cv2.INTER_LINEAR)
+    points = outline(moved[..., 3])
+    return cutout if points is None else Cutout(moved, points)
 
 
 def paste(

@@ -105,6 +105,7 @@ SCRATCH_SAMPLING = Sampling(
     negative=0.1,
     distractors=3,
     occlusion=0.15,
+    bend=0.08,
     turn=0.2,
     stretch=0.14,
     flip=0.1,

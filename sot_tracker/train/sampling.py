@@ -42,6 +42,7 @@ class Sampling:
     negative: float = 0.0
     distractors: int = 0
     occlusion: float = 0.0
+    bend: float = 0.0  # largest spread of the shifts that bend a pasted object between both, in sizes of the object
     turn: float = 0.0  # radians, standard deviation between template and search
     stretch: float = 0.0  # standard deviation of the aspect's logarithm between template and search
     joint_flip: float = 0.5
@@ -82,11 +83,17 @@ class PairSampler:
         self.cutouts = compose.Cutouts(cache, np.flatnonzero(annotated & mine))
         large = mine & (cache.index["height"] >= MIN_SCENE) & (cache.index["width"] >= MIN_SCENE)
         kept = large if large.any() else mine
-        found = (start + np.flatnonzero(kept[start:end]) for start, end in cache.ranges)
-        self.scenes = [entries for entries in found if len(entries)]
+        self.scenes = self._by_group(np.flatnonzero(kept))
         usable = [t for t in tracks if annotated[slice(*cache.ranges[t])].any()]
         self.groups = self._by_source(usable)
         self.shares = _shares(how.weights, list(self.groups))
+
+    def _by_group(self, entries: np.ndarray) -> list[np.ndarray]:
+        """The entries of each video and each still: one picture with a hundred cars is one scene."""
+        groups: dict[str, list[int]] = {}
+        for entry in entries:
+            groups.setdefault(self.cache.tracks[self.cache.index["track"][entry]]["group"], []).append(entry)
+        return [np.array(own) for own in groups.values()]
 
     def _by_source(self, tracks: list[int]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """Source -> its tracks and their probabilities, the root of their lengths: long videos hold more, but
@@ -126,7 +133,7 @@ class PairSampler:
         return Pair(patches[0], patches[1], np.array(geometry.fractions(box, search.shape[0]), np.float32), True)
 
     def _scene(self, rng: np.random.Generator) -> int:
-        """An entry large enough to be a background; every track alike, however long."""
+        """An entry large enough to be a background; every video and every still alike, however long."""
         return int(rng.choice(self.scenes[rng.integers(len(self.scenes))]))
 
     def entries(self, rng: np.random.Generator) -> tuple[int, int]:
@@ -211,6 +218,8 @@ class PairSampler:
         """A cut-out object before two scenes, or twice before the same one."""
         how, small, large = self.how, self.template_size, self.search_size
         seen, again = self._views(rng)
+        if how.bend:
+            again = compose.bent(again, rng.uniform(0, how.bend), rng)
         scene = self.cache.picture(self._scene(rng))
         behind = scene if rng.random() < 0.6 else self.cache.picture(self._scene(rng))
         angle, aspect, flip = rng.normal(0, 0.25), math.exp(rng.normal(0, 0.2)), bool(rng.random() < 0.5)

@@ -125,6 +125,27 @@ def test_pasted_object_fills_its_box(small_cache):
     assert (columns[0], columns[-1] + 1, rows[0], rows[-1] + 1) == pytest.approx((x, x + w, y, y + h), abs=2.5)
 
 
+def test_bent_object_changes_shape_and_its_outline_follows(small_cache):
+    entry = int(np.flatnonzero(small_cache.index["channels"] == 4)[0])
+    straight = compose.Cutouts(small_cache, np.array([entry])).get(entry)
+    for seed in range(5):
+        bent = compose.bent(straight, 0.08, np.random.default_rng(seed))
+        columns, rows = (np.flatnonzero((bent.picture[..., 3] > 127).any(axis)) for axis in (0, 1))
+        found = (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)
+        assert (*bent.points.min(0), *bent.points.max(0)) == pytest.approx(found)
+        area, before = ((c.picture[..., 3] > 127).sum() for c in (bent, straight))
+        assert 0.5 < area / before < 1.6
+        filled = [(c.picture[..., 3] > 127).sum() / np.prod(np.ptp(c.points, axis=0)) for c in (bent, straight)]
+        assert filled[0] < 0.97 < filled[1], "a rectangle is no rectangle any more"
+
+
+def test_every_video_and_every_still_is_one_scene(small_cache):
+    pairs = sampler(small_cache, SCRATCH_SAMPLING)
+    groups = [{small_cache.tracks[small_cache.index["track"][e]]["group"] for e in scene} for scene in pairs.scenes]
+    assert all(len(names) == 1 for names in groups)
+    assert len(set.union(*groups)) == len(groups)
+
+
 def test_occluder_hides_a_part_of_the_box():
     patch, texture = np.zeros((256, 256, 3), np.uint8), np.full((200, 200, 3), 255, np.uint8)
     for seed in range(10):
