@@ -129,7 +129,7 @@ def spin_until(executor: SingleThreadedExecutor, condition: Callable[[], bool], 
 def interrupt_between() -> Iterator[Callable[[], None]]:
     """Ctrl-C is remembered; calling what this yields, or leaving, raises it as KeyboardInterrupt.
 
-    Raised in the middle of rclpy's compiled calls it can surface as another error, and end us with a traceback.
+    Raised while rclpy converts a message (one in a thousand times) it surfaces as a RuntimeError of pybind11's.
     For the main thread, as all that has to do with signals.
     """
     told: list[int] = []

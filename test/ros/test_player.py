@@ -253,6 +253,14 @@ def test_frames_that_come_too_fast_are_dropped_and_counted(clip: Path, tmp_path:
     assert said == processed
 
 
+def test_the_demo_tells_missing_weights_before_it_starts(clip: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "sot_tracker.cli", "demo", "--model", "hit_base", "--video", str(clip)]
+    done = subprocess.run([*command, "--out", str(tmp_path / "out")], capture_output=True, text=True, timeout=PATIENCE)
+    assert done.returncode == 2
+    assert "no weights for 'hit_base' ship here" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
 def test_ctrl_c_in_the_demo_ends_every_process_without_a_traceback(clip: Path, tmp_path: Path) -> None:
     """As from a terminal: the signal goes to the whole group."""
     video, log = tmp_path / "endless", tmp_path / "log"
