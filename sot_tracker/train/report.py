@@ -8,6 +8,8 @@ import csv
 from collections import defaultdict
 from pathlib import Path
 
+from sot_tracker.train import plot
+
 CURVES, VALIDATION = "curves.csv", "validation.csv"
 
 
@@ -52,6 +54,8 @@ class Report:
 
     def validation(self, step: int, figures: dict[str, float]) -> None:
         self._write(VALIDATION, step, figures)
+        if self.enabled:
+            plot.curves(self.out, CURVES, VALIDATION)
 
     def close(self) -> None:
         if self.board is not None:

@@ -76,6 +76,7 @@ def test_what_a_run_leaves(straight):
     assert set(figures) == {"overlap", "success50", "score_auc", "threshold"}
     assert 0 <= figures["overlap"] <= 1
     assert (out / "pictures" / "0000004.png").stat().st_size > 1000
+    assert (out / "curves.png").read_bytes().startswith(b"\x89PNG")
     assert list((out / "tensorboard").iterdir())
     rows = list(csv.DictReader((out / "curves.csv").open()))
     assert [int(row["step"]) for row in rows] == [1, 2, 3, 4]
