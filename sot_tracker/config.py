@@ -66,7 +66,7 @@ class Options:
 class Config(Options):
     """The options of the tracker and of its node."""
 
-    model: str = option("csrt", "Tracker to run; `sot-tracker models` lists the names.")
+    model: str = option("smat", "Tracker to run; `sot-tracker models` lists the names.")
     engine: str = option(
         "auto",
         "What runs the network; auto takes the first installed of onnx, openvino, torch that can read the weights.",
@@ -90,6 +90,12 @@ class Config(Options):
         low=-1.0,
         high=1.0,
         live=True,
+    )
+    lost_windows: int = option(
+        24,
+        "Places around the last one that are searched in turn while the target is lost; 0 looks only there.",
+        low=0,
+        high=1000,
     )
     image_transport: str = option(
         "raw", "Subscribe to `image` (raw) or `image/compressed`.", Scope.NODE, choices=("raw", "compressed")

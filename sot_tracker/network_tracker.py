@@ -1,7 +1,8 @@
 """The online loop of every network: crop around the last believed box, search, decode, map back, clip.
 
 The rules are the published ones (fact sheets: FERMT section 6, HiT 7, SMAT and MVT 3, HCAT 7) with one addition: a box
-whose score is below `lost_threshold` does not move the search window. A threshold of 0 gives the published loop.
+whose score is below `lost_threshold` does not move the search window, and the target is then looked for around its last
+place too (`reacquire.py`). A threshold of 0 gives the published loop.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sot_tracker import reacquire
 from sot_tracker.box import Box, require_trackable
 from sot_tracker.crop import Average, Crop, channel_average, crop_average, crop_black
 from sot_tracker.decode import DECODERS
@@ -28,32 +30,48 @@ SMALLEST_SIDE = 10.0  # pixels: the published clips' margin, and the shortest si
 
 @dataclass(frozen=True, slots=True)
 class _Target:
-    """What is remembered of a target between frames."""
+    """What is remembered of a target between frames.
+
+    box: last believed. sure: the last whose score was as high as a return elsewhere needs; its size outlives the bad
+        boxes before a loss. lost: frames since `box`. suspect: where it may have returned, to be confirmed.
+    """
 
     cached: Any
     box: Box
     frame_size: tuple[int, int]
     average: Average
+    sure: Box
+    lost: int = 0
+    suspect: Box | None = None
 
 
 class NetworkTracker:
     """One target followed by a network; a `Tracker`.
 
     name, spec: the catalogue row (`zoo.py`); network: an engine with its weights, which may be shared.
-    lost_threshold: scores below it are LOST: the box is reported, the search window stays where the target was last
-        believed and looks there, at the same scale, until the target returns. May be changed at any time. 0 never loses
-        the target unless the network's maps are not finite, which is LOST whatever the threshold.
+    lost_threshold: scores below it are LOST: the box is reported, and the target is looked for where it was last
+        believed, at the same scale, until it returns. May be changed at any time. 0 never loses the target unless the
+        network's maps are not finite, which is LOST whatever the threshold.
+    lost_windows: so many places around the last one are searched in turn while the target is lost. A return there
+        counts after two frames, the first with a score of `return_threshold`. 0 looks at the last place alone.
     exact_padding: HCAT's unrounded float padding, for comparison with the published numbers on engines that take float
         patches; the default rounds it to the grey levels that an exported graph takes.
     """
 
     def __init__(
-        self, name: str, spec: NetworkSpec, network: Network, lost_threshold: float, exact_padding: bool = False
+        self,
+        name: str,
+        spec: NetworkSpec,
+        network: Network,
+        lost_threshold: float,
+        lost_windows: int = 0,
+        exact_padding: bool = False,
     ) -> None:
         self.name = name
         self.spec = spec
         self.network = network
         self.lost_threshold = lost_threshold
+        self.lost_windows = lost_windows
         self._dtype = np.float32 if exact_padding else np.uint8
         self._target: _Target | None = None
 
@@ -64,7 +82,7 @@ class NetworkTracker:
         require_trackable(box, width, height)
         average = channel_average(image) if self.spec.crop == "average" else (0.0, 0.0, 0.0)
         crop = self._crop(image, box, average, self.spec.template_factor, self.spec.template_size)
-        self._target = _Target(self.network.template(crop.patch), box, (height, width), average)
+        self._target = _Target(self.network.template(crop.patch), box, (height, width), average, sure=box)
 
     def update(self, image: Image) -> Estimate:
         """Follow the target into the next frame; stage times "crop", "search" and "decode" in milliseconds.
@@ -76,23 +94,33 @@ class NetworkTracker:
             (h, w), (old_h, old_w) = image.shape[:2], target.frame_size
             raise UserError(f"frame is {w}x{h} but the target was given in {old_w}x{old_h}: give the box again")
         start = time.perf_counter()
-        crop = self._crop(image, target.box, target.average, self.spec.search_factor, self.spec.search_size)
+        window = self._window(target)
+        crop = self._crop(image, window, target.average, self.spec.search_factor, self.spec.search_size)
         cropped = time.perf_counter()
         maps = self.network.search(target.cached, crop.patch)
         searched = time.perf_counter()
         found = DECODERS[self.spec.decoding](maps)
-        believed = found.is_finite and found.score >= self.lost_threshold
-        box = target.box
+        box, score = target.box, found.score if found.is_finite else -1.0
         if found.is_finite:
             box = self._clip(crop.to_frame(found.cx, found.cy, found.w, found.h), target.frame_size)
+        believed = score >= self.lost_threshold and window in (target.box, target.suspect)
         if believed:
-            self._target = replace(target, box=box)
+            sure = box if score >= self.return_threshold else target.sure
+            self._target = replace(target, box=box, sure=sure, lost=0, suspect=None)
+        else:
+            suspect = box if score >= self.return_threshold and window != target.box else None
+            self._target = replace(target, lost=target.lost + 1, suspect=suspect)
         times = {
             "crop": 1e3 * (cropped - start),
             "search": 1e3 * (searched - cropped),
             "decode": 1e3 * (time.perf_counter() - searched),
         }
         return Estimate(box, found.score, State.TRACKING if believed else State.LOST, times)
+
+    @property
+    def return_threshold(self) -> float:
+        """Half-way from `lost_threshold` to 1: what a box away from the last place needs to be looked at again."""
+        return 0.5 * (1 + self.lost_threshold)
 
     @property
     def box(self) -> Box:
@@ -107,7 +135,16 @@ class NetworkTracker:
         target = self._require_target()
         height, width = target.frame_size
         require_trackable(box, width, height)
-        self._target = replace(target, box=box)
+        self._target = replace(target, box=box, sure=box, lost=0, suspect=None)
+
+    def _window(self, target: _Target) -> Box:
+        """The box around which to search in the next frame."""
+        if target.suspect is not None:
+            return target.suspect
+        if self.lost_threshold <= 0:
+            return target.box
+        elsewhere = reacquire.window(target.lost, target.box, target.sure, target.frame_size, self.lost_windows)
+        return elsewhere or target.box
 
     def _require_target(self) -> _Target:
         if self._target is None:
@@ -139,7 +176,7 @@ def load_network_tracker(model: ModelSpec, config: Config) -> NetworkTracker:
         raise UserError(f"model '{model.name}' has no network")
     network = load_network(model, config)
     threshold = config.lost_threshold if config.lost_threshold >= 0 else network.lost_threshold
-    return NetworkTracker(model.name, model.network, network, threshold)
+    return NetworkTracker(model.name, model.network, network, threshold, config.lost_windows)
 
 
 def _frame_size(image: Image) -> tuple[int, int]:

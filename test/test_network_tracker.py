@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sot_tracker import reacquire
 from sot_tracker.box import Box
 from sot_tracker.errors import UserError
 from sot_tracker.network_tracker import NetworkTracker
@@ -139,6 +140,48 @@ def test_a_box_that_is_not_believed_does_not_move_the_search_window() -> None:
     assert found.state is State.TRACKING
     assert found.box.center == pytest.approx((128, 100), abs=1e-3)
     assert made.box == found.box
+
+
+NOTHING = center_answer(0.5, 0.5, 0.25, 0.25, score=0.1)
+SURE = center_answer(0.5, 0.5, 0.25, 0.25, score=0.9)
+UNSURE = center_answer(0.5, 0.5, 0.25, 0.25, score=0.6)
+
+
+def looking(*answers: dict[str, np.ndarray]) -> NetworkTracker:
+    """A tracker that has lost its target for as long as it waits before it looks elsewhere."""
+    made = tracker(*[NOTHING] * reacquire.PATIENCE, *answers, threshold=0.5)
+    made.lost_windows = 8
+    for _ in range(reacquire.PATIENCE):
+        assert made.update(IMAGE).state is State.LOST
+    return made
+
+
+def test_a_lost_target_that_returns_elsewhere_is_found_and_confirmed() -> None:
+    made = looking(SURE, UNSURE)
+    there = made.update(IMAGE)
+    assert there.state is State.LOST, "one look is no proof"
+    assert there.box.iou(START) == 0
+    assert made.box == START
+    found = made.update(IMAGE)
+    assert found.state is State.TRACKING
+    assert found.box.iou(there.box) > 0.5
+    assert made.box == found.box
+
+
+@pytest.mark.parametrize("first", [UNSURE, SURE], ids=["not sure enough", "not confirmed"])
+def test_a_return_elsewhere_that_is_not_certain_is_none(first: dict[str, np.ndarray]) -> None:
+    made = looking(first, NOTHING)
+    assert made.update(IMAGE).state is State.LOST
+    assert made.update(IMAGE).state is State.LOST
+    assert made.box == START
+
+
+def test_without_a_threshold_nothing_is_looked_for_elsewhere() -> None:
+    broken = {name: np.full_like(value, np.nan) for name, value in SURE.items()}
+    made = tracker(*[broken] * (reacquire.PATIENCE + 1), SURE)
+    made.lost_windows = 8
+    patches = [made.update(IMAGE) and made.network.patches[-1] for _ in range(reacquire.PATIENCE + 1)]  # type: ignore[attr-defined]
+    assert all(np.array_equal(patch, patches[0]) for patch in patches)
 
 
 def test_the_threshold_may_change_while_tracking() -> None:

@@ -133,21 +133,31 @@ def background(picture: np.ndarray, out: int, rng: np.random.Generator) -> np.nd
 
 
 def distractors(
-    patch: np.ndarray, box: XYWH, cutouts: Cutouts, like: Cutout | None, count: int, rng: np.random.Generator
+    patch: np.ndarray,
+    box: XYWH,
+    cutouts: Cutouts,
+    like: Cutout | None,
+    count: int,
+    rng: np.random.Generator,
+    covered: float = 0.15,
 ) -> np.ndarray:
-    """Objects of about the target's size beside it; `like` (the target itself) comes back in another colour and
-    shape.
+    """Objects of about the target's size, half of them close to it; `like` (the target itself) comes back in another
+    colour and shape.
+
+    covered: the share of the target's box that one of them may cover; 1 where the target is pasted over them.
     """
     size = patch.shape[0]
     side = math.sqrt(box[2] * box[3])
+    middle = np.array([box[0] + 0.5 * box[2], box[1] + 0.5 * box[3]])
     for _ in range(count):
         other = like if like is not None and rng.random() < 0.5 else cutouts.draw(rng)
-        center = (rng.uniform(0, size), rng.uniform(0, size))
+        near = rng.random() < 0.5
+        center = tuple((middle + rng.normal(0, side, 2) if near else rng.uniform(0, size, 2)).tolist())
         aspect = math.exp(rng.normal(0, 0.4 if other is like else 0.2))
         affine = target_map(
             other, center, side * math.exp(rng.normal(0, 0.3)), rng.normal(0, 0.5), aspect, bool(rng.random() < 0.5)
         )
-        if _overlap(other.bounds(affine), box) > 0.15:
+        if _overlap(other.bounds(affine), box) > covered:
             continue
         tint = rng.uniform(0.5, 1.5, 3) if other is like else None
         patch = paste(patch, other, affine, tint=tint)

@@ -209,7 +209,8 @@ class PairSampler:
     ) -> np.ndarray:
         count = int(rng.integers(0, self.how.distractors + 1)) if rng.random() < (0.7 if like else 0.25) else 0
         if count and len(self.cutouts.entries):
-            patch = compose.distractors(patch, box, self.cutouts, like, count, rng)
+            covered = 0.35 if like else 0.15  # the truth of a pasted object is exact, whatever hides a part of it
+            patch = compose.distractors(patch, box, self.cutouts, like, count, rng, covered)
         if rng.random() < self.how.occlusion:
             patch = compose.occluder(patch, box, self.cache.picture(self._scene(rng)), rng)
         return patch
@@ -221,10 +222,10 @@ class PairSampler:
         if how.bend:
             again = compose.bent(again, rng.uniform(0, how.bend), rng)
         scene = self.cache.picture(self._scene(rng))
-        behind = scene if rng.random() < 0.6 else self.cache.picture(self._scene(rng))
+        other_scene = scene if rng.random() < 0.6 else self.cache.picture(self._scene(rng))
         angle, aspect, flip = rng.normal(0, 0.25), math.exp(rng.normal(0, 0.2)), bool(rng.random() < 0.5)
         affine = compose.target_map(seen, (small / 2, small / 2), small / how.template_factor, angle, aspect, flip)
-        template = compose.paste(compose.background(behind, small, rng), seen, affine)
+        template = compose.paste(compose.background(other_scene, small, rng), seen, affine)
         side = large / how.search_factor * math.exp(rng.normal(0, how.size_jitter))
         center = large / 2 + how.shift_jitter * side * (rng.random(2) - 0.5)
         angle, aspect = angle + rng.normal(0, how.turn), aspect * math.exp(rng.normal(0, how.stretch))
@@ -232,6 +233,8 @@ class PairSampler:
         box = again.bounds(affine)
         search = compose.background(scene, large, rng)
         if not negative:
+            behind = int(rng.integers(0, how.distractors + 1))
+            search = compose.distractors(search, box, self.cutouts, again, behind, rng, covered=1.0)
             search = compose.paste(search, again, affine)
         return template, self._clutter(search, box, None if negative else again, rng), None if negative else box
 
