@@ -12,6 +12,8 @@ from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
 from launch_ros.actions import Node
 
+from sot_tracker.ros import PROFILE_VARIABLES
+
 CONFIG = Path(get_package_share_directory("sot_tracker")) / "config"
 PARAMETERS = ("model", "engine", "device", "precision", "weights", "image_transport", "init_box")
 ARGUMENTS = {
@@ -28,7 +30,6 @@ ARGUMENTS = {
     "use_sim_time": "true to take the time from /clock",
     "rviz": "true to look at the debug image in rviz2",
 }
-PROFILES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")  # Fast DDS 2 (Humble, Jazzy), Fast DDS 3
 DEFAULTS = {"image": "image", "use_sim_time": "false", "rviz": "false"}
 
 
@@ -71,6 +72,8 @@ def generate_launch_description():
         for name, text in ARGUMENTS.items()
     ]
     # The debug image does not fit Fast DDS's default shared-memory segment; a profile of the user's own is kept.
-    chosen = next((value for name in PROFILES if (value := os.environ.get(name))), str(CONFIG / "fastdds_large.xml"))
-    environment = [SetEnvironmentVariable(name, chosen) for name in PROFILES]
+    chosen = next(
+        (value for name in PROFILE_VARIABLES if (value := os.environ.get(name))), str(CONFIG / "fastdds_large.xml")
+    )
+    environment = [SetEnvironmentVariable(name, chosen) for name in PROFILE_VARIABLES]
     return LaunchDescription([*arguments, *environment, OpaqueFunction(function=start)])

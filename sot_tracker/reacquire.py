@@ -19,25 +19,29 @@ PATIENCE = 3
 def window(lost: int, last: Box, size: Box, frame_size: tuple[int, int], count: int) -> Box | None:
     """The box around which to search in the `lost`-th frame without the target (from 0); None for its last place.
 
-    Every second look is at the last place. The others go through the `count` nearest cells of a grid of windows that
-    covers the frame; its middle is the last place. size: a box with the target's width and height.
+    Every second look is at the last place. The others go through the `count` nearest cells of a grid of windows around
+    it. size: a box with the target's width and height.
     """
     turn, elsewhere = divmod(lost - PATIENCE, 2)
     if lost < PATIENCE or elsewhere or not count:
         return None
-    places = around(last.center, STEP * math.sqrt(size.w * size.h), frame_size)[:count]
+    places = around(last.center, STEP * math.sqrt(size.w * size.h), frame_size, count)
     return Box.from_cxcywh(*places[turn % len(places)], size.w, size.h) if places else None
 
 
-def around(center: tuple[float, float], step: float, frame_size: tuple[int, int]) -> list[tuple[float, float]]:
-    """Points of a grid of `step` pixels with its origin in `center`, inside the frame (height, width), nearest first.
+def around(
+    center: tuple[float, float], step: float, frame_size: tuple[int, int], count: int
+) -> list[tuple[float, float]]:
+    """The `count` nearest points of a grid of `step` pixels with its origin in `center`, inside the frame (height, width).
 
-    The origin is left out.
+    The origin is left out. Points more than 2 sqrt(count) steps away are too: enough for a corner of the frame, and no
+    target is so small that the whole grid of a large frame is gone through.
     """
     height, width = frame_size
+    reach = 2 * math.ceil(math.sqrt(count))
     columns, rows = (
-        range(math.ceil(-at / step), math.floor((length - at) / step) + 1)
+        range(max(math.ceil(-at / step), -reach), min(math.floor((length - at) / step), reach) + 1)
         for at, length in zip(center, (width, height), strict=True)
     )
     cells = sorted((i * i + j * j, i, j) for i in columns for j in rows if i or j)
-    return [(center[0] + i * step, center[1] + j * step) for _, i, j in cells]
+    return [(center[0] + i * step, center[1] + j * step) for _, i, j in cells[:count]]

@@ -27,7 +27,7 @@ def test_the_places_are_the_nearest_ones_in_turn() -> None:
 
 
 def test_the_grid_covers_the_frame_and_stays_in_it() -> None:
-    places = reacquire.around((110, 90), 60, FRAME)
+    places = reacquire.around((110, 90), 60, FRAME, 100)
     assert len(places) == len(set(places)) == 5 * 4 - 1
     assert all(0 <= x <= 320 and 0 <= y <= 240 for x, y in places)
     distances = [math.dist(place, (110, 90)) for place in places]
@@ -39,7 +39,15 @@ def test_nowhere_else_to_look(last: Box, size: Box, count: int) -> None:
     assert all(reacquire.window(lost, last, size, FRAME, count) is None for lost in range(20))
 
 
+@pytest.mark.parametrize("center", [(960, 540), (0, 0), (1920, 540)])
+def test_a_speck_in_a_large_frame_costs_no_more(center: tuple[float, float]) -> None:
+    """0.01 pixels: the whole grid would have two billion points."""
+    places = reacquire.around(center, 0.03, (1080, 1920), 24)
+    assert len(places) == 24
+    assert max(math.dist(place, center) for place in places) < 0.03 * 8
+
+
 def test_a_last_place_outside_of_the_frame() -> None:
-    places = reacquire.around((-100, 90), 60, FRAME)
+    places = reacquire.around((-100, 90), 60, FRAME, 24)
     assert places[0] == (20, 90)
     assert all(0 <= x <= 320 for x, _ in places)

@@ -15,11 +15,11 @@ from types import ModuleType
 
 from sot_tracker.engines import ENGINES
 from sot_tracker.model_folder import shipped_folder
+from sot_tracker.ros import PROFILE_VARIABLES
 from sot_tracker.zoo import MODELS
 
 _PIP_NAMES = {"numpy": "numpy", "cv2": "opencv-contrib-python"}
 _MARKS = {"ok": " ok ", "note": "note", "problem": "FIX "}
-_PROFILES = "FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE"  # Fast DDS 2 (Humble, Jazzy), Fast DDS 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,14 +145,17 @@ def _check_middleware() -> Iterator[Finding]:
     if "fastrtps" not in middleware:
         yield Finding("ok", "middleware", middleware)
         return
-    profile = next((value for name in _PROFILES if (value := os.environ.get(name))), None)
+    profile = next((value for name in PROFILE_VARIABLES if (value := os.environ.get(name))), None)
     if not profile:
-        advice = f"for a raw camera in another process: set {' and '.join(_PROFILES)} to config/fastdds_large.xml there"
+        advice = f"for a raw camera in another process: set {' and '.join(PROFILE_VARIABLES)} to config/fastdds_large.xml there"
         told = "default profile, which loses best-effort messages above 512 KiB (VGA raw) between processes"
         yield Finding("note", "Fast DDS", told, advice)
     elif not Path(profile).is_file():
         yield Finding(
-            "problem", "Fast DDS", f"profile '{profile}' does not exist", f"set or unset {' and '.join(_PROFILES)}"
+            "problem",
+            "Fast DDS",
+            f"profile '{profile}' does not exist",
+            f"set or unset {' and '.join(PROFILE_VARIABLES)}",
         )
     else:
         yield Finding("ok", "Fast DDS", f"profile {profile}")

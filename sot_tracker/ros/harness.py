@@ -22,8 +22,8 @@ from rclpy.signals import SignalHandlerOptions
 from vision_msgs.msg import Detection2D
 
 from sot_tracker.errors import UserError
-from sot_tracker.ros import messages
-from sot_tracker.ros.paths import PROFILE_VARIABLES, config_file
+from sot_tracker.ros import PROFILE_VARIABLES, messages
+from sot_tracker.ros.paths import config_file
 
 Spin = Callable[[Callable[[], bool], float], bool]
 """Spins until a condition holds; whether it did within so many seconds."""

@@ -13,9 +13,10 @@ from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
 
 from sot_tracker.config import Config
+from sot_tracker.ros import PROFILE_VARIABLES
 from sot_tracker.ros.follower import Warn
 from sot_tracker.ros.frames import Frame
-from sot_tracker.ros.paths import PROFILE_VARIABLES, config_file
+from sot_tracker.ros.paths import config_file
 from sot_tracker.ros.statistics import Sequence
 
 SILENCE = 3.0  # seconds without a frame from an existing publisher, after which the user is told

@@ -6,9 +6,6 @@ from pathlib import Path
 
 from ament_index_python.packages import PackageNotFoundError, get_package_share_directory
 
-PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
-"""Where Fast DDS 2 (Humble, Jazzy) and Fast DDS 3 (Kilted) look for their XML profiles."""
-
 
 def config_file(name: str) -> Path | None:
     """A file of `config/`; None for a pip install, which has none."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from typing import TypedDict
 
@@ -50,5 +51,14 @@ def loader(batches: Batches, first: int, last: int, workers: int, pin: bool = Fa
         num_workers=workers,
         prefetch_factor=4 if workers else None,
         pin_memory=pin,
+        worker_init_fn=_leave_signals_to_the_trainer,
     )
     return iter(made)
+
+
+def _leave_signals_to_the_trainer(_worker: int) -> None:
+    """Ctrl-C and torchrun's SIGTERM go to the whole group; without its workers the trainer could not end its step and
+    save.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)

@@ -11,7 +11,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("tensorboard")
 
-from sot_tracker.train import state, validate  # noqa: E402
+from sot_tracker.train import features, state, validate  # noqa: E402
 from sot_tracker.train.loop import Job, Trainer, World, optimizer_for  # noqa: E402
 from sot_tracker.train.recipe import Recipe, scratch  # noqa: E402
 
@@ -69,6 +69,27 @@ def test_stop_and_resume_equals_straight_through(small_cache, straight, tmp_path
     for mine, theirs in ((resumed.net, run.net), (resumed.ema.net, run.ema.net)):
         for (name, a), b in zip(mine.state_dict().items(), theirs.state_dict().values(), strict=True):
             assert torch.equal(a, b), name
+
+
+class Lessons(torch.nn.Conv2d):
+    """Stands in for the ImageNet network: fixed features at stride 16."""
+
+    def __init__(self):
+        super().__init__(3, features.EfficientNetLite.WIDTH, 16, 16)
+        self.requires_grad_(False)
+
+
+def test_features_are_part_of_the_loss_and_of_the_checkpoint(small_cache, tmp_path, monkeypatch):
+    monkeypatch.setattr(features.EfficientNetLite, "__new__", lambda cls: Lessons())
+    run = trainer(job(small_cache, tmp_path, features=True))
+    run.run()
+    (row, *_) = csv.DictReader((tmp_path / "curves.csv").open())
+    parts = [float(row[name]) for name in ("cls", "giou", "l1", "features")]
+    assert min(parts) > 0
+    assert float(row["total"]) == pytest.approx(sum(parts), rel=1e-4)
+    resumed = trainer(job(small_cache, tmp_path, features=True))
+    assert torch.equal(resumed.pupil.translate.weight, run.pupil.translate.weight)
+    assert not any("translate" in name for name in state.load(tmp_path / "checkpoint.pt")["ema"])
 
 
 def test_what_a_run_leaves(straight):

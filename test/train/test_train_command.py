@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import csv
+import os
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 import trees
@@ -59,6 +62,23 @@ def test_teacher_adds_its_loss(trained, tmp_path):
     assert main(["train", *SMALL, *given, "--init", str(out / "checkpoint.pt")]) == 0
     rows = list(csv.DictReader((tmp_path / "curves.csv").open()))
     assert float(rows[0]["distill"]) > 0
+
+
+def test_a_signal_to_the_whole_group_saves_first(trained, tmp_path):
+    """As from a terminal or from torchrun: the processes that make batches get it too."""
+    _, out = trained
+    words = [*SMALL, "--steps", "100000", "--workers", "1", "--cache", str(out / "cache"), "--out", str(tmp_path)]
+    command = [sys.executable, "-m", "sot_tracker.cli", "train", *words]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as child:
+        end = time.monotonic() + 60
+        while not (tmp_path / "curves.csv").exists():
+            assert time.monotonic() < end
+            assert child.poll() is None
+            time.sleep(0.1)
+        os.killpg(child.pid, signal.SIGTERM)
+        told = child.communicate(timeout=60)[1]
+    assert child.returncode == 0, told
+    assert state.load(tmp_path / "checkpoint.pt")["step"] >= 20
 
 
 def test_two_processes_under_torchrun(trained, tmp_path):
