@@ -72,8 +72,7 @@ def generate_launch_description():
         for name, text in ARGUMENTS.items()
     ]
     # The debug image does not fit Fast DDS's default shared-memory segment; a profile of the user's own is kept.
-    chosen = next(
-        (value for name in PROFILE_VARIABLES if (value := os.environ.get(name))), str(CONFIG / "fastdds_large.xml")
-    )
-    environment = [SetEnvironmentVariable(name, chosen) for name in PROFILE_VARIABLES]
+    chosen = next((value for name in PROFILE_VARIABLES if (value := os.environ.get(name))), None)
+    profile = chosen or str(CONFIG / "fastdds_large.xml")
+    environment = [SetEnvironmentVariable(name, profile) for name in PROFILE_VARIABLES]
     return LaunchDescription([*arguments, *environment, OpaqueFunction(function=start)])

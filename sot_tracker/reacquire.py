@@ -32,7 +32,7 @@ def window(lost: int, last: Box, size: Box, frame_size: tuple[int, int], count: 
 def around(
     center: tuple[float, float], step: float, frame_size: tuple[int, int], count: int
 ) -> list[tuple[float, float]]:
-    """The `count` nearest points of a grid of `step` pixels with its origin in `center`, inside the frame (height, width).
+    """The `count` nearest points of a grid of `step` pixels around `center` that lie in the frame (height, width).
 
     The origin is left out. Points more than 2 sqrt(count) steps away are too: enough for a corner of the frame, and no
     target is so small that the whole grid of a large frame is gone through.

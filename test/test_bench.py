@@ -115,3 +115,24 @@ def test_command_goes_on_after_a_mistake(tmp_path: Path, capsys: pytest.CaptureF
 def test_wrong_options(capsys: pytest.CaptureFixture[str], options: list[str], told: str) -> None:
     assert cli.main(["bench", "--frames", "2", "--size", "100x100", *options]) == 2
     assert told in capsys.readouterr().err
+
+
+def test_a_model_that_cannot_be_exported_does_not_end_the_bench(monkeypatch, capsys):
+    def fails(model, place):
+        raise UserError(f"{model.name} does not export")
+
+    monkeypatch.setattr("sot_tracker.commands.bench._exported", fails)
+    words = ["--weights", "random", "--engine", "onnx", "--frames", "3", "--size", "200x150", "--no-pipeline"]
+    assert cli.main(["bench", "--model", "hit_tiny", "--model", "kcf", *words]) == 2
+    told = capsys.readouterr()
+    assert "hit_tiny onnx: hit_tiny does not export" in told.err
+    assert "kcf" in told.out
+
+
+def test_a_bench_that_ends_early_leaves_no_empty_file(monkeypatch, tmp_path):
+    def interrupted(clip, options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sot_tracker.commands.bench.measure_apart", interrupted)
+    assert cli.main(["bench", "--model", "kcf", "--frames", "3", "--json", str(tmp_path / "rows.json")]) == 130
+    assert not (tmp_path / "rows.json").exists()

@@ -145,9 +145,10 @@ def _check_middleware() -> Iterator[Finding]:
     if "fastrtps" not in middleware:
         yield Finding("ok", "middleware", middleware)
         return
+    names = " and ".join(PROFILE_VARIABLES)
     profile = next((value for name in PROFILE_VARIABLES if (value := os.environ.get(name))), None)
     if not profile:
-        advice = f"for a raw camera in another process: set {' and '.join(PROFILE_VARIABLES)} to config/fastdds_large.xml there"
+        advice = f"for a raw camera in another process: set {names} to config/fastdds_large.xml there"
         told = "default profile, which loses best-effort messages above 512 KiB (VGA raw) between processes"
         yield Finding("note", "Fast DDS", told, advice)
     elif not Path(profile).is_file():
@@ -155,7 +156,7 @@ def _check_middleware() -> Iterator[Finding]:
             "problem",
             "Fast DDS",
             f"profile '{profile}' does not exist",
-            f"set or unset {' and '.join(PROFILE_VARIABLES)}",
+            f"set or unset {names}",
         )
     else:
         yield Finding("ok", "Fast DDS", f"profile {profile}")
