@@ -77,8 +77,8 @@ def save_state_dict(path: Path, model: str, state: Mapping[str, Tensor], origin:
         raise UserError(f"cannot write {path}: {error.strerror}") from None
 
 
-def load_state_dict(path: Path, net: nn.Module) -> None:
-    """Load one of our safetensors files into a network; halves become float32 again.
+def load_state_dict(path: Path, net: nn.Module, model: str) -> None:
+    """Load one of our safetensors files into the network of that model; halves become float32 again.
 
     Integer tensors (counters, index tables) may be absent, since the network knows them. Raises UserError, changing
     nothing, if the file cannot be read or does not fit.
@@ -93,7 +93,7 @@ def load_state_dict(path: Path, net: nn.Module) -> None:
         raise UserError(f"{path} is no readable safetensors file ({error}): copy or make it again") from None
     expected = net.state_dict()
     integers = {name for name, tensor in expected.items() if not tensor.is_floating_point()}
-    target = f"{type(net).__name__} (the file says it is for {claim})"
+    target = f"{model} (the file says it is for {claim})"
     require_fit(path, target, state, expected, optional=integers)
     net.load_state_dict(complete(path, target, state, expected))
 

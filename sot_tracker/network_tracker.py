@@ -32,15 +32,13 @@ SMALLEST_SIDE = 10.0  # pixels: the published clips' margin, and the shortest si
 class _Target:
     """What is remembered of a target between frames.
 
-    box: last believed. sure: the last whose score was as high as a return elsewhere needs; its size outlives the bad
-        boxes before a loss. lost: frames since `box`. suspect: where it may have returned, to be confirmed.
+    box: last believed. lost: frames since. suspect: where it may have returned, to be confirmed.
     """
 
     cached: Any
     box: Box
     frame_size: tuple[int, int]
     average: Average
-    sure: Box
     lost: int = 0
     suspect: Box | None = None
 
@@ -53,7 +51,7 @@ class NetworkTracker:
         believed, at the same scale, until it returns. May be changed at any time. 0 never loses the target unless the
         network's maps are not finite, which is LOST whatever the threshold.
     lost_windows: so many places around the last one are searched in turn while the target is lost. A return there
-        counts after two frames, the first with a score of `return_threshold`. 0 looks at the last place alone.
+        counts after two believed frames in a row. 0 looks at the last place alone.
     exact_padding: HCAT's unrounded float padding, for comparison with the published numbers on engines that take float
         patches; the default rounds it to the grey levels that an exported graph takes.
     """
@@ -82,7 +80,7 @@ class NetworkTracker:
         require_trackable(box, width, height)
         average = channel_average(image) if self.spec.crop == "average" else (0.0, 0.0, 0.0)
         crop = self._crop(image, box, average, self.spec.template_factor, self.spec.template_size)
-        self._target = _Target(self.network.template(crop.patch), box, (height, width), average, sure=box)
+        self._target = _Target(self.network.template(crop.patch), box, (height, width), average)
 
     def update(self, image: Image) -> Estimate:
         """Follow the target into the next frame; stage times "crop", "search" and "decode" in milliseconds.
@@ -103,24 +101,18 @@ class NetworkTracker:
         box, score = target.box, found.score if found.is_finite else -1.0
         if found.is_finite:
             box = self._clip(crop.to_frame(found.cx, found.cy, found.w, found.h), target.frame_size)
-        believed = score >= self.lost_threshold and window in (target.box, target.suspect)
+        here = score >= self.lost_threshold
+        believed = here and window in (target.box, target.suspect)
         if believed:
-            sure = box if score >= self.return_threshold else target.sure
-            self._target = replace(target, box=box, sure=sure, lost=0, suspect=None)
+            self._target = replace(target, box=box, lost=0, suspect=None)
         else:
-            suspect = box if score >= self.return_threshold and window != target.box else None
-            self._target = replace(target, lost=target.lost + 1, suspect=suspect)
+            self._target = replace(target, lost=target.lost + 1, suspect=box if here else None)
         times = {
             "crop": 1e3 * (cropped - start),
             "search": 1e3 * (searched - cropped),
             "decode": 1e3 * (time.perf_counter() - searched),
         }
         return Estimate(box, found.score, State.TRACKING if believed else State.LOST, times)
-
-    @property
-    def return_threshold(self) -> float:
-        """Half-way from `lost_threshold` to 1: what a box away from the last place needs to be looked at again."""
-        return 0.5 * (1 + self.lost_threshold)
 
     @property
     def box(self) -> Box:
@@ -135,7 +127,7 @@ class NetworkTracker:
         target = self._require_target()
         height, width = target.frame_size
         require_trackable(box, width, height)
-        self._target = replace(target, box=box, sure=box, lost=0, suspect=None)
+        self._target = replace(target, box=box, lost=0, suspect=None)
 
     def _window(self, target: _Target) -> Box:
         """The box around which to search in the next frame."""
@@ -143,7 +135,7 @@ class NetworkTracker:
             return target.suspect
         if self.lost_threshold <= 0:
             return target.box
-        elsewhere = reacquire.window(target.lost, target.box, target.sure, target.frame_size, self.lost_windows)
+        elsewhere = reacquire.window(target.lost, target.box, target.frame_size, self.lost_windows)
         return elsewhere or target.box
 
     def _require_target(self) -> _Target:

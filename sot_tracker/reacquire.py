@@ -16,17 +16,17 @@ PATIENCE = 3
 """Lost frames before the first look elsewhere: most losses are a blur or an occlusion on the spot."""
 
 
-def window(lost: int, last: Box, size: Box, frame_size: tuple[int, int], count: int) -> Box | None:
+def window(lost: int, last: Box, frame_size: tuple[int, int], count: int) -> Box | None:
     """The box around which to search in the `lost`-th frame without the target (from 0); None for its last place.
 
     Every second look is at the last place. The others go through the `count` nearest cells of a grid of windows around
-    it. size: a box with the target's width and height.
+    it.
     """
     turn, elsewhere = divmod(lost - PATIENCE, 2)
     if lost < PATIENCE or elsewhere or not count:
         return None
-    places = around(last.center, STEP * math.sqrt(size.w * size.h), frame_size, count)
-    return Box.from_cxcywh(*places[turn % len(places)], size.w, size.h) if places else None
+    places = around(last.center, STEP * math.sqrt(last.w * last.h), frame_size, count)
+    return Box.from_cxcywh(*places[turn % len(places)], last.w, last.h) if places else None
 
 
 def around(

@@ -197,7 +197,7 @@ def test_import_writes_float32_with_its_origin(tmp_path: Path, mvt: State) -> No
     assert metadata["source"] == "ep0100.pth.tar"
     assert len(metadata["source_sha256"]) == 64
     net = build("mvt")
-    load_state_dict(out, net)
+    load_state_dict(out, net, "mvt")
     assert all(torch.equal(value, mvt[name]) for name, value in net.state_dict().items())
     assert [file.name for file in out.parent.iterdir()] == ["mvt.safetensors"]
 
@@ -209,7 +209,7 @@ def test_import_replaces_an_older_file_whole_or_not_at_all(tmp_path: Path, mvt: 
         import_checkpoint(save(tmp_path / "bad.pth", {}), "mvt", out)
     assert out.read_bytes() == b"older"
     import_checkpoint(save(tmp_path / "good.pth", official(mvt)), "mvt", out)
-    load_state_dict(out, build("mvt"))
+    load_state_dict(out, build("mvt"), "mvt")
 
 
 def test_folder_that_cannot_be_written(tmp_path: Path, mvt: State) -> None:
@@ -223,7 +223,7 @@ def test_halves_and_absent_tables_load(tmp_path: Path) -> None:
     halves = {name: value.half() for name, value in state.items() if value.is_floating_point()}
     save_state_dict(path, "hit_tiny", halves, {})
     net = build("hit_tiny")
-    load_state_dict(path, net)
+    load_state_dict(path, net, "hit_tiny")
     assert all(p.dtype == torch.float32 for p in net.parameters())
     assert all(torch.equal(net.state_dict()[name], value.float()) for name, value in halves.items())
 
@@ -232,8 +232,8 @@ def test_weights_of_another_model(tmp_path: Path, mvt: State) -> None:
     path, net = tmp_path / "x.safetensors", build("hcat_n1")
     before = {name: value.clone() for name, value in net.state_dict().items()}
     save_state_dict(path, "mvt", mvt, {})
-    with pytest.raises(UserError, match="it is for mvt") as caught:
-        load_state_dict(path, net)
+    with pytest.raises(UserError, match=r"fit hcat_n1 \(the file says it is for mvt\)") as caught:
+        load_state_dict(path, net, "hcat_n1")
     assert "\n" not in str(caught.value)
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
 
@@ -244,7 +244,7 @@ def test_unreadable_own_files(tmp_path: Path, content: bytes | None) -> None:
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(UserError, match="does not exist" if content is None else "no readable") as caught:
-        load_state_dict(path, build("hcat_n1"))
+        load_state_dict(path, build("hcat_n1"), "hcat_n1")
     assert "\n" not in str(caught.value)
 
 

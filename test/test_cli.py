@@ -209,6 +209,24 @@ def test_eval_refuses(data, tmp_path, capsys, arguments, words):
     assert words in told
 
 
+def test_eval_tells_a_damaged_picture_when_the_others_are_done(data, tmp_path, capsys):
+    good, out = (data / "one" / "3.png").read_bytes(), tmp_path / "out"
+    arguments = ["eval", "--data", str(data), "--model", "kcf", "--out", str(out), "--no-plots"]
+    (data / "one" / "3.png").write_bytes(b"no picture")
+    told = refused(capsys, *arguments)
+    assert re.search(r"1 of 2 runs failed: sequence 'one': picture .* cannot be decoded.*: the others are kept", told)
+    (data / "one" / "3.png").write_bytes(good)
+    assert main(arguments) == 0
+    assert "2 runs: 1 done, 1 to do" in capsys.readouterr().out
+
+
+def test_eval_into_a_file(data, tmp_path, capsys):
+    (tmp_path / "out").write_text("kept")
+    arguments = ["--data", str(data), "--model", "kcf", "--out", str(tmp_path / "out"), "--no-plots"]
+    assert "is a file: give a folder" in refused(capsys, "eval", *arguments)
+    assert (tmp_path / "out").read_text() == "kept"
+
+
 def test_eval_without_truth_or_data(tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     for place, words in (("empty", "no groundtruth.txt"), ("nowhere", "does not exist")):

@@ -120,8 +120,8 @@ def test_a_difference_from_torch_is_found(
     assert exporting.check(toy, toy_folder) < 1e-5
     read = exporting.torch_engine.load_state_dict
 
-    def spoilt(path: Path, net: torch.nn.Module) -> None:
-        read(path, net)
+    def spoilt(path: Path, net: torch.nn.Module, model: str) -> None:
+        read(path, net, model)
         with torch.no_grad():
             net.head.bias[0] += 0.01  # type: ignore[union-attr, operator, index]
 
@@ -164,6 +164,8 @@ def test_command_replaces_a_folder_by_fp32(
     out = tmp_path / "models" / "toy"
     shutil.copytree(toy_folder, out)
     (out / "card.md").write_text("kept")
+    assert cli.main(["export", "--model", "csrt", "--weights", "random", "--out", str(out)]) == 2
+    assert "model 'csrt' has no network" in capsys.readouterr().err
     command = ["export", "--model", "toy", "--weights", str(weights), "--out", str(out), "--storage", "fp32"]
     assert cli.main([*command, "--lost-threshold", "2"]) == 2
     assert "--lost-threshold 2" in capsys.readouterr().err

@@ -16,6 +16,8 @@ out_of_view.txt (LaSOT) are honoured. Sequences may lie at any depth below DIR.
 Finished sequences are not run again, unless they were made with other options, weights or frames.
 """
 
+_TOLD = 3
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
@@ -57,7 +59,9 @@ def run(args: argparse.Namespace) -> int:
     _announce(tasks, waiting, args.jobs)
     for entry in {task.entry.label: task.entry for task in waiting}.values():
         entry.load(args.jobs)  # what is wrong with a model is told before the first sequence runs
-    _run_with_progress(waiting, args.jobs)
+    if wrong := _run_with_progress(waiting, args.jobs):
+        told = "; ".join(str(error) for error in wrong[:_TOLD]) + (" ..." if len(wrong) > _TOLD else "")
+        raise UserError(f"{len(wrong)} of {len(tasks)} runs failed: {told}. Mend it and run again: the others are kept")
 
     results: dict[str, dict[str, Any]] = {label: {} for label in labels}
     for task in tasks:
@@ -73,6 +77,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _make(out: Path) -> None:
+    if out.exists() and not out.is_dir():
+        raise UserError(f"--out '{out}' is a file: give a folder")
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -88,13 +94,17 @@ def _announce(tasks: list[Any], waiting: list[Any], jobs: int) -> None:
     )
 
 
-def _run_with_progress(waiting: list[Any], jobs: int) -> None:
+def _run_with_progress(waiting: list[Any], jobs: int) -> list[UserError]:
+    """What went wrong, in the order in which it did."""
     from tqdm import tqdm
 
     from sot_tracker.evaluate import ope
 
-    frames = sum(len(task.sequence.frames) for task in waiting)
+    frames, wrong = sum(len(task.sequence.frames) for task in waiting), []
     with tqdm(total=frames, unit="frame", disable=not waiting) as bar:
-        for task in ope.run(waiting, jobs):
+        for task, error in ope.run(waiting, jobs):
             bar.set_description(f"{task.entry.label} {task.sequence.name}")
             bar.update(len(task.sequence.frames))
+            if error:
+                wrong.append(error)
+    return wrong

@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from sot_tracker.errors import UserError
 from sot_tracker.model_folder import find_weights
-from sot_tracker.zoo import spec
+from sot_tracker.zoo import network_spec, spec
 
 _STEPS = 5
 
@@ -36,6 +36,7 @@ def run(args: argparse.Namespace) -> int:
     """Raises UserError for weights that do not fit and for graphs that differ from torch; nothing is written then."""
     if args.lost_threshold is not None and not 0 <= args.lost_threshold <= 1:
         raise UserError(f"--lost-threshold {args.lost_threshold:g} is out of range: give 0 to 1")
+    network_spec(args.model)
     model = spec(args.model)
     source = find_weights(model, args.weights)
     from sot_tracker.export import export

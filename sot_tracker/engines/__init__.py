@@ -141,6 +141,8 @@ def choose_engine(model: ModelSpec, source: Source, config: Config) -> str:
     for name in readers:
         if find_spec(ENGINES[name]) is not None:
             return name
+    if config.engine == "auto" and config.device == "cuda":
+        raise MissingPackage("onnxruntime-gpu", f"running {model.name} with device=cuda", "pip install onnxruntime-gpu")
     raise MissingPackage(ENGINES[readers[0]], f"running {model.name}", f"pip install 'sot_tracker[{readers[0]}]'")
 
 

@@ -116,7 +116,7 @@ def load_module(model: ModelSpec, source: Source) -> nn.Module:
     net = build(model.name)
     path = source.folder / WEIGHTS if source.folder else source.file
     assert path is not None  # a Source is a folder, a file or random
-    load_state_dict(path, net)
+    load_state_dict(path, net, model.name)
     return net.eval()
 
 

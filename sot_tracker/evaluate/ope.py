@@ -127,25 +127,31 @@ def track_sequence(tracker: Tracker, sequence: Sequence) -> raw.Track:
     return raw.Track(boxes, score, tracking, seconds, size)
 
 
-def run(tasks: list[Task], jobs: int) -> Iterator[Task]:
-    """Run the tasks and save their results, in `jobs` processes; yields each task when its file is written."""
+def run(tasks: list[Task], jobs: int) -> Iterator[tuple[Task, UserError | None]]:
+    """Run the tasks and save their results, in `jobs` processes.
+
+    Yields each task when its file is written, or with what was wrong: one damaged picture leaves the others alone.
+    """
     if jobs == 1:
         for task in tasks:
-            _work(task, jobs)
-            yield task
+            yield task, _work(task, jobs)
         return
     pool = ProcessPoolExecutor(min(jobs, len(tasks) or 1), get_context("spawn"), _end_on_interrupt)
     try:
         running = {pool.submit(_work, task, jobs): task for task in tasks}
         for future in as_completed(running):
-            future.result()
-            yield running[future]
+            yield running[future], future.result()
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _work(task: Task, jobs: int) -> None:
-    raw.save(task.path, track_sequence(_loaded(task.entry, jobs), task.sequence), made_with(task))
+def _work(task: Task, jobs: int) -> UserError | None:
+    tracker = _loaded(task.entry, jobs)
+    try:
+        raw.save(task.path, track_sequence(tracker, task.sequence), made_with(task))
+    except UserError as error:
+        return error
+    return None
 
 
 @lru_cache(maxsize=1)

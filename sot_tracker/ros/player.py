@@ -72,6 +72,8 @@ class Player(Node):
         self._config = parameters.declare(self, PlayerConfig)
         if not self._config.source:
             raise UserError("player has no source: give -p source:=clip.mp4, a folder of pictures or a camera number")
+        if self._config.log and not Path(self._config.log).parent.is_dir():
+            raise UserError(f"log '{self._config.log}': its folder does not exist, make it first")
         self._source = open_source(self._config.source)
         self._truth = _truth_of(self._config.source)
         self._scale = _scale(self._source, self._config)

@@ -186,6 +186,7 @@ FOLDER, FILE, SEED = Source(folder=Path("a")), Source(file=Path("a.safetensors")
         (SEED, "onnx openvino torch", {}, "torch"),
         (SEED, "onnx openvino torch", {"engine": "openvino"}, "openvino"),
         (FILE, "onnx torch", {"engine": "onnx"}, "reads model folders.*sot-tracker export --model toy"),
+        (FOLDER, "onnx openvino", {"device": "cuda"}, "'onnxruntime-gpu'.*pip install onnxruntime-gpu"),
         (FOLDER, "", {}, r"'onnxruntime'.*pip install 'sot_tracker\[onnx\]'"),
         (FILE, "onnx", {}, r"'torch'.*pip install 'sot_tracker\[torch\]'"),
         (FOLDER, "onnx torch", {"engine": "openvino"}, r"'openvino'.*pip install 'sot_tracker\[openvino\]'"),

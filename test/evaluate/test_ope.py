@@ -1,4 +1,5 @@
 import dataclasses
+import re
 import signal
 
 import numpy as np
@@ -80,7 +81,7 @@ def test_foreign_files_are_no_results(tmp_path, text):
 def test_done_sequences_are_not_run_again(data, tmp_path):
     tasks = ope.plan([KCF], find_sequences(data), tmp_path / "out")
     assert [str(t.path.relative_to(tmp_path)) for t in tasks] == ["out/raw/kcf/one.txt", "out/raw/kcf/two.txt"]
-    assert list(ope.run(tasks[:1], jobs=1)) == tasks[:1]
+    assert list(ope.run(tasks[:1], jobs=1)) == [(tasks[0], None)]
     assert ope.pending(tasks) == tasks[1:]
     list(ope.run(ope.pending(tasks), jobs=1))
     assert ope.pending(tasks) == []
@@ -107,18 +108,21 @@ def test_processes_give_the_same_boxes_as_one(data, tmp_path):
     sequences, handler = find_sequences(data), signal.getsignal(signal.SIGINT)
     alone, shared = ope.plan([KCF], sequences, tmp_path / "1"), ope.plan([KCF], sequences, tmp_path / "2")
     list(ope.run(alone, jobs=1))
-    assert {t.path for t in ope.run(shared, jobs=2)} == {t.path for t in shared}
+    assert {task.path for task, _ in ope.run(shared, jobs=2)} == {task.path for task in shared}
     for a, b in zip(alone, shared, strict=True):
         assert np.array_equal(raw.load(a.path).boxes, raw.load(b.path).boxes)
     assert ope.pending(shared) == []
     assert signal.getsignal(signal.SIGINT) is handler
 
 
-def test_a_users_mistake_crosses_processes(data, tmp_path):
-    sequences = find_sequences(data)
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_damaged_picture_is_told_and_the_other_sequences_run(data, tmp_path, jobs):
+    tasks = ope.plan([KCF], find_sequences(data), tmp_path)
     (data / "one" / "3.png").write_bytes(b"no picture")
-    with pytest.raises(UserError, match=r"sequence 'one': picture .*3.png' cannot be decoded"):
-        list(ope.run(ope.plan([KCF], sequences, tmp_path), jobs=2))
+    told = {task.sequence.name: error for task, error in ope.run(tasks, jobs)}
+    assert re.match(r"sequence 'one': picture .*3.png' cannot be decoded", str(told["one"]))
+    assert told["two"] is None
+    assert ope.pending(tasks) == tasks[:1]
 
 
 def test_missing_packages_can_be_pickled():

@@ -162,6 +162,7 @@ def test_a_video_is_played_at_its_own_rate(tmp_path: Path) -> None:
     [
         ({}, "player has no source"),
         ({"source": "/nowhere.mp4"}, "'/nowhere.mp4' does not exist"),
+        ({"source": "/nowhere.mp4", "log": "/nowhere/log.csv"}, "log '/nowhere/log.csv': its folder does not exist"),
         ({"source": "x", "image_transport": "pigeon"}, "image_transport='pigeon' is not possible"),
     ],
 )
