@@ -24,6 +24,7 @@ class PairBias(nn.Module):
 
     def __init__(self, heads: int, grids: tuple[int, int], stride: int) -> None:
         super().__init__()
+        self.grids, self.stride = grids, stride
         idxs = torch.from_numpy(pair_indices(*grids, stride))
         self.attention_biases = nn.Parameter(torch.zeros(heads, int(idxs.max()) + 1))
         self.register_buffer("attention_bias_idxs", idxs.clone())
@@ -34,6 +35,18 @@ class PairBias(nn.Module):
         idxs = self.attention_bias_idxs
         return self.attention_biases.index_select(1, idxs.flatten()).reshape(-1, *idxs.shape)
 
+    def resized(self, biases: Tensor) -> Tensor | None:
+        """Our table, (heads, n), from that of grids half or twice as fine: what was learned for a distance on the
+        picture serves that distance again. None for a table of any other grids.
+        """
+        own = torch.from_numpy(pair_distances(*self.grids, self.stride)).float()
+        for scale in (0.5, 2.0):
+            search, template = (int(scale * side) for side in self.grids)
+            theirs = torch.from_numpy(pair_distances(search, template, self.stride)).float()
+            if biases.shape == (len(self.attention_biases), len(theirs)):
+                return biases[:, torch.cdist(scale * own, theirs).argmin(1)]
+        return None
+
 
 @functools.cache
 def pair_indices(search_side: int, template_side: int, stride: int) -> Indices:
@@ -43,14 +56,27 @@ def pair_indices(search_side: int, template_side: int, stride: int) -> Indices:
     entry, and entries are numbered by first appearance, walking over all keys of the first query, then of the second.
     stride: 1, or 2 where queries are every second token of each grid (`Shrink`).
     """
-    keys = _positions(search_side, template_side)
-    queries = keys[(keys[:, 0] % 2 == 0) & (keys[:, 1] % 2 == 0)] if stride == 2 else keys
-    distance = np.abs(queries[:, None] - keys[None])  # (N_q, N_k, 2)
-    code = distance[..., 0] * (2 * (search_side + template_side)) + distance[..., 1]
+    code = _codes(search_side, template_side, stride)
     _, first, entry = np.unique(code.ravel(), return_index=True, return_inverse=True)
     number: Indices = np.argsort(np.argsort(first))  # rank of each distance by where it was first met
     table: Indices = number[entry].reshape(code.shape)
     return table
+
+
+def pair_distances(search_side: int, template_side: int, stride: int) -> Indices:
+    """(|rows|, |columns|) that each entry of the bias table stands for, (n, 2), in the order of `pair_indices`."""
+    code = _codes(search_side, template_side, stride).ravel()
+    _, first = np.unique(code, return_index=True)
+    return np.stack(np.divmod(code[np.sort(first)], 2 * (search_side + template_side)), axis=1)
+
+
+def _codes(search_side: int, template_side: int, stride: int) -> Indices:
+    """One number per distance, (N_q, N_k)."""
+    keys = _positions(search_side, template_side)
+    queries = keys[(keys[:, 0] % 2 == 0) & (keys[:, 1] % 2 == 0)] if stride == 2 else keys
+    distance = np.abs(queries[:, None] - keys[None])  # (N_q, N_k, 2)
+    codes: Indices = distance[..., 0] * (2 * (search_side + template_side)) + distance[..., 1]
+    return codes
 
 
 def _positions(search_side: int, template_side: int) -> Indices:

@@ -201,7 +201,12 @@ def initialise(net: nn.Module, path: Path) -> Loaded:
         if ours is None:
             unused.append(name)
             continue
+        if ours.endswith("attention_bias_idxs"):
+            continue  # follows from the size of the crops
         fitted = fit(ours, value, own[ours].shape)
+        if fitted is None and ours.endswith("attention_biases"):
+            biases: Any = net.get_submodule(ours.rpartition(".")[0])
+            fitted = biases.resized(value)
         if fitted is None:
             misshapen.append(f"{name} {list(value.shape)}, wanted {list(own[ours].shape)}")
         else:
@@ -214,7 +219,9 @@ def initialise(net: nn.Module, path: Path) -> Loaded:
     if "backbone.pos_embed" in fitting and "backbone.pos_embed_z" not in fitting:
         backbone: Any = net.backbone
         backbone.reset_positions()  # FERMT: its two tables are made from the pre-trained one
-    left = tuple(name for name in own if name not in fitting and not name.endswith("num_batches_tracked"))
+    left = tuple(
+        name for name in own if name not in fitting and not name.endswith(("num_batches_tracked", "bias_idxs"))
+    )
     return Loaded(len(fitting), tuple(unused), tuple(misshapen), left)
 
 

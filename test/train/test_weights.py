@@ -12,6 +12,7 @@ from safetensors.torch import save_file  # noqa: E402
 
 from sot_tracker import nets  # noqa: E402
 from sot_tracker.errors import UserError  # noqa: E402
+from sot_tracker.nets.pair_bias import PairBias  # noqa: E402
 from sot_tracker.train import weights  # noqa: E402
 
 
@@ -127,6 +128,25 @@ def test_half_size_weights_fit_the_full_size(tmp_path):
     fine = z.repeat_interleave(2, 2).repeat_interleave(2, 3)
     with torch.no_grad():
         assert torch.allclose(large.feature_fusor(fine, x), small.feature_fusor(z, x), atol=1e-3)
+
+
+@torch.no_grad()
+def test_half_size_biases_of_hit_fit_the_full_size(tmp_path):
+    half, full = (nets.build("hit_tiny", template_size=size, search_size=2 * size) for size in (64, 128))
+    for name, value in half.named_parameters():
+        if name.endswith("attention_biases"):
+            value.copy_(torch.randn_like(value))
+    save_file(half.state_dict(), tmp_path / "half.safetensors")
+    loaded = weights.initialise(full, tmp_path / "half.safetensors")
+    assert (loaded.misshapen, loaded.left) == ((), ())
+    small, large = (
+        next(m for m in net.modules() if isinstance(m, PairBias) and m.stride == 1).bias() for net in (half, full)
+    )
+    assert (small.shape[1], large.shape[1]) == (8 * 8 + 4 * 4, 16 * 16 + 8 * 8)
+    for (row, column), (to_row, to_column) in (((0, 0), (3, 5)), ((2, 2), (6, 1)), ((7, 0), (0, 7))):
+        old = small[:, row * 8 + column, to_row * 8 + to_column]
+        assert torch.equal(large[:, row * 32 + column * 2, to_row * 32 + to_column * 2], old)
+    assert torch.equal(large[:, 4 * 16 + 6, 256 + 2 * 8 + 4], small[:, 2 * 8 + 3, 64 + 1 * 4 + 2]), "across pictures"
 
 
 def test_checkpoint_gives_its_average(tmp_path):
