@@ -236,7 +236,8 @@ class PairSampler:
             behind = int(rng.integers(0, how.distractors + 1))
             search = compose.distractors(search, box, self.cutouts, again, behind, rng, covered=1.0)
             search = compose.paste(search, again, affine)
-        return template, self._clutter(search, box, None if negative else again, rng), None if negative else box
+        like = None if negative and rng.random() < 0.5 else again  # a look-alike alone is not the target
+        return template, self._clutter(search, box, like, rng), None if negative else box
 
     def _views(self, rng: np.random.Generator) -> tuple[compose.Cutout, compose.Cutout]:
         """One object twice: in two frames of its track where both have masks."""
