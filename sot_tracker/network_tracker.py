@@ -26,21 +26,37 @@ if TYPE_CHECKING:
     from sot_tracker.zoo import ModelSpec, NetworkSpec
 
 SMALLEST_SIDE = 10.0  # pixels: the published clips' margin, and the shortest side a box can have after the first frame
+SURE = 1 / 3  # of the way from the threshold to 1 is the score of a sure box
 
 
 @dataclass(frozen=True, slots=True)
 class _Target:
     """What is remembered of a target between frames.
 
-    box: last believed. lost: frames since. suspect: where it may have returned, to be confirmed.
+    box: last believed. sure: the last with a high score (`SURE`). lost: frames since `box`. suspect: where it may
+        have returned, to be confirmed.
     """
 
     cached: Any
     box: Box
     frame_size: tuple[int, int]
     average: Average
+    sure: Box
     lost: int = 0
     suspect: Box | None = None
+
+    def after(self, window: Box, box: Box, score: float, threshold: float) -> _Target:
+        """What is remembered after a frame in which a search around `window` found `box`; lost is 0 if it is believed.
+
+        A target looked for longer than a moment has the size of the last sure box: boxes grow or shrink before a loss.
+        """
+        if score < threshold or window not in (self.box, self.suspect):
+            lost, last = self.lost + 1, self.box
+            if lost == reacquire.PATIENCE:
+                last = Box.from_cxcywh(*last.center, self.sure.w, self.sure.h)
+            return replace(self, box=last, lost=lost, suspect=box if score >= threshold else None)
+        sure = box if score >= threshold + SURE * (1 - threshold) else self.sure
+        return replace(self, box=box, sure=sure, lost=0, suspect=None)
 
 
 class NetworkTracker:
@@ -48,8 +64,8 @@ class NetworkTracker:
 
     name, spec: the catalogue row (`zoo.py`); network: an engine with its weights, which may be shared.
     lost_threshold: scores below it are LOST: the box is reported, and the target is looked for where it was last
-        believed, at the same scale, until it returns. May be changed at any time. 0 never loses the target unless the
-        network's maps are not finite, which is LOST whatever the threshold.
+        believed, at the size it had when the score was high, until it returns. May be changed at any time. 0 never
+        loses the target unless the network's maps are not finite, which is LOST whatever the threshold.
     lost_windows: so many places around the last one are searched in turn while the target is lost. A return there
         counts after two believed frames in a row. 0 looks at the last place alone.
     exact_padding: HCAT's unrounded float padding, for comparison with the published numbers on engines that take float
@@ -80,7 +96,7 @@ class NetworkTracker:
         require_trackable(box, width, height)
         average = channel_average(image) if self.spec.crop == "average" else (0.0, 0.0, 0.0)
         crop = self._crop(image, box, average, self.spec.template_factor, self.spec.template_size)
-        self._target = _Target(self.network.template(crop.patch), box, (height, width), average)
+        self._target = _Target(self.network.template(crop.patch), box, (height, width), average, sure=box)
 
     def update(self, image: Image) -> Estimate:
         """Follow the target into the next frame; stage times "crop", "search" and "decode" in milliseconds.
@@ -101,18 +117,13 @@ class NetworkTracker:
         box, score = target.box, found.score if found.is_finite else -1.0
         if found.is_finite:
             box = self._clip(crop.to_frame(found.cx, found.cy, found.w, found.h), target.frame_size)
-        here = score >= self.lost_threshold
-        believed = here and window in (target.box, target.suspect)
-        if believed:
-            self._target = replace(target, box=box, lost=0, suspect=None)
-        else:
-            self._target = replace(target, lost=target.lost + 1, suspect=box if here else None)
+        self._target = target.after(window, box, score, self.lost_threshold)
         times = {
             "crop": 1e3 * (cropped - start),
             "search": 1e3 * (searched - cropped),
             "decode": 1e3 * (time.perf_counter() - searched),
         }
-        return Estimate(box, found.score, State.TRACKING if believed else State.LOST, times)
+        return Estimate(box, found.score, State.LOST if self._target.lost else State.TRACKING, times)
 
     @property
     def box(self) -> Box:
@@ -127,7 +138,7 @@ class NetworkTracker:
         target = self._require_target()
         height, width = target.frame_size
         require_trackable(box, width, height)
-        self._target = replace(target, box=box, lost=0, suspect=None)
+        self._target = replace(target, box=box, sure=box, lost=0, suspect=None)
 
     def _window(self, target: _Target) -> Box:
         """The box around which to search in the next frame."""

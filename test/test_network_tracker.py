@@ -167,6 +167,17 @@ def test_a_lost_target_that_returns_elsewhere_is_found_and_confirmed() -> None:
     assert made.box == found.box
 
 
+def test_a_target_is_looked_for_at_the_size_it_had_when_it_was_sure() -> None:
+    grown = center_answer(0.5, 0.5, 0.5, 0.5, score=0.6)
+    made = tracker(center_answer(0.5, 0.5, 0.25, 0.3, score=0.9), grown, *[NOTHING] * reacquire.PATIENCE, threshold=0.5)
+    for _ in range(2):
+        made.update(IMAGE)
+    sizes = [made.update(IMAGE) and (made.box.w, made.box.h) for _ in range(reacquire.PATIENCE)]
+    assert sizes[0] == sizes[-2] == pytest.approx((87.6, 87.6), abs=0.5)
+    assert sizes[-1] == pytest.approx((40, 48), abs=1e-3)
+    assert made.box.center == pytest.approx((120, 100), abs=0.5)
+
+
 def test_a_return_elsewhere_that_is_not_confirmed_is_none() -> None:
     made = looking(THERE, NOTHING)
     assert made.update(IMAGE).state is State.LOST
