@@ -6,7 +6,7 @@ import dataclasses
 import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
-from sot_tracker.train import augment_device, depthwise, distill, features, state, validate
+from sot_tracker.train import augment_device, depthwise, distill, features, population, state, validate
 from sot_tracker.train.augment import Photometry
 from sot_tracker.train.batches import Batch, Batches, loader
 from sot_tracker.train.cache import Cache
@@ -31,6 +31,7 @@ from sot_tracker.zoo import network_spec
 
 VALIDATION = Sampling(negative=0.2, joint_flip=0.0, flip=0.0)
 VALIDATION_SEED = 1
+POPULATION_SEED = 2
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Job:
     log_every: int = 20
     save_every: int = 200
     val_every: int = 500
-    val_pairs: int = 256
+    val_pairs: int = 256  # also as many training pairs for the norms' statistics
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,7 @@ class Trainer:
         return int(saved["step"])
 
     def save(self) -> None:
-        """Checkpoint and EMA weights; rank 0 alone writes."""
+        """All that a resume needs; rank 0 alone writes."""
         if self.world.rank:
             return
         content = {
@@ -141,7 +142,6 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
         }
         state.save(self.checkpoint, content)
-        state.export_weights(self.job.out / "model.safetensors", self.ema.net)
 
     def update(self, batch: Batch) -> dict[str, float]:
         """One optimiser step; returns the losses."""
@@ -195,7 +195,7 @@ class Trainer:
             if last or self.step % job.log_every == 0:
                 report.flush(self.step, self.optimizer.param_groups[0]["lr"])
             if last or self.step % job.val_every == 0:
-                figures = self.validate(report)
+                figures = self.publish(report)
                 bar.set_postfix({k: f"{v:.3f}" for k, v in figures.items()})
             if last or self.step % job.save_every == 0:
                 self.save()
@@ -213,17 +213,28 @@ class Trainer:
         dist.all_reduce(flag, dist.ReduceOp.MAX)
         return bool(flag)
 
-    def validate(self, report: Report) -> dict[str, float]:
-        """Figures of the averaged weights on the held-back pairs, and a picture; rank 0 alone."""
+    def publish(self, report: Report) -> dict[str, float]:
+        """Write model.safetensors, the averaged weights with population statistics; rank 0 alone.
+
+        Returns its figures on the held-back pairs, of which a picture is drawn.
+        """
         job, recipe = self.job, self.job.recipe
-        if self.world.rank or not len(job.val_tracks):
+        if self.world.rank:
             return {}
-        held = PairSampler(
-            job.cache, job.val_tracks, VALIDATION, recipe.template_size, recipe.search_size, VALIDATION_SEED
+        net = population.calibrated(
+            self.ema.net, self._pairs(job.train_tracks, recipe.sampling, POPULATION_SEED), self.feed
         )
-        size = min(32, job.val_pairs)
-        batches = [Batches(held, size)[i] for i in range(max(1, job.val_pairs // size))]
-        figures = validate.validate(self.ema.net, batches, self.feed)
+        state.export_weights(job.out / "model.safetensors", net)
+        if not len(job.val_tracks):
+            return {}
+        batches = list(self._pairs(job.val_tracks, VALIDATION, VALIDATION_SEED))
+        figures = validate.validate(net, batches, self.feed)
         report.validation(self.step, figures)
-        validate.picture(self.ema.net, batches[0], self.feed, job.out / "pictures" / f"{self.step:07d}.png")
+        validate.picture(net, batches[0], self.feed, job.out / "pictures" / f"{self.step:07d}.png")
         return figures
+
+    def _pairs(self, tracks: np.ndarray, how: Sampling, seed: int) -> Iterator[Batch]:
+        """`val_pairs` pairs of these tracks, in batches large enough for statistics."""
+        recipe, size = self.job.recipe, min(32, self.job.val_pairs)
+        drawn = PairSampler(self.job.cache, tracks, how, recipe.template_size, recipe.search_size, seed)
+        return (Batches(drawn, size)[i] for i in range(max(1, self.job.val_pairs // size)))

@@ -105,8 +105,11 @@ def test_what_a_run_leaves(straight):
     from safetensors.torch import load_file
 
     shipped = load_file(out / "model.safetensors")
-    for name, value in run.ema.net.state_dict().items():
+    for name, value in run.ema.net.named_parameters():
         assert torch.equal(shipped[name], value)
+    norms = [name for name in shipped if name.endswith("running_var")]
+    assert norms
+    assert not any(torch.equal(shipped[name], run.ema.net.state_dict()[name]) for name in norms), "population's own"
 
 
 def test_interrupted_save_leaves_the_old_checkpoint(tmp_path, monkeypatch):
