@@ -194,11 +194,11 @@ class Trainer:
             last = self.step == recipe.steps or self._agreed(ended)
             if last or self.step % job.log_every == 0:
                 report.flush(self.step, self.optimizer.param_groups[0]["lr"])
+            if last or self.step % job.save_every == 0:
+                self.save()  # first: who sent a signal may not wait for the validation
             if last or self.step % job.val_every == 0:
                 figures = self.publish(report)
                 bar.set_postfix({k: f"{v:.3f}" for k, v in figures.items()})
-            if last or self.step % job.save_every == 0:
-                self.save()
             if last:
                 break
         bar.close()
