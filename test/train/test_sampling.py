@@ -167,3 +167,12 @@ def test_jitter_is_the_published_one():
 def test_shares_that_make_no_sense(shares):
     with pytest.raises(UserError, match=r"within 0\.\.1"):
         Sampling(**shares)
+
+
+def test_patches_without_the_target_may_show_a_look_alike(small_cache, monkeypatch):
+    shown = []
+    monkeypatch.setattr(compose, "distractors", lambda patch, box, cutouts, like, *rest: shown.append(like) or patch)
+    how = dataclasses.replace(SCRATCH_SAMPLING, paste=1.0, region=0.0, negative=1.0)
+    pairs = sampler(small_cache, how)
+    assert not any(pairs.pair(number).present for number in range(60))
+    assert {like is None for like in shown} == {True, False}
