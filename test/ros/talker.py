@@ -52,7 +52,14 @@ class Talker:
         self.until(lambda: self.boxes.get_subscription_count() > 0, "the init_box subscription")
         self.until(lambda: self.recorder.count_publishers("state") > 0, "the state publisher")
         self.until(lambda: self.recorder.count_publishers("detection") > 0, "the detection publisher")
+        self._be_known()
         return self
+
+    def _be_known(self) -> None:
+        """What we see is what we know of the node. Until it knows our readers too, what it sends to them is lost, which
+        happened once in some hundred calls, and once in some thousand first frames, on a busy machine.
+        """
+        harness.spin_until(self.executor, lambda: False, 0.3)
 
     def send(self, image: np.ndarray, stamp: int | None = None, **fields: Any) -> int:
         """Publish a BGR image (or whatever `fields` make of it); returns its stamp."""
@@ -91,9 +98,7 @@ class Talker:
         client = self.recorder.create_client(kind, f"{self.namespace}/tracker_node/{name}")
         try:
             self.until(client.service_is_ready, f"service {name}")
-            # Ready is what we know of the server. Until it knows our reply reader too, it throws its answer away after
-            # 100 ms, which happened once in some hundred calls on a busy machine.
-            harness.spin_until(self.executor, lambda: False, 0.3)
+            self._be_known()
             future = client.call_async(request)
             self.until(future.done, f"answer of {name}")
             return future.result()
