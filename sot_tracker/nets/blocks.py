@@ -27,7 +27,7 @@ def attention(query: Tensor, key: Tensor, value: Tensor, dropout: float = 0.0) -
     """Softmax attention of (B, heads, n, d) over m keys and values (B, heads, m, d), scaled by d^-0.5.
 
     With gradients on a CPU it is written out: torch's fused kernel is slower there (a training step of FERMT in
-    bfloat16 by a third), and its backward crashed the process in 2 of 8 short runs (torch 2.13).
+    bfloat16 by a third, torch 2.13).
     """
     if not (torch.is_grad_enabled() and query.device.type == "cpu"):
         return F.scaled_dot_product_attention(query, key, value, dropout_p=dropout)

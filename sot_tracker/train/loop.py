@@ -113,7 +113,7 @@ class Trainer:
         if job.features:
             self.pupil = features.Pupil(self.net, (job.recipe.template_size, job.recipe.search_size))
         self.pupil.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # 1.4 x faster on CPUs
-        depthwise.speed_up(self.net)
+        depthwise.prepare(self.net)
         self.ema = state.Ema(self.net, job.recipe.ema)
         self.optimizer = optimizer_for(self.pupil, job.recipe)
         self.step = 0 if saved is None else self._restore(saved)

@@ -1,4 +1,4 @@
-"""The faster backward pass gives the gradients of the plain one."""
+"""The exchanged layers give the outputs and gradients of the plain ones."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def test_gradients_are_those_of_the_plain_layer(size):
     torch.manual_seed(0)
     plain = torch.nn.Conv2d(5, 5, 3, 2, 1, groups=5, bias=False).double()
     fast = copy.deepcopy(plain)
-    depthwise.speed_up(fast)
+    depthwise.prepare(fast)
     assert type(fast) is depthwise.StridedDepthwise
     x = torch.rand(2, 5, *size, dtype=torch.float64)
     found = []
@@ -30,10 +30,33 @@ def test_gradients_are_those_of_the_plain_layer(size):
         assert torch.allclose(a, b, rtol=1e-5)
 
 
-@pytest.mark.parametrize(("model", "count"), [("smat", 3), ("mvt", 3), ("hcat_n1", 0)])
-def test_names_stay_and_every_such_layer_is_exchanged(model, count):
+def test_a_dilated_layer_is_trained_in_float32():
+    """In bfloat16 and channels_last its backward pass ended the process (torch 2.13)."""
+    torch.manual_seed(0)
+    plain = torch.nn.Conv2d(3, 3, 5, padding=6, dilation=3, groups=3).to(memory_format=torch.channels_last)
+    safe = copy.deepcopy(plain)
+    depthwise.prepare(safe)
+    x = torch.rand(4, 3, 64, 64).contiguous(memory_format=torch.channels_last)
+    with torch.autocast("cpu", torch.bfloat16):
+        out = safe(x.bfloat16())
+    assert out.dtype is torch.float32
+    out.square().mean().backward()
+    plain(x.bfloat16().float()).square().mean().backward()
+    assert torch.allclose(safe.weight.grad, plain.weight.grad, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("model", "kind", "count"),
+    [
+        ("smat", depthwise.StridedDepthwise, 3),
+        ("mvt", depthwise.StridedDepthwise, 3),
+        ("fermt", depthwise.DilatedDepthwise, 1),
+        ("hcat_n1", depthwise.StridedDepthwise, 0),
+    ],
+)
+def test_names_stay_and_every_such_layer_is_exchanged(model, kind, count):
     net = nets.build(model)
     names = list(net.state_dict())
-    depthwise.speed_up(net)
+    depthwise.prepare(net)
     assert list(net.state_dict()) == names
-    assert sum(isinstance(m, depthwise.StridedDepthwise) for m in net.modules()) == count
+    assert sum(isinstance(m, kind) for m in net.modules()) == count
