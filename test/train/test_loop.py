@@ -12,8 +12,10 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("tensorboard")
 
 from sot_tracker.train import features, state, validate  # noqa: E402
+from sot_tracker.train.batches import Batches  # noqa: E402
 from sot_tracker.train.loop import Job, Trainer, World, optimizer_for  # noqa: E402
 from sot_tracker.train.recipe import Recipe, scratch  # noqa: E402
+from sot_tracker.train.sampling import PairSampler  # noqa: E402
 
 
 def job(cache, out, steps=4, **changes):
@@ -69,6 +71,18 @@ def test_stop_and_resume_equals_straight_through(small_cache, straight, tmp_path
     for mine, theirs in ((resumed.net, run.net), (resumed.ema.net, run.ema.net)):
         for (name, a), b in zip(mine.state_dict().items(), theirs.state_dict().values(), strict=True):
             assert torch.equal(a, b), name
+
+
+@pytest.mark.parametrize("model", ["fermt", "hit_tiny", "smat", "mvt", "hcat"])
+def test_every_network_learns_a_batch_in_bfloat16(model, small_cache, tmp_path):
+    """In channels_last, as it is trained: kernels for the CPU that crash or overflow there would show."""
+    recipe = dataclasses.replace(scratch(model), steps=8, batch=4, template_size=64, search_size=128, warmup=0)
+    run = trainer(job(small_cache, tmp_path, model=model, recipe=recipe))
+    tracks = np.arange(len(small_cache.tracks))
+    batch = Batches(PairSampler(small_cache, tracks, recipe.sampling, 64, 128, recipe.seed), recipe.batch)[0]
+    distances = [run.update(batch)["l1"] for _ in range(recipe.steps)]
+    assert np.isfinite(distances).all()
+    assert distances[-1] < 0.9 * distances[0]
 
 
 class Lessons(torch.nn.Conv2d):
