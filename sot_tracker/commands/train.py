@@ -49,6 +49,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name in ("template-size", "search-size"):
         add(f"--{name}", type=int, help="pixels; smaller than published trains faster, for the first part of a run")
     add("--schedule", choices=("constant", "cosine", "step"), help="course of the learning rate")
+    add(
+        "--frozen-norms",
+        action="store_true",
+        default=None,
+        help="batch norms keep --init's statistics: last part of a run",
+    )
     add("--regress", choices=("peak", "label"), help="cells at which a centre head's box is judged")
     add("--precision", choices=("fp32", "bf16"), help="arithmetic of forward and backward pass")
     add("--device", default="cpu", choices=("cpu", "cuda"), help="where to train")
@@ -113,6 +119,7 @@ def _override(recipe: Recipe, args: argparse.Namespace) -> Recipe:
         "search_size",
         "schedule",
         "regress",
+        "frozen_norms",
         "precision",
     )
     given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}

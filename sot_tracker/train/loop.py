@@ -150,6 +150,8 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = recipe.rate * group["factor"] * recipe.rate_at(self.step)
         self.replica.train()
+        if recipe.frozen_norms:
+            population.freeze(self.pupil)
         z, x = self.feed.moved(batch)
         if self.on_device:
             z, x = augment_device.apply(z, x, recipe.sampling.photometry, torch.initial_seed())
@@ -221,9 +223,10 @@ class Trainer:
         job, recipe = self.job, self.job.recipe
         if self.world.rank:
             return {}
-        net = population.calibrated(
-            self.ema.net, self._pairs(job.train_tracks, recipe.sampling, POPULATION_SEED), self.feed
-        )
+        net = self.ema.net
+        if not recipe.frozen_norms:
+            seen = self._pairs(job.train_tracks, recipe.sampling, POPULATION_SEED)
+            net = population.calibrated(net, seen, self.feed)
         state.export_weights(job.out / "model.safetensors", net)
         if not len(job.val_tracks):
             return {}

@@ -21,7 +21,8 @@ class Recipe:
 
     backbone_rate: factor of the rate for parameters with "backbone" in their name. clip: largest gradient norm, 0 for
     none.
-    batch: per process. regress: see `losses`. dropout, drop_path: None keeps the network's own default.
+    batch: per process. frozen_norms: batch norms keep the statistics that they start with. regress: see `losses`.
+    dropout, drop_path: None keeps the network's own default.
     """
 
     steps: int
@@ -34,6 +35,7 @@ class Recipe:
     weight_decay: float = 1e-4
     clip: float = 0.1
     ema: float = 0.9998
+    frozen_norms: bool = False
     regress: str = "peak"
     precision: str = "fp32"
     template_size: int = 128

@@ -126,6 +126,19 @@ def test_what_a_run_leaves(straight):
     assert not any(torch.equal(shipped[name], run.ema.net.state_dict()[name]) for name in norms), "population's own"
 
 
+def test_frozen_norms_are_shipped_as_they_started(small_cache, tmp_path):
+    from safetensors.torch import load_file
+
+    plain = job(small_cache, tmp_path)
+    run = trainer(dataclasses.replace(plain, recipe=dataclasses.replace(plain.recipe, frozen_norms=True)))
+    before = {name: value.clone() for name, value in run.net.state_dict().items()}
+    run.run()
+    shipped = load_file(tmp_path / "model.safetensors")
+    for name in (name for name in shipped if "running" in name):
+        assert torch.equal(shipped[name], before[name]), name
+    assert not torch.equal(shipped["class_embed.layers.0.weight"], before["class_embed.layers.0.weight"])
+
+
 def test_interrupted_save_leaves_the_old_checkpoint(tmp_path, monkeypatch):
     path = tmp_path / "checkpoint.pt"
     state.save(path, {"step": 1})

@@ -27,3 +27,11 @@ def test_nothing_else_than_norms_trains_meanwhile():
     net[1].register_forward_hook(lambda module, given, out: seen.append(module.training))
     population.calibrated(net, [torch.randn(8, 2)], lambda module, batch: module(batch))
     assert seen == [False]
+
+
+def test_frozen_norms_keep_their_statistics_while_the_rest_trains():
+    net = torch.nn.Sequential(torch.nn.BatchNorm1d(2), torch.nn.Dropout(0.5)).train()
+    population.freeze(net)
+    net(torch.randn(8, 2) + 5)
+    assert not net[0].running_mean.any()
+    assert net[1].training
