@@ -223,6 +223,8 @@ def test_demo_in_lock_step_tracks_every_frame(clip: Path, tmp_path: Path, transp
 
 
 def test_frames_that_come_too_fast_are_dropped_and_counted(clip: Path, tmp_path: Path) -> None:
+    """By a network: on a busy machine CSRT kept pace with a player that had slowed down more than it."""
+    pytest.importorskip("onnxruntime", reason="the models that ship need ONNX Runtime")
     log = tmp_path / "sent.csv"
     player = {
         "source": str(clip),
@@ -237,7 +239,7 @@ def test_frames_that_come_too_fast_are_dropped_and_counted(clip: Path, tmp_path:
     }
     code = (
         "import sys, json; from sot_tracker.ros import harness\n"
-        "r = harness.play(json.loads(sys.argv[1]), {'model': 'csrt'}, '/fast')\n"
+        "r = harness.play(json.loads(sys.argv[1]), {'model': 'smat', 'threads': 1}, '/fast')\n"
         "last = r.states[max(r.states)]\n"
         "print(json.dumps([min(r.states), max(r.states), len(r.states), last.frames_processed, last.frames_dropped]))"
     )
