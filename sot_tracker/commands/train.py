@@ -77,6 +77,8 @@ def run(args: argparse.Namespace) -> int:
     from sot_tracker.zoo import network_spec
 
     network_spec(args.model)
+    if args.frozen_norms and args.init is None:
+        raise UserError("--frozen-norms needs --init FILE: a fresh network's norms have no statistics to keep")
     if args.threads:
         torch.set_num_threads(args.threads)
     recipe = _override(PRESETS[args.preset](args.model), args)

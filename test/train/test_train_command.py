@@ -114,6 +114,7 @@ def test_two_processes_under_torchrun(trained, tmp_path):
         (["--weights-by-source", "lasot=1"], "do not fit the sources"),
         (["--split", "nowhere.txt"], "cannot be read"),
         (["--init", "nowhere.safetensors"], "does not exist"),
+        (["--frozen-norms"], "needs --init"),
         (["--teacher", "x"], "MODEL=FILE"),
         (["--device", "cuda"], "not there"),
     ],
