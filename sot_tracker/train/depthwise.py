@@ -60,7 +60,7 @@ class DilatedDepthwise(nn.Conv2d):
 
 
 def prepare(net: nn.Module) -> None:
-    """Exchange the depth-wise layers that need it; parameters, names and outputs stay the same."""
+    """Exchange the depth-wise layers that need it; parameters and their names stay the same."""
     for module in net.modules():
         if type(module) is not nn.Conv2d or module.groups != module.in_channels:
             continue

@@ -17,15 +17,15 @@ from sot_tracker.train.batches import Batch
 from sot_tracker.train.validate import Forward
 
 
-def norms(net: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
+def batch_norms(net: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
     return [module for module in net.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
 
 
 def freeze(net: nn.Module) -> None:
-    """In training too, use the statistics that are stored: the last part of a run then learns what inference will do
-    (Wu and Johnson, section 3.3).
+    """In training too, use the statistics that are stored: the last part of a run then learns under what inference
+    does.
     """
-    for norm in norms(net):
+    for norm in batch_norms(net):
         norm.eval()
 
 
@@ -33,14 +33,14 @@ def freeze(net: nn.Module) -> None:
 def calibrated(net: nn.Module, batches: Iterable[Batch], forward: Forward) -> nn.Module:
     """A copy of the network, in eval mode, whose batch norms hold the means over these batches."""
     net = copy.deepcopy(net).eval()
-    counted = norms(net)
-    momenta = [norm.momentum for norm in counted]
-    for norm in counted:
+    norms = batch_norms(net)
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # a plain mean
         norm.train()
     for batch in batches:
         forward(net, batch)
-    for norm, momentum in zip(counted, momenta, strict=True):
+    for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     return net.eval()

@@ -134,7 +134,9 @@ def test_frozen_norms_are_shipped_as_they_started(small_cache, tmp_path):
     before = {name: value.clone() for name, value in run.net.state_dict().items()}
     run.run()
     shipped = load_file(tmp_path / "model.safetensors")
-    for name in (name for name in shipped if "running" in name):
+    statistics = [name for name in shipped if "running" in name]
+    assert statistics
+    for name in statistics:
         assert torch.equal(shipped[name], before[name]), name
     assert not torch.equal(shipped["class_embed.layers.0.weight"], before["class_embed.layers.0.weight"])
 
