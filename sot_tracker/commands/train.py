@@ -7,6 +7,7 @@ import dataclasses
 import signal
 import zlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -32,6 +33,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--out", type=Path, required=True, help="folder of checkpoint, weights, curves and pictures")
     add("--preset", default="scratch", choices=("paper", "scratch"), help="recipe that the options below change")
     add("--init", type=Path, help="weights to start from: a backbone file or a checkpoint of ours")
+    add(
+        "--start",
+        default="random",
+        choices=("random", "matching"),
+        help="without --init: matching makes a fresh FERMT attend like to like",
+    )
     add("--teacher", metavar="MODEL=FILE", help="trained network to learn from besides the labels (distillation)")
     add("--features", action="store_true", help="also learn the features of an ImageNet network (docs/training.md)")
     add("--split", type=Path, help="text file of tracks or groups to train on, one per line (default: all)")
@@ -55,6 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=None,
         help="batch norms keep --init's statistics: last part of a run",
     )
+    add("--optimizer", choices=("adamw", "muon"), help="muon: for matrices; a transformer then needs far fewer pairs")
     add("--regress", choices=("peak", "label"), help="cells at which a centre head's box is judged")
     add("--precision", choices=("fp32", "bf16"), help="arithmetic of forward and backward pass")
     add("--device", default="cpu", choices=("cpu", "cuda"), help="where to train")
@@ -70,13 +78,15 @@ def run(args: argparse.Namespace) -> int:
         import torch
     except ModuleNotFoundError:
         raise MissingPackage("torch", "training", "pip install 'sot_tracker[train]'") from None
-    from sot_tracker.train import pack
+    from sot_tracker.train import matching, pack
     from sot_tracker.train.loop import Job, Trainer
     from sot_tracker.train.recipe import PRESETS
     from sot_tracker.train.start import world_and_device
     from sot_tracker.zoo import network_spec
 
-    network_spec(args.model)
+    spec = network_spec(args.model)
+    if args.start == "matching" and args.init is not None:
+        raise UserError("--start matching is for fresh weights: leave --init out")
     if args.frozen_norms and args.init is None:
         raise UserError("--frozen-norms needs --init FILE: a fresh network's norms have no statistics to keep")
     if args.threads:
@@ -87,6 +97,11 @@ def run(args: argparse.Namespace) -> int:
         pack.pack(cache, args.cache or args.out / "cache", args.pack)
         return 0
     train_tracks, val_tracks = _split(cache.tracks, args)
+    start = _initialise(args.init)
+    if args.start == "matching":
+        start = partial(
+            matching.start, cache=cache, tracks=train_tracks, normalization=spec.normalization, seed=recipe.seed
+        )
     with world_and_device(args.device) as (world, device):
         job = Job(
             model=args.model,
@@ -95,7 +110,7 @@ def run(args: argparse.Namespace) -> int:
             cache=cache,
             train_tracks=train_tracks,
             val_tracks=val_tracks,
-            start=_start(args.init),
+            start=start,
             teacher=_teacher(args.teacher),
             features=args.features,
             device=args.device,
@@ -121,6 +136,7 @@ def _override(recipe: Recipe, args: argparse.Namespace) -> Recipe:
         "search_size",
         "schedule",
         "regress",
+        "optimizer",
         "frozen_norms",
         "precision",
     )
@@ -191,7 +207,7 @@ def _names(path: Path | None) -> set[str] | None:
         raise UserError(f"list file '{path}' cannot be read ({error.strerror})") from None
 
 
-def _start(path: Path | None) -> Callable[[nn.Module], None] | None:
+def _initialise(path: Path | None) -> Callable[[nn.Module], None] | None:
     if path is None:
         return None
     from sot_tracker.train.weights import initialise

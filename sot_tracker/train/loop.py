@@ -24,6 +24,7 @@ from sot_tracker.train.batches import Batch, Batches, loader
 from sot_tracker.train.cache import Cache
 from sot_tracker.train.feed import Feed, Teacher, build_net
 from sot_tracker.train.losses import loss_for
+from sot_tracker.train.optimizers import optimizers_for
 from sot_tracker.train.recipe import Recipe
 from sot_tracker.train.report import Report
 from sot_tracker.train.sampling import PairSampler, Sampling
@@ -83,16 +84,6 @@ def expect_background(net: nn.Module) -> None:
             nn.init.constant_(parameter, -2.19)
 
 
-def optimizer_for(net: nn.Module, recipe: Recipe) -> torch.optim.AdamW:
-    """AdamW; parameters with "backbone" in their name at `backbone_rate` of the rate, as published."""
-    named = list(net.named_parameters())
-    groups = [
-        {"params": [p for n, p in named if "backbone" not in n], "factor": 1.0},
-        {"params": [p for n, p in named if "backbone" in n], "factor": recipe.backbone_rate},
-    ]
-    return torch.optim.AdamW([g for g in groups if g["params"]], lr=recipe.rate, weight_decay=recipe.weight_decay)
-
-
 class Trainer:
     """Network, average, optimiser and step of a job; `run` trains until the recipe's last step or until told to
     stop.
@@ -115,7 +106,7 @@ class Trainer:
         self.pupil.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # 1.4 x faster on CPUs
         depthwise.prepare(self.net)
         self.ema = state.Ema(self.net, job.recipe.ema)
-        self.optimizer = optimizer_for(self.pupil, job.recipe)
+        self.optimizers = optimizers_for(self.pupil, job.recipe)
         self.step = 0 if saved is None else self._restore(saved)
         self.feed = Feed(self.spec, job.recipe.precision, device)
         self.teacher = Teacher(*job.teacher, job.recipe, device) if job.teacher else None
@@ -126,7 +117,7 @@ class Trainer:
     def _restore(self, saved: dict[str, Any]) -> int:
         self.pupil.load_state_dict(saved["net"])
         self.ema.net.load_state_dict(saved["ema"])
-        self.optimizer.load_state_dict(saved["optimizer"])
+        self.optimizers.load_state_dict(saved["optimizers"])
         return int(saved["step"])
 
     def save(self) -> None:
@@ -139,7 +130,7 @@ class Trainer:
             "recipe": self.job.recipe.to_dict(),
             "net": self.pupil.state_dict(),
             "ema": self.ema.net.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizers": self.optimizers.state_dict(),
         }
         state.save(self.checkpoint, content)
 
@@ -147,7 +138,7 @@ class Trainer:
         """One optimiser step; returns the losses."""
         recipe = self.job.recipe
         torch.manual_seed(recipe.seed + 1_000_003 * (self.step + 1) + self.world.rank)  # dropout repeats after a resume
-        for group in self.optimizer.param_groups:
+        for group in self.optimizers.param_groups:
             group["lr"] = recipe.rate * group["factor"] * recipe.rate_at(self.step)
         self.replica.train()
         if recipe.frozen_norms:
@@ -164,11 +155,11 @@ class Trainer:
             lessons = [self.feed.lesson(self.lessons, patches) for patches in (z, x)]
             losses["features"] = features.loss(maps["features"], lessons)
             losses["total"] = losses["total"] + losses["features"]
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizers.zero_grad()
         losses["total"].backward()  # type: ignore[no-untyped-call]
         if recipe.clip > 0:
             nn.utils.clip_grad_norm_(self.pupil.parameters(), recipe.clip)
-        self.optimizer.step()
+        self.optimizers.step()
         self.ema.update(self.net, self.step)
         self.step += 1
         return {name: float(value.detach()) for name, value in losses.items()}
@@ -195,7 +186,7 @@ class Trainer:
             ended = stop() or 0 < job.stop_after < time.monotonic() - began
             last = self.step == recipe.steps or self._agreed(ended)
             if last or self.step % job.log_every == 0:
-                report.flush(self.step, self.optimizer.param_groups[0]["lr"])
+                report.flush(self.step, self.optimizers.param_groups[0]["lr"])
             if last or self.step % job.save_every == 0:
                 self.save()  # first: who sent a signal may not wait for the validation
             if last or self.step % job.val_every == 0:

@@ -13,7 +13,7 @@ pytest.importorskip("tensorboard")
 
 from sot_tracker.train import features, state, validate  # noqa: E402
 from sot_tracker.train.batches import Batches  # noqa: E402
-from sot_tracker.train.loop import Job, Trainer, World, optimizer_for  # noqa: E402
+from sot_tracker.train.loop import Job, Trainer, World  # noqa: E402
 from sot_tracker.train.recipe import Recipe, scratch  # noqa: E402
 from sot_tracker.train.sampling import PairSampler  # noqa: E402
 
@@ -76,13 +76,13 @@ def test_stop_and_resume_equals_straight_through(small_cache, straight, tmp_path
 @pytest.mark.parametrize("model", ["fermt", "hit_tiny", "smat", "mvt", "hcat"])
 def test_every_network_learns_a_batch_in_bfloat16(model, small_cache, tmp_path):
     """In channels_last, as it is trained: kernels for the CPU that crash or overflow there would show."""
-    recipe = dataclasses.replace(scratch(model), steps=8, batch=4, template_size=64, search_size=128, warmup=0)
+    recipe = dataclasses.replace(scratch(model), steps=12, batch=4, template_size=64, search_size=128, warmup=0)
     run = trainer(job(small_cache, tmp_path, model=model, recipe=recipe))
     tracks = np.arange(len(small_cache.tracks))
     batch = Batches(PairSampler(small_cache, tracks, recipe.sampling, 64, 128, recipe.seed), recipe.batch)[0]
-    distances = [run.update(batch)["l1"] for _ in range(recipe.steps)]
-    assert np.isfinite(distances).all()
-    assert distances[-1] < 0.9 * distances[0]
+    totals = [run.update(batch)["total"] for _ in range(recipe.steps)]
+    assert np.isfinite(totals).all()
+    assert totals[-1] < 0.85 * max(totals)  # HiT's first is without GIoU, since its corners are crossed
 
 
 class Lessons(torch.nn.Conv2d):
@@ -164,12 +164,6 @@ def test_average_follows_the_weights():
     assert float(ema.net.weight) == 4.0
     ema.update(net, step=0)  # early on the decay is 1/10
     assert float(ema.net.weight) == pytest.approx(4 + 0.9 * 4)
-
-
-def test_backbone_learns_at_its_own_rate():
-    net = torch.nn.ModuleDict({"backbone": torch.nn.Linear(2, 2), "head": torch.nn.Linear(2, 2)})
-    groups = optimizer_for(net, Recipe(steps=1, backbone_rate=0.1)).param_groups
-    assert {g["factor"]: sum(p.numel() for p in g["params"]) for g in groups} == {1.0: 6, 0.1: 6}
 
 
 @pytest.mark.parametrize(

@@ -115,6 +115,8 @@ def test_two_processes_under_torchrun(trained, tmp_path):
         (["--split", "nowhere.txt"], "cannot be read"),
         (["--init", "nowhere.safetensors"], "does not exist"),
         (["--frozen-norms"], "needs --init"),
+        (["--start", "matching"], "is for FERMT networks"),
+        (["--start", "matching", "--init", "some.safetensors"], "leave --init out"),
         (["--teacher", "x"], "MODEL=FILE"),
         (["--device", "cuda"], "not there"),
     ],
