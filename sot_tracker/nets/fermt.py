@@ -143,8 +143,10 @@ class Backbone(nn.Module):
         c, depth = config.dim, len(config.patterns)
         self.patch = config.patch
         # cls_token and pos_embed are in every checkpoint and in no computation: pos_embed_z and _x were made from it.
-        self.cls_token = nn.Parameter(torch.zeros(1, 1, c))
-        self.pos_embed = nn.Parameter(torch.cat([torch.zeros(1, 1, c), sine_positions(14, c)], 1))
+        # Nobody learns them: under torchrun a parameter without a gradient is an error.
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, c), requires_grad=False)
+        positions = torch.cat([torch.zeros(1, 1, c), sine_positions(14, c)], 1)
+        self.pos_embed = nn.Parameter(positions, requires_grad=False)
         self.pos_embed_z = nn.Parameter(torch.empty(1, (config.template_size // config.patch) ** 2, c))
         self.pos_embed_x = nn.Parameter(torch.empty(1, (config.search_size // config.patch) ** 2, c))
         self.patch_embed = nn.ModuleDict({"proj": nn.Conv2d(3, c, config.patch, config.patch)})

@@ -80,9 +80,11 @@ def test_every_network_learns_a_batch_in_bfloat16(model, small_cache, tmp_path):
     run = trainer(job(small_cache, tmp_path, model=model, recipe=recipe))
     tracks = np.arange(len(small_cache.tracks))
     batch = Batches(PairSampler(small_cache, tracks, recipe.sampling, 64, 128, recipe.seed), recipe.batch)[0]
-    totals = [run.update(batch)["total"] for _ in range(recipe.steps)]
-    assert np.isfinite(totals).all()
-    assert totals[-1] < 0.85 * max(totals)  # HiT's first is without GIoU, since its corners are crossed
+    distances = [run.update(batch)["l1"] for _ in range(recipe.steps)]
+    assert np.isfinite(distances).all()
+    learning = [(name, p) for name, p in run.net.named_parameters() if p.requires_grad]
+    assert not [name for name, p in learning if p.grad is None], "which torchrun would refuse"
+    assert distances[-1] < 0.85 * max(distances)  # the first step, at the full rate, may be one away
 
 
 class Lessons(torch.nn.Conv2d):
