@@ -28,14 +28,13 @@ PATCHES = 40_000
 WHITENING = 0.4
 """Exponent of the variances; 0.5 whitens, and lifts noise as much as shapes."""
 SHARPNESS = 2.0
-"""Gain of queries and keys: a token's logit with its like is about SHARPNESS^2 sqrt(C / heads) / 4 times theirs."""
+"""Gain of queries and keys: a token's logit with its like is SHARPNESS^2 sqrt(C / heads), 16 in FERMT."""
 POSITIONS = 0.2
 MARKS = 0.5
 """Of the positions' and marks' size beside content of size 1."""
 CARRY = 0.06
 """How much of a mark a head writes into a search token."""
 NOISE = 0.01
-
 
 Normalization = tuple[tuple[float, float, float], tuple[float, float, float]]
 
