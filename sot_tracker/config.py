@@ -66,7 +66,7 @@ class Options:
 class Config(Options):
     """The options of the tracker and of its node."""
 
-    model: str = option("smat", "Tracker to run; `sot-tracker models` lists the names.")
+    model: str = option("fermt", "Tracker to run; `sot-tracker models` lists the names.")
     engine: str = option(
         "auto",
         "What runs the network; auto takes the first installed of onnx, openvino, torch that can read the weights.",
