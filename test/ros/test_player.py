@@ -229,7 +229,7 @@ def test_frames_that_come_too_fast_are_dropped_and_counted(clip: Path, tmp_path:
     player = {
         "source": str(clip),
         "loop": True,
-        "frames": 150,
+        "frames": 450,
         "rate": 300.0,
         "width": 480,
         "height": 360,
@@ -249,10 +249,10 @@ def test_frames_that_come_too_fast_are_dropped_and_counted(clip: Path, tmp_path:
     assert done.returncode == 0, done.stderr
     first, last, said, processed, dropped = json.loads(done.stdout.splitlines()[-1])
     stamps = [stamp for _, stamp in log_rows(log)]
-    assert len(stamps) == 150
+    assert len(stamps) == 450
     assert last == stamps[-1], "the newest frame is always processed"
-    assert dropped > 0
-    assert processed + dropped == 150 - stamps.index(first), "counted from the first frame that was seen"
+    assert dropped > 0, f"first {stamps.index(first)}, {processed} processed of {(stamps[-1] - stamps[0]) / 1e9:.1f} s"
+    assert processed + dropped == 450 - stamps.index(first), "counted from the first frame that was seen"
     assert said == processed
 
 
