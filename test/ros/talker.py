@@ -52,10 +52,10 @@ class Talker:
         self.until(lambda: self.boxes.get_subscription_count() > 0, "the init_box subscription")
         self.until(lambda: self.recorder.count_publishers("state") > 0, "the state publisher")
         self.until(lambda: self.recorder.count_publishers("detection") > 0, "the detection publisher")
-        self._be_known()
+        self.be_known()
         return self
 
-    def _be_known(self) -> None:
+    def be_known(self) -> None:
         """What we see is what we know of the node. Until it knows our readers too, what it sends to them is lost, which
         happened once in some hundred calls, and once in some thousand first frames, on a busy machine.
         """
@@ -98,7 +98,7 @@ class Talker:
         client = self.recorder.create_client(kind, f"{self.namespace}/tracker_node/{name}")
         try:
             self.until(client.service_is_ready, f"service {name}")
-            self._be_known()
+            self.be_known()
             future = client.call_async(request)
             self.until(future.done, f"answer of {name}")
             return future.result()

@@ -299,6 +299,7 @@ def test_without_generated_messages_it_runs_without_state(tmp_path: Any) -> None
     try:
         talker.until(lambda: talker.images.get_subscription_count() > 0, "the subscription")
         talker.until(lambda: talker.recorder.count_publishers("detection") > 0, "the detection publisher")
+        talker.be_known()
         talker.detection(talker.send(frame(0)))
         assert talker.recorder.count_publishers("state") == 0
         assert talker.log().count("running without the `state` topic") == 1
