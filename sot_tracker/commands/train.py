@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from sot_tracker.train.cache import Cache
+    from sot_tracker.train.matching import Normalization
     from sot_tracker.train.recipe import Recipe
 
 
@@ -78,17 +79,14 @@ def run(args: argparse.Namespace) -> int:
         import torch
     except ModuleNotFoundError:
         raise MissingPackage("torch", "training", "pip install 'sot_tracker[train]'") from None
-    from sot_tracker.train import matching, pack
+    from sot_tracker.train import pack
     from sot_tracker.train.loop import Job, Trainer
     from sot_tracker.train.recipe import PRESETS
     from sot_tracker.train.start import world_and_device
     from sot_tracker.zoo import network_spec
 
     spec = network_spec(args.model)
-    if args.start == "matching" and args.init is not None:
-        raise UserError("--start matching is for fresh weights: leave --init out")
-    if args.frozen_norms and args.init is None:
-        raise UserError("--frozen-norms needs --init FILE: a fresh network's norms have no statistics to keep")
+    _refuse_contradictions(args)
     if args.threads:
         torch.set_num_threads(args.threads)
     recipe = _override(PRESETS[args.preset](args.model), args)
@@ -97,11 +95,6 @@ def run(args: argparse.Namespace) -> int:
         pack.pack(cache, args.cache or args.out / "cache", args.pack)
         return 0
     train_tracks, val_tracks = _split(cache.tracks, args)
-    start = _initialise(args.init)
-    if args.start == "matching":
-        start = partial(
-            matching.start, cache=cache, tracks=train_tracks, normalization=spec.normalization, seed=recipe.seed
-        )
     with world_and_device(args.device) as (world, device):
         job = Job(
             model=args.model,
@@ -110,7 +103,7 @@ def run(args: argparse.Namespace) -> int:
             cache=cache,
             train_tracks=train_tracks,
             val_tracks=val_tracks,
-            start=start,
+            start=_start(args, cache, train_tracks, spec.normalization, recipe.seed),
             teacher=_teacher(args.teacher),
             features=args.features,
             device=args.device,
@@ -122,6 +115,25 @@ def run(args: argparse.Namespace) -> int:
         figures = Trainer(job, world, device).run(_stop_signal())
     print(" ".join(f"{name}={value:.4f}" for name, value in figures.items()))
     return 0
+
+
+def _refuse_contradictions(args: argparse.Namespace) -> None:
+    if args.start == "matching" and args.init is not None:
+        raise UserError("--start matching is for fresh weights: leave --init out")
+    if args.frozen_norms and args.init is None:
+        raise UserError("--frozen-norms needs --init FILE: a fresh network's norms have no statistics to keep")
+
+
+def _start(
+    args: argparse.Namespace, cache: Cache, tracks: np.ndarray, normalization: Normalization, seed: int
+) -> Callable[[nn.Module], None] | None:
+    """What prepares a fresh network, None to keep its random weights."""
+    from sot_tracker.train import matching
+    from sot_tracker.train.weights import initialise
+
+    if args.start == "matching":
+        return partial(matching.start, cache=cache, tracks=tracks, normalization=normalization, seed=seed)
+    return None if args.init is None else lambda net: print(initialise(net, args.init))
 
 
 def _override(recipe: Recipe, args: argparse.Namespace) -> Recipe:
@@ -205,14 +217,6 @@ def _names(path: Path | None) -> set[str] | None:
         return {line.strip() for line in path.read_text().splitlines() if line.strip()}
     except OSError as error:
         raise UserError(f"list file '{path}' cannot be read ({error.strerror})") from None
-
-
-def _initialise(path: Path | None) -> Callable[[nn.Module], None] | None:
-    if path is None:
-        return None
-    from sot_tracker.train.weights import initialise
-
-    return lambda net: print(initialise(net, path))
 
 
 def _teacher(given: str | None) -> tuple[str, Path] | None:

@@ -18,6 +18,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
+from sot_tracker.errors import UserError
 from sot_tracker.train import augment_device, depthwise, distill, features, population, state, validate
 from sot_tracker.train.augment import Photometry
 from sot_tracker.train.batches import Batch, Batches, loader
@@ -115,6 +116,11 @@ class Trainer:
         self.replica = DistributedDataParallel(self.pupil) if world.size > 1 else self.pupil
 
     def _restore(self, saved: dict[str, Any]) -> int:
+        if "optimizers" not in saved:
+            raise UserError(
+                f"'{self.checkpoint}' is of an earlier version, which cannot be resumed: "
+                "give another --out, and it as --init"
+            )
         self.pupil.load_state_dict(saved["net"])
         self.ema.net.load_state_dict(saved["ema"])
         self.optimizers.load_state_dict(saved["optimizers"])

@@ -45,6 +45,9 @@ class Optimizers:
         return [part.state_dict() for part in self.parts]
 
     def load_state_dict(self, saved: list[dict[str, Any]]) -> None:
+        """Raises UserError if another optimiser saved this."""
+        if len(saved) != len(self.parts):
+            raise UserError("the checkpoint was trained by another optimizer: give the same --optimizer")
         for part, state in zip(self.parts, saved, strict=True):
             part.load_state_dict(state)
 
@@ -56,7 +59,8 @@ def optimizers_for(net: nn.Module, recipe: Recipe) -> Optimizers:
     no Muon.
     """
     named = [(name, p) for name, p in net.named_parameters() if p.requires_grad]
-    matrices = {name for name, p in named if recipe.optimizer == "muon" and is_matrix(name, p)}
+    tables = {id(module.weight) for module in net.modules() if isinstance(module, nn.Embedding)}
+    matrices = {n for n, p in named if recipe.optimizer == "muon" and is_matrix(n, p) and id(p) not in tables}
     rate, decay = recipe.rate, recipe.weight_decay
     rest = _groups([item for item in named if item[0] not in matrices], recipe, 1.0)
     parts: list[torch.optim.Optimizer] = [torch.optim.AdamW(rest, lr=rate, weight_decay=decay)]

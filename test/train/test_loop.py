@@ -11,11 +11,15 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("tensorboard")
 
+from sot_tracker.errors import UserError  # noqa: E402
 from sot_tracker.train import features, state, validate  # noqa: E402
 from sot_tracker.train.batches import Batches  # noqa: E402
 from sot_tracker.train.loop import Job, Trainer, World  # noqa: E402
 from sot_tracker.train.recipe import Recipe, scratch  # noqa: E402
 from sot_tracker.train.sampling import PairSampler  # noqa: E402
+
+HAS_MUON = hasattr(torch.optim, "Muon")
+needs_muon = pytest.mark.skipif(not HAS_MUON, reason="torch older than 2.9 has no Muon")
 
 
 def job(cache, out, steps=4, **changes):
@@ -25,6 +29,7 @@ def job(cache, out, steps=4, **changes):
         batch=2,
         template_size=64,
         search_size=64,
+        optimizer="muon" if HAS_MUON else "adamw",
         warmup=2,
         dropout=0.1,
         precision="fp32",
@@ -73,7 +78,13 @@ def test_stop_and_resume_equals_straight_through(small_cache, straight, tmp_path
             assert torch.equal(a, b), name
 
 
-@pytest.mark.parametrize("model", ["fermt", "hit_tiny", "smat", "mvt", "hcat"])
+def test_checkpoint_of_an_earlier_version_is_told(small_cache, tmp_path):
+    state.save(tmp_path / "checkpoint.pt", {"step": 1, "optimizer": {}})
+    with pytest.raises(UserError, match="earlier version"):
+        trainer(job(small_cache, tmp_path))
+
+
+@pytest.mark.parametrize("model", [pytest.param("fermt", marks=needs_muon), "hit_tiny", "smat", "mvt", "hcat"])
 def test_every_network_learns_a_batch_in_bfloat16(model, small_cache, tmp_path):
     """In channels_last, as it is trained: kernels for the CPU that crash or overflow there would show."""
     recipe = dataclasses.replace(scratch(model), steps=12, batch=4, template_size=64, search_size=128, warmup=0)
@@ -84,7 +95,7 @@ def test_every_network_learns_a_batch_in_bfloat16(model, small_cache, tmp_path):
     assert np.isfinite(distances).all()
     learning = [(name, p) for name, p in run.net.named_parameters() if p.requires_grad]
     assert not [name for name, p in learning if p.grad is None], "which torchrun would refuse"
-    assert distances[-1] < 0.85 * max(distances)  # the first step, at the full rate, may be one away
+    assert distances[-1] < 0.7 * distances[0]
 
 
 class Lessons(torch.nn.Conv2d):

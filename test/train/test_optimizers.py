@@ -47,6 +47,7 @@ def test_backbone_learns_at_its_own_rate(optimizer, counts):
         ("fermt", "backbone.blocks.0.mlp.fc2.weight", "backbone.patch_embed.proj.weight"),
         ("hit_tiny", "proj1.weight", "attention_biases"),
         ("hcat", "in_proj_weight", "class_embed.layers.2.weight"),
+        ("hcat", "bbox_embed.layers.1.weight", "query_embed.weight"),
         ("mvt", "qkv_proj.weight", "conv1_ctr.0.bias"),
         ("smat", "conv1_ctr.0.weight", "conv4_ctr.weight"),
     ],
@@ -109,6 +110,13 @@ def test_saved_state_goes_on_alike(optimizer):
         stepped(net, optimizers, seed=1)
     for a, b in zip(straight.parameters(), stopped.parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+@muon
+def test_state_of_another_optimizer_is_refused():
+    saved = optimizers_for(small_net(), Recipe(steps=1)).state_dict()
+    with pytest.raises(UserError, match="give the same --optimizer"):
+        optimizers_for(small_net(), Recipe(steps=1, optimizer="muon")).load_state_dict(saved)
 
 
 def test_torch_without_muon_is_told(monkeypatch):

@@ -56,6 +56,17 @@ def test_from_data_to_weights(trained):
         assert (out / name).stat().st_size > 0
 
 
+def test_start_and_optimizer_reach_the_run(trained, tmp_path):
+    _, out = trained
+    sizes = ["--template-size", "64", "--search-size", "128", "--steps", "1", "--rate", "1e-9"]
+    given = ["--model", "fermt", "--start", "matching", "--optimizer", "adamw", "--cache", str(out / "cache")]
+    assert main(["train", *SMALL, *sizes, *given, "--out", str(tmp_path)]) == 0
+    saved = state.load(tmp_path / "checkpoint.pt")
+    assert saved["recipe"]["optimizer"] == "adamw"
+    query, key, _ = saved["net"]["backbone.blocks.0.attn.qkv.weight"].chunk(3)
+    assert (query * key).sum() > 0.9 * (query * query).sum(), "they look alike"
+
+
 def test_teacher_adds_its_loss(trained, tmp_path):
     _, out = trained
     given = ["--cache", str(out / "cache"), "--out", str(tmp_path), "--teacher", f"hcat_n1={out / 'model.safetensors'}"]
