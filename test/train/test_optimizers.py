@@ -52,7 +52,7 @@ def test_backbone_learns_at_its_own_rate(optimizer, counts):
         ("smat", "conv1_ctr.0.weight", "conv4_ctr.weight"),
     ],
 )
-def test_muon_takes_the_matrices_of_linear_layers(model, by_muon, by_adamw):
+def test_muon_takes_the_matrices(model, by_muon, by_adamw):
     net = nets.build(model)
     adamw, matrices = optimizers_for(net.to(memory_format=torch.channels_last), Recipe(steps=1, optimizer="muon")).parts
     starts = {p.data_ptr() for group in matrices.param_groups for p in group["params"]}
