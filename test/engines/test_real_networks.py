@@ -56,6 +56,16 @@ def test_shipped_model_in_all_engines(name: str, clip: tuple[list[Any], list[Box
     check_agreement(name, "", frames[:8], forced[:8])
 
 
+@pytest.mark.parametrize("name", [name for name in SHIPPED if name != "hcat"])  # its card: not to track with
+def test_shipped_model_follows(name: str, clip: tuple[list[Any], list[Box]]) -> None:
+    frames, truth = clip
+    assert max(truth[0].iou(box) for box in truth[60:71]) < 0.3, "a box that stands still has lost it"
+    tracker = zoo.load(name)
+    tracker.init(frames[0], truth[0])
+    overlaps = [tracker.update(frame).box.iou(box) for frame, box in zip(frames[1:71], truth[1:71], strict=True)]
+    assert min(overlaps) > 0.5
+
+
 def temper(name: str, weights: Path, frames: list[Any], forced: list[Box]) -> None:
     """Bring HiT's corner logits on this clip to a spread of 1, in the weights file.
 
