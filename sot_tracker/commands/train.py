@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sot_tracker.train.cache import Cache
     from sot_tracker.train.matching import Normalization
     from sot_tracker.train.recipe import Recipe
+    from sot_tracker.train.records import Cutter
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,6 +30,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--model", required=True, help="network to train; `sot-tracker models` lists the names")
     add("--data", action="append", default=[], metavar="[NAME=]DIR", help="data set folder; may be given several times")
     add("--cache", type=Path, help="folder of pre-cropped pictures, made on the first run (default: OUT/cache)")
+    add(
+        "--matting",
+        type=Path,
+        metavar="ONNX",
+        help="salient-object network that cuts out the objects of stills without a mask (default: GrabCut)",
+    )
     add("--pack", type=Path, help="write the cache into this one small file, for another machine, and end")
     add("--unpack", type=Path, help="make the cache from such a file instead of --data")
     add("--out", type=Path, required=True, help="folder of checkpoint, weights, curves and pictures")
@@ -179,11 +186,22 @@ def _cache(args: argparse.Namespace) -> Cache:
     elif not (folder / "meta.json").exists():
         if not args.data:
             raise UserError(f"no cache in '{folder}' and no --data to make it from: give --data FOLDER")
-        cache.build([track for given in args.data for track in datasets.read(*_named(given))], folder)
+        cutter = _cutter(args.matting)
+        cache.build([track for given in args.data for track in datasets.read(*_named(given))], folder, cutter=cutter)
     opened = cache.open_cache(folder)
     for reason, count in opened.skipped.items():
         print(f"skipped {count} frames: {reason}")
     return opened
+
+
+def _cutter(model: Path | None) -> Cutter:
+    """What cuts the objects out; a network is opened once here, so that a bad file is told before the work starts."""
+    from sot_tracker.train import masks, matting
+
+    if model is None:
+        return masks.grabcut
+    matting.open_network(model)
+    return partial(matting.cut, model=model)
 
 
 def _named(given: str) -> tuple[Path, str]:

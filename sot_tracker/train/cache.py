@@ -27,7 +27,7 @@ from tqdm import tqdm
 
 from sot_tracker.errors import UserError
 from sot_tracker.train import masks
-from sot_tracker.train.records import XYWH, Frame, Track
+from sot_tracker.train.records import XYWH, Cutter, Frame, Track
 
 CONTEXT = 8.0
 TARGET = 80.0
@@ -93,12 +93,11 @@ def open_cache(folder: Path) -> Cache:
     return Cache(pixels, index, meta["tracks"], np.stack([ends - counts, ends], 1), meta["skipped"])
 
 
-def build(tracks: list[Track], folder: Path, jobs: int = 0, grabcut: bool = True) -> Cache:
+def build(tracks: list[Track], folder: Path, jobs: int = 0, cutter: Cutter | None = masks.grabcut) -> Cache:
     """Decode, crop and store every frame of `tracks`, then open the result.
 
-    Pictures that cannot be read and boxes that are degenerate are skipped and counted in `skipped`. With `grabcut`,
-    still
-    pictures without a mask get one where an object stands out (`masks.grabcut`), so that they can be pasted elsewhere.
+    Pictures that cannot be read and boxes that are degenerate are skipped and counted in `skipped`. Still pictures
+    without a mask get the `cutter`'s where an object stands out, so that it can be pasted elsewhere.
     """
     folder.mkdir(parents=True, exist_ok=True)
     work = [(number, track, frame) for number, track in enumerate(tracks) for frame in track.frames]
@@ -110,7 +109,7 @@ def build(tracks: list[Track], folder: Path, jobs: int = 0, grabcut: bool = True
         (folder / "pixels.u8").open("wb") as out,
         _mapper(jobs or min(os.cpu_count() or 1, 1 + len(work) // CHUNK)) as mapped,
     ):
-        arguments = ((frame, grabcut and len(track.frames) < 5) for _, track, frame in work)
+        arguments = ((frame, cutter if len(track.frames) < 5 else None) for _, track, frame in work)
         results = mapped(_crops, *zip(*arguments, strict=True))
         for (number, _, frame), found in zip(work, tqdm(results, "cache", len(work), unit="frame"), strict=True):
             if isinstance(found, str):
@@ -145,19 +144,19 @@ def _finish(folder: Path, rows: list[tuple[Any, ...]], tracks: list[Track], skip
     partial.replace(folder / "meta.json")
 
 
-def _crops(frame: Frame, grabcut: bool) -> tuple[np.ndarray, tuple[float, ...]] | str:
+def _crops(frame: Frame, cutter: Cutter | None) -> tuple[np.ndarray, tuple[float, ...]] | str:
     """The stored crop and the box in it, or why there is none."""
     cv2.setNumThreads(1)
     image = cv2.imread(str(frame.path), cv2.IMREAD_COLOR)
     if image is None:
         return "unreadable picture"
     if frame.box is None:
-        return _background(image, grabcut)
+        return _background(image, cutter)
     box = _clipped(frame.box, image.shape[1], image.shape[0])
     if box is None:
         return "degenerate box"
     try:
-        mask = frame.mask() if frame.mask else masks.grabcut(image, box) if grabcut and min(box[2:]) >= 24 else None
+        mask = frame.mask() if frame.mask else cutter(image, box) if cutter and min(box[2:]) >= 24 else None
     except (ValueError, KeyError, TypeError):
         return "unreadable mask"
     if mask is not None:
@@ -171,10 +170,9 @@ def _crops(frame: Frame, grabcut: bool) -> tuple[np.ndarray, tuple[float, ...]] 
     return crop, ((box[0] - x0) * sx, (box[1] - y0) * sy, box[2] * sx, box[3] * sy)
 
 
-def _background(image: np.ndarray, grabcut: bool) -> tuple[np.ndarray, tuple[float, ...]]:
+def _background(image: np.ndarray, cutter: Cutter | None) -> tuple[np.ndarray, tuple[float, ...]]:
     image = _reduced(image, min(1.0, BACKGROUND / max(image.shape[:2])))
-    height, width = image.shape[:2]
-    mask = masks.grabcut(image, (0.08 * width, 0.08 * height, 0.84 * width, 0.84 * height)) if grabcut else None
+    mask = cutter(image, None) if cutter else None
     if mask is None:
         return image, (np.nan,) * 4
     return np.dstack([image, mask]), tuple(float(v) for v in cv2.boundingRect(mask))

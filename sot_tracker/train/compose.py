@@ -46,12 +46,17 @@ def outline(mask: np.ndarray) -> np.ndarray | None:
 
 
 class Cutouts:
-    """The cut-out objects of a cache. `entries`: indices of those entries that have a usable mask."""
+    """The cut-out objects of a cache. `entries`: indices of those entries that have a usable mask.
+
+    A track with n of them is drawn with a weight of the root of n: a long video shows one object, many times.
+    """
 
     def __init__(self, cache: Cache, entries: np.ndarray) -> None:
         self.cache = cache
         sides = cache.index["box"][entries][:, 2:].min(1)
         self.entries = entries[(cache.index["channels"][entries] == 4) & (sides >= 14)]
+        _, own, counts = np.unique(cache.index["track"][self.entries], return_inverse=True, return_counts=True)
+        self._cumulative = np.cumsum(counts[own] ** -0.5)
         self._hull = lru_cache(100_000)(self._read_hull)
 
     def _read_hull(self, entry: int) -> np.ndarray | None:
@@ -61,9 +66,12 @@ class Cutouts:
         hull = self._hull(int(entry))
         return None if hull is None else Cutout(self.cache.picture(int(entry)), hull)
 
+    def draw_entry(self, rng: np.random.Generator) -> int:
+        return int(self.entries[np.searchsorted(self._cumulative, rng.uniform(0, self._cumulative[-1]), "right")])
+
     def draw(self, rng: np.random.Generator) -> Cutout:
         while True:
-            found = self.get(rng.choice(self.entries))
+            found = self.get(self.draw_entry(rng))
             if found is not None:
                 return found
 

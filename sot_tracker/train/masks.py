@@ -12,6 +12,8 @@ from sot_tracker.train.records import XYWH, Mask
 
 GRABCUT_SIDE = 160
 """GrabCut works on a picture reduced to this long side: 40 ms each, and its edge is softened anyway."""
+MARGIN = 0.08
+"""Share of a picture at each border in which GrabCut expects no object where no box is known."""
 
 
 def from_rle(rle: Mapping[str, Any]) -> Mask:
@@ -55,13 +57,17 @@ def read(annotation: Any, width: int, height: int) -> Mask:
     return from_rle(annotation) if isinstance(annotation, Mapping) else from_polygons(annotation, width, height)
 
 
-def grabcut(image: np.ndarray, box: XYWH) -> Mask | None:
-    """The object inside a box (Rother et al. 2004), or None where no plausible one stands out.
+def grabcut(image: np.ndarray, box: XYWH | None) -> Mask | None:
+    """The object inside a box (Rother et al. 2004), without one inside the picture's margins; None where no plausible
+    one stands out.
 
     Plausible: the mask fills 20 to 90 % of the box, one connected part holds most of it, and it spans the box's sides
     to
     at least 60 %, so that the box really bounds what was found.
     """
+    if box is None:
+        height, width = image.shape[:2]
+        box = MARGIN * width, MARGIN * height, (1 - 2 * MARGIN) * width, (1 - 2 * MARGIN) * height
     scale = min(1.0, GRABCUT_SIDE / max(image.shape[:2]))
     small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     x, y, w, h = (round(v * scale) for v in box)

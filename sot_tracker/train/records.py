@@ -14,6 +14,9 @@ Mask = npt.NDArray[np.uint8]
 
 XYWH = tuple[float, float, float, float]
 
+Cutter = Callable[[np.ndarray, XYWH | None], Mask | None]
+"""H x W x 3 BGR picture, and the object's box or None where none is known -> its mask, None where it is unsure."""
+
 
 @dataclass(frozen=True, slots=True)
 class Frame:

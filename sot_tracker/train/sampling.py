@@ -241,7 +241,7 @@ class PairSampler:
 
     def _views(self, rng: np.random.Generator) -> tuple[compose.Cutout, compose.Cutout]:
         """One object twice: in two frames of its track where both have masks."""
-        entry = int(rng.choice(self.cutouts.entries))
+        entry = self.cutouts.draw_entry(rng)
         start, end = self.cache.ranges[self.cache.index["track"][entry]]
         later = int(rng.integers(max(start, entry - 10), min(end, entry + 11)))
         seen, again = self.cutouts.get(entry), None

@@ -12,5 +12,5 @@ def small_cache(tmp_path_factory):
 
     root = tmp_path_factory.mktemp("train")
     return cache.build(
-        datasets.read(trees.jsonl(root / "data", videos=4, frames=6)), root / "cache", jobs=1, grabcut=False
+        datasets.read(trees.jsonl(root / "data", videos=4, frames=6)), root / "cache", jobs=1, cutter=None
     )

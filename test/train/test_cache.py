@@ -21,7 +21,7 @@ def stills(root, frames):
 
 def test_round_trip(tmp_path):
     tracks = datasets.read(trees.jsonl(tmp_path / "data"))
-    built = cache.build(tracks, tmp_path / "cache", jobs=1, grabcut=False)
+    built = cache.build(tracks, tmp_path / "cache", jobs=1, cutter=None)
     opened = cache.open_cache(tmp_path / "cache")
     assert len(built.index) == len(opened.index) == sum(len(t.frames) for t in tracks)
     for number, track in enumerate(tracks):
@@ -41,9 +41,7 @@ def test_large_objects_are_reduced(tmp_path):
     image = np.full((800, 800, 3), 128, np.uint8)
     image[200:600, 200:600] = 255
     cv2.imwrite(str(tmp_path / "a.png"), image)
-    built = cache.build(
-        stills(tmp_path, [Frame(tmp_path / "a.png", 0, (200, 200, 400, 400))]), tmp_path / "c", 1, False
-    )
+    built = cache.build(stills(tmp_path, [Frame(tmp_path / "a.png", 0, (200, 200, 400, 400))]), tmp_path / "c", 1, None)
     x, y, w, h = built.index["box"][0]
     assert (w, h) == pytest.approx((cache.TARGET, cache.TARGET), abs=1)
     middle = built.picture(0)[int(y) + 2 : int(y + h) - 2, int(x) + 2 : int(x + w) - 2]
@@ -66,7 +64,7 @@ def test_unusable_frames_are_skipped_and_counted(tmp_path):
         Frame(tmp_path / "good.png", 0, (10, 10, 20, 20), partial(masks.read, [[1, 2, 3]], 128, 96)),
         Frame(tmp_path / "good.png", 0, (10, 10, 20, 20), partial(masks.read, [[1, 2, 30, 2, 30, 9]], 64, 64)),
     ]
-    built = cache.build(stills(tmp_path, frames), tmp_path / "cache", 1, False)
+    built = cache.build(stills(tmp_path, frames), tmp_path / "cache", 1, None)
     assert len(built.index) == 1
     assert built.skipped == {
         "unreadable picture": 2,

@@ -10,6 +10,7 @@ import pytest
 from sot_tracker.errors import UserError
 from sot_tracker.train import compose, geometry
 from sot_tracker.train.augment import Photometry
+from sot_tracker.train.cache import ENTRY, Cache
 from sot_tracker.train.recipe import SCRATCH_SAMPLING
 from sot_tracker.train.sampling import PairSampler, Sampling
 
@@ -123,6 +124,16 @@ def test_pasted_object_fills_its_box(small_cache):
     assert np.sqrt(w * h) == pytest.approx(60, abs=0.01)
     rows, columns = np.flatnonzero(patch.any((1, 2))), np.flatnonzero(patch.any((0, 2)))
     assert (columns[0], columns[-1] + 1, rows[0], rows[-1] + 1) == pytest.approx((x, x + w, y, y + h), abs=2.5)
+
+
+def test_long_video_is_cut_out_by_the_root_of_its_length():
+    index = np.zeros(10, ENTRY)
+    index["box"], index["channels"], index["track"] = (0, 0, 20, 20), 4, [0] * 9 + [1]
+    cutouts = compose.Cutouts(Cache(np.zeros(0), index, [], np.array([[0, 9], [9, 10]]), {}), np.arange(10))
+    rng = np.random.default_rng(0)
+    drawn = np.bincount([cutouts.draw_entry(rng) for _ in range(4000)], minlength=10)
+    assert drawn[9] / 4000 == pytest.approx(1 / (3 + 1), abs=0.03)
+    assert drawn[:9].min() > 0.7 * drawn[:9].max()
 
 
 def test_bent_object_changes_shape_and_its_outline_follows(small_cache):

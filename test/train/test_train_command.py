@@ -119,6 +119,7 @@ def test_two_processes_under_torchrun(trained, tmp_path):
         (["--model", "kcf"], "has no network"),
         (["--model", "resnet"], "unknown model"),
         (["--data", "nowhere"], "does not exist"),
+        (["--data", ".", "--matting", "nowhere.onnx"], "'nowhere.onnx' does not exist"),
         (["--batch", "0"], "batch=0"),
         (["--search-size", "100"], "multiple of 16"),
         (["--weights-by-source", "coco"], "NAME=NUMBER"),
