@@ -18,7 +18,7 @@ from sot_tracker.errors import UserError
 from sot_tracker.train import cache, matting
 from sot_tracker.train.records import Frame, Track
 
-RED, GREY = (20, 20, 250), (60, 60, 60)
+RED, HALF, GREY = (20, 20, 250), (20, 20, 136), (60, 60, 60)
 
 
 def write_network(path, shape=(1, 3, 64, 64)):
@@ -44,11 +44,11 @@ def network(tmp_path_factory):
     return write_network(tmp_path_factory.mktemp("matting") / "red.onnx")
 
 
-def picture(*discs):
+def picture(*discs, color=RED):
     """128 x 160 grey, with red ellipses (center, half axes)."""
     image = np.full((128, 160, 3), GREY, np.uint8)
     for center, axes in discs:
-        cv2.ellipse(image, center, axes, 0, 0, 360, RED, -1)
+        cv2.ellipse(image, center, axes, 0, 0, 360, color, -1)
     return image
 
 
@@ -77,7 +77,7 @@ def test_pieces_behind_a_twig_are_one_object(network):
         (picture(((80, 60), (5, 5))), None),  # too small
         (picture(((80, 60), (79, 63))), None),  # nearly everything
         (picture(((5, 5), (40, 40))), None),  # cut by two borders
-        (np.full((128, 160, 3), (20, 20, 133), np.uint8), None),  # half covered everywhere
+        (picture(((80, 60), (30, 22)), color=HALF), None),  # half covered everywhere
         (picture(((80, 60), (10, 10))), (40, 20, 80, 80)),  # not what the box holds
     ],
 )
