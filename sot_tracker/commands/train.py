@@ -196,10 +196,12 @@ def _cache(args: argparse.Namespace) -> Cache:
 
 def _cutter(model: Path | None) -> Cutter:
     """What cuts the objects out; a network is opened once here, so that a bad file is told before the work starts."""
-    from sot_tracker.train import masks, matting
-
     if model is None:
+        from sot_tracker.train import masks
+
         return masks.grabcut
+    from sot_tracker.train import matting  # needs ONNX Runtime, which training otherwise does without
+
     matting.open_network(model)
     return partial(matting.cut, model=model)
 

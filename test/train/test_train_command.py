@@ -143,6 +143,16 @@ def test_mistakes_are_told_in_one_line(given, told, trained, tmp_path, capsys, m
     assert "Traceback" not in "".join(lines)
 
 
+def test_grabcut_needs_no_onnx_runtime(data, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    for name in ("sot_tracker.engines.onnx", "sot_tracker.train.matting"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+        monkeypatch.delattr(name, raising=False)
+    given = ["--data", str(data), "--pack", str(tmp_path / "packed")]
+    assert main(["train", *SMALL, *given, "--out", str(tmp_path)]) == 0
+    assert (tmp_path / "packed").is_file()
+
+
 def test_exclusion_leaves_nothing(data, trained, tmp_path, capsys):
     _, out = trained
     (tmp_path / "all.txt").write_text("clip_0\nclip_1\nstill_0\nback_0\n")
