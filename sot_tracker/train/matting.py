@@ -5,7 +5,6 @@ Its edges are those of the object where GrabCut's are those of a colour: cut-out
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from sot_tracker.box import Box
 from sot_tracker.engines import onnx
 from sot_tracker.errors import UserError
 from sot_tracker.train.records import XYWH, Mask
@@ -47,7 +47,7 @@ def cut(image: np.ndarray, box: XYWH | None, model: Path) -> Mask | None:
     x1, y1 = min(int(x + w / 2 + half), width), min(int(y + h / 2 + half), height)
     alpha = np.zeros((height, width), np.uint8)
     alpha[y0:y1, x0:x1] = _alpha(image[y0:y1, x0:x1], model)
-    rated = [(_iou(cv2.boundingRect(part), box), part) for part in _parts(alpha)]
+    rated = [(Box(*cv2.boundingRect(part)).iou(Box(*box)), part) for part in _parts(alpha)]
     agreement, best = max(rated, key=lambda item: item[0], default=(0.0, None))
     return best if agreement > AGREEMENT else None
 
@@ -74,13 +74,6 @@ def _stands_out(part: Mask) -> bool:
     x, y, w, h = cv2.boundingRect(part)
     cuts = (x <= 1) + (y <= 1) + (x + w >= width - 1) + (y + h >= height - 1)
     return bool(cuts <= 1 and AREA[0] <= np.count_nonzero(part) / part.size <= AREA[1])
-
-
-def _iou(a: Sequence[float], b: Sequence[float]) -> float:
-    w = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
-    h = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
-    both = max(w, 0) * max(h, 0)
-    return both / (a[2] * a[3] + b[2] * b[3] - both)
 
 
 def _alpha(image: np.ndarray, model: Path) -> Alpha:

@@ -75,7 +75,7 @@ def test_pieces_behind_a_twig_are_one_object(network):
     [
         (picture(), None),
         (picture(((80, 60), (5, 5))), None),  # too small
-        (picture(((80, 60), (79, 63))), None),  # nearly everything
+        (picture(((80, 64), (76, 60))), None),  # nearly everything
         (picture(((5, 5), (40, 40))), None),  # cut by two borders
         (picture(((80, 60), (30, 22)), color=HALF), None),  # half covered everywhere
         (picture(((80, 60), (10, 10))), (40, 20, 80, 80)),  # not what the box holds
