@@ -48,6 +48,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="without --init: matching makes a fresh FERMT attend like to like",
     )
     add("--teacher", metavar="MODEL=FILE", help="trained network to learn from besides the labels (distillation)")
+    add(
+        "--teach",
+        choices=("maps", "features", "both"),
+        help="with --teacher: its maps (default), the features that its head reads, or both",
+    )
     add("--features", action="store_true", help="also learn the features of an ImageNet network (docs/training.md)")
     add("--split", type=Path, help="text file of tracks or groups to train on, one per line (default: all)")
     add("--exclude", type=Path, help="text file of tracks or groups to leave out")
@@ -112,6 +117,7 @@ def run(args: argparse.Namespace) -> int:
             val_tracks=val_tracks,
             start=_start(args, cache, train_tracks, spec.normalization, recipe.seed),
             teacher=_teacher(args.teacher),
+            teach=("maps", "features") if args.teach == "both" else (args.teach or "maps",),
             features=args.features,
             device=args.device,
             workers=args.workers,
@@ -127,6 +133,8 @@ def run(args: argparse.Namespace) -> int:
 def _refuse_contradictions(args: argparse.Namespace) -> None:
     if args.start == "matching" and args.init is not None:
         raise UserError("--start matching is for fresh weights: leave --init out")
+    if args.teach is not None and args.teacher is None:
+        raise UserError(f"--teach {args.teach} needs a teacher: give --teacher MODEL=FILE")
     if args.frozen_norms and args.init is None:
         raise UserError("--frozen-norms needs --init FILE: a fresh network's norms have no statistics to keep")
 

@@ -1,14 +1,16 @@
-"""A second lesson besides the boxes: the features of a network that has seen ImageNet, at every cell of both patches.
+"""Lessons besides the boxes: the features of another network at every cell, some hundred vectors from one pair.
 
-The papers start from backbones that were trained on 1.3 million pictures. Where such a file cannot be had, features of
-any ImageNet network take its place: the student's last stage, through one linear map, is asked to point where they do.
-A pair then teaches some hundred vectors besides one box. Only the student is stored and shipped.
+Of a network that has seen ImageNet, for both patches: the papers start from backbones that were trained on 1.3 million
+pictures, and where such a file cannot be had this takes its place. Of a trained tracker, for the search patch after it
+has met the template: a vector says what a cell shows and whether it is of the target.
+
+The student's features, through one linear map, are asked to point where the lesson's do. Only the student is stored.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -20,14 +22,23 @@ from sot_tracker.errors import MissingPackage
 WEIGHT = 2.0
 """Share in the loss: a cosine distance of 0.5 then weighs about as much as the box terms of a half-trained network."""
 
-TAPS = {
+Taps = dict[str, tuple[str, bool]]
+"""Family -> the module whose inputs (True) or outputs (False) are its features at stride 16."""
+SEEN: Taps = {
     "hcat": ("backbone.0.body", False),
     "smat": ("neck", True),
     "mvt": ("neck", True),
     "fermt": ("box_head", True),
     "hit": ("bottleneck", False),
 }
-"""Family -> the module whose inputs (True) or outputs (False) are its features at stride 16."""
+"""What a network has seen, of both patches where it has them apart."""
+FUSED: Taps = {
+    **SEEN,
+    "hcat": ("featurefusion_network.decoder.norm", False),
+    "smat": ("box_head", True),
+    "mvt": ("box_head", True),
+}
+"""What its head reads, of the search patch alone."""
 
 
 class EfficientNetLite(nn.Module):
@@ -66,19 +77,16 @@ class EfficientNetLite(nn.Module):
 
 
 @contextmanager
-def tapped(net: nn.Module) -> Iterator[list[Tensor]]:
+def tapped(net: nn.Module, taps: Taps) -> Iterator[list[Tensor]]:
     """While open, a forward pass leaves the network's features, (B, C, g, g) each, in the list.
 
-    The template's come first, where the network has them apart from the search patch's.
+    The template's come first, where the taps have them apart from the search patch's.
     """
-    path, before = TAPS[type(net).__name__.lower()]
+    path, before = taps[type(net).__name__.lower()]
     seen: list[Tensor] = []
 
     def keep(_module: nn.Module, given: tuple[Tensor, ...], made: Any = None) -> None:
-        if before:
-            seen.extend(given)
-        else:
-            seen.append(_as_map(made))
+        seen.extend(given if before else (_as_map(made),))
 
     module = net.get_submodule(path)
     hook = module.register_forward_pre_hook(keep) if before else module.register_forward_hook(keep)
@@ -89,41 +97,61 @@ def tapped(net: nn.Module) -> Iterator[list[Tensor]]:
 
 
 def _as_map(made: Any) -> Tensor:
-    """A map as it is; of tokens (B, n, C) with whatever comes with them, the square map."""
-    if isinstance(made, Tensor):
-        return made
-    tokens: Tensor = made[0]
+    """A map as it is; of tokens (B, n, C), or whatever begins with them, the square map."""
+    tokens: Tensor = made if isinstance(made, Tensor) else made[0]
+    if tokens.dim() == 4:
+        return tokens
     batch, count, width = tokens.shape
     return tokens.transpose(1, 2).reshape(batch, width, round(count**0.5), -1)
 
 
-class Pupil(nn.Module):
-    """A tracker and the linear map from its features to the lesson's; called like the tracker alone.
+def width(net: nn.Module, sizes: tuple[int, int], taps: Taps) -> int:
+    """Channels of a network's features. sizes: template and search patch, pixels."""
+    training, where = net.training, next(net.parameters()).device
+    with torch.no_grad(), tapped(net.eval(), taps) as seen:
+        net(*(torch.zeros(1, 3, size, size, device=where) for size in sizes))
+    net.train(training)
+    return seen[0].shape[1]
 
-    net: a fresh network. sizes: template and search patch, pixels.
+
+class Pupil(nn.Module):
+    """A tracker and the linear maps from its features to those of its lessons; called like the tracker alone.
+
+    net: a fresh network. sizes: template and search patch, pixels. lessons: by name, where the tracker's own features
+    are tapped and how many channels the lesson has.
     """
 
-    def __init__(self, net: nn.Module, sizes: tuple[int, int]) -> None:
+    def __init__(self, net: nn.Module, sizes: tuple[int, int], lessons: dict[str, tuple[Taps, int]]) -> None:
         super().__init__()
         self.net = net
-        training = net.training
-        with torch.no_grad(), tapped(net.eval()) as seen:
-            net(*(torch.zeros(1, 3, size, size) for size in sizes))
-        net.train(training)
-        self.translate = nn.Conv2d(seen[0].shape[1], EfficientNetLite.WIDTH, 1)
+        self.taps = {name: taps for name, (taps, _) in lessons.items()}
+        self.translate = nn.ModuleDict(
+            {name: nn.Conv2d(width(net, sizes, taps), channels, 1) for name, (taps, channels) in lessons.items()}
+        )
 
     def forward(self, z: Tensor, x: Tensor) -> dict[str, Any]:
-        """The tracker's maps, and "features": a list of (B, WIDTH, g, g)."""
-        with tapped(self.net) as seen:
+        """The tracker's maps, and by the name of each lesson a list of (B, channels, g, g)."""
+        with ExitStack() as open_taps:
+            seen = {name: open_taps.enter_context(tapped(self.net, taps)) for name, taps in self.taps.items()}
             maps = self.net(z, x)
-        return {**maps, "features": [self.translate(features) for features in seen]}
+        return {**maps, **{name: [self.translate[name](own) for own in found] for name, found in seen.items()}}
 
 
-def loss(features: list[Tensor], lessons: list[Tensor]) -> Tensor:
+def loss(features: list[Tensor], lessons: list[Tensor], inside: Tensor | None = None) -> Tensor:
     """Mean cosine distance, 0..2 times WEIGHT, between a pupil's features and the lessons of the same size.
 
     Lessons are first standardised over the batch, channel by channel: a few loud channels would drown the rest.
+    inside: (B, g * g) bool, cells that together weigh as much as all others, in each pair that has any.
     """
     by_side = {lesson.shape[-1]: F.batch_norm(lesson.float(), None, None, training=True) for lesson in lessons}
-    apart = [1 - F.cosine_similarity(own.float(), by_side[own.shape[-1]], dim=1).mean() for own in features]
-    return WEIGHT * torch.stack(apart).mean()
+    apart = [1 - F.cosine_similarity(own.float(), by_side[own.shape[-1]], dim=1).flatten(1) for own in features]
+    if inside is not None:
+        apart = [distance * _halves(inside) for distance in apart]
+    return WEIGHT * torch.stack([distance.mean() for distance in apart]).mean()
+
+
+def _halves(inside: Tensor) -> Tensor:
+    """(B, n) bool -> weights of mean 1 that give both kinds of cells one half each; all 1 where there is one kind."""
+    share = inside.float().mean(1, keepdim=True)
+    weights = torch.where(inside, 0.5 / share.clamp(min=1e-6), 0.5 / (1 - share).clamp(min=1e-6))
+    return torch.where((share > 0) & (share < 1), weights, torch.ones_like(weights))

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from sot_tracker import nets
 from sot_tracker.errors import UserError
-from sot_tracker.train import distill, weights
+from sot_tracker.train import distill, features, weights
 from sot_tracker.train.batches import Batch
 from sot_tracker.train.recipe import Recipe
 from sot_tracker.zoo import NetworkSpec, network_spec
@@ -68,7 +68,10 @@ class Feed:
 
 
 class Teacher:
-    """A trained network of the same picture sizes, read as soft targets."""
+    """A trained network of the same picture sizes: its maps as soft targets, and what its head reads.
+
+    width: channels of the latter.
+    """
 
     def __init__(self, name: str, path: Path, recipe: Recipe, device: torch.device) -> None:
         self.net = build_net(name, recipe)
@@ -79,7 +82,11 @@ class Teacher:
             )
         self.net.to(device).eval().requires_grad_(False)
         self.feed = Feed(network_spec(name), recipe.precision, device)
+        self.width = features.width(self.net, (recipe.template_size, recipe.search_size), features.FUSED)
 
     @torch.no_grad()
-    def __call__(self, z: Tensor, x: Tensor) -> distill.Soft:
-        return distill.read(self.feed.run(self.net, z, x))
+    def __call__(self, z: Tensor, x: Tensor) -> tuple[distill.Soft, Tensor]:
+        """Patches (B, 3, S, S) in 0..1 -> its view of them, and its features (B, width, g, g)."""
+        with features.tapped(self.net, features.FUSED) as seen:
+            maps = self.feed.run(self.net, z, x)
+        return distill.read(maps), seen[0]

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.distributed as dist
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
@@ -24,6 +24,7 @@ from sot_tracker.train.augment import Photometry
 from sot_tracker.train.batches import Batch, Batches, loader
 from sot_tracker.train.cache import Cache
 from sot_tracker.train.feed import Feed, Teacher, build_net
+from sot_tracker.train.labels import inside_cells
 from sot_tracker.train.losses import loss_for
 from sot_tracker.train.optimizers import optimizers_for
 from sot_tracker.train.recipe import Recipe
@@ -41,7 +42,8 @@ class Job:
     """One training run. out: folder of checkpoint.pt, model.safetensors, curves and pictures.
 
     train_tracks, val_tracks: indices into cache.tracks. start: prepares a fresh network (`--init`), or None.
-    teacher: name and weights of a network to learn from besides the labels. features: learn ImageNet features too.
+    teacher: name and weights of a network to learn from besides the labels. teach: what of it, "maps" and "features".
+    features: learn ImageNet features too.
     stop_after: seconds after which to save and stop, 0 for never. *_every: steps.
     """
 
@@ -53,6 +55,7 @@ class Job:
     val_tracks: np.ndarray
     start: Callable[[nn.Module], None] | None = None
     teacher: tuple[str, Path] | None = None
+    teach: tuple[str, ...] = ("maps",)
     features: bool = False
     device: str = "cpu"
     workers: int = 1
@@ -102,18 +105,43 @@ class Trainer:
             if job.start is not None:
                 job.start(self.net)
         self.pupil: nn.Module = self.net
-        if job.features:
-            self.pupil = features.Pupil(self.net, (job.recipe.template_size, job.recipe.search_size))
+        self.teacher = Teacher(*job.teacher, job.recipe, device) if job.teacher else None
+        lessons = self._lessons()
+        if lessons:
+            self.pupil = features.Pupil(self.net, (job.recipe.template_size, job.recipe.search_size), lessons)
         self.pupil.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # 1.4 x faster on CPUs
         depthwise.prepare(self.net)
         self.ema = state.Ema(self.net, job.recipe.ema)
         self.optimizers = optimizers_for(self.pupil, job.recipe)
         self.step = 0 if saved is None else self._restore(saved)
         self.feed = Feed(self.spec, job.recipe.precision, device)
-        self.teacher = Teacher(*job.teacher, job.recipe, device) if job.teacher else None
-        self.lessons = features.EfficientNetLite().to(device) if job.features else None
+        self.imagenet = features.EfficientNetLite().to(device) if job.features else None
         self.loss = loss_for(job.model, self.spec.decoding, job.recipe.regress)
         self.replica = DistributedDataParallel(self.pupil) if world.size > 1 else self.pupil
+
+    def _lessons(self) -> dict[str, tuple[features.Taps, int]]:
+        """Which features of the network are taught, and how many channels the lesson has."""
+        lessons = {}
+        if self.job.features:
+            lessons["features"] = (features.SEEN, features.EfficientNetLite.WIDTH)
+        if self.teacher is not None and "features" in self.job.teach:
+            lessons["teacher"] = (features.FUSED, self.teacher.width)
+        return lessons
+
+    def _taught(self, maps: dict[str, Any], batch: Batch, z: Tensor, x: Tensor) -> dict[str, Tensor]:
+        """The losses of what other networks teach, by name."""
+        told: dict[str, Tensor] = {}
+        if self.imagenet is not None:
+            seen = [self.feed.lesson(self.imagenet, patches) for patches in (z, x)]
+            told["features"] = features.loss(maps["features"], seen)
+        if self.teacher is not None:
+            soft, fused = self.teacher(z, x)
+            if "maps" in self.job.teach:
+                told["distill"] = distill.loss(maps, soft)
+            if "features" in self.job.teach:
+                inside = inside_cells(batch["boxes"], batch["present"], fused.shape[-1]).to(self.device)
+                told["teacher"] = features.loss(maps["teacher"], [fused], inside)
+        return told
 
     def _restore(self, saved: dict[str, Any]) -> int:
         if "optimizers" not in saved:
@@ -154,13 +182,9 @@ class Trainer:
             z, x = augment_device.apply(z, x, recipe.sampling.photometry, torch.initial_seed())
         maps = self.feed.run(self.replica, z, x)
         losses = self.loss(maps, batch["boxes"].to(self.device), batch["present"].to(self.device))
-        if self.teacher is not None:
-            losses["distill"] = distill.loss(maps, self.teacher(z, x))
-            losses["total"] = losses["total"] + losses["distill"]
-        if self.lessons is not None:
-            lessons = [self.feed.lesson(self.lessons, patches) for patches in (z, x)]
-            losses["features"] = features.loss(maps["features"], lessons)
-            losses["total"] = losses["total"] + losses["features"]
+        for name, value in self._taught(maps, batch, z, x).items():
+            losses[name] = value
+            losses["total"] = losses["total"] + value
         self.optimizers.zero_grad()
         losses["total"].backward()  # type: ignore[no-untyped-call]
         if recipe.clip > 0:

@@ -67,12 +67,19 @@ def test_start_and_optimizer_reach_the_run(trained, tmp_path):
     assert (query * key).sum() > 0.9 * (query * query).sum(), "they look alike"
 
 
-def test_teacher_adds_its_loss(trained, tmp_path):
+@pytest.mark.parametrize(
+    ("teach", "added"),
+    [([], {"distill"}), (["--teach", "features"], {"teacher"}), (["--teach", "both"], {"distill", "teacher"})],
+)
+def test_teacher_adds_its_losses(teach, added, trained, tmp_path):
     _, out = trained
     given = ["--cache", str(out / "cache"), "--out", str(tmp_path), "--teacher", f"hcat_n1={out / 'model.safetensors'}"]
-    assert main(["train", *SMALL, *given, "--init", str(out / "checkpoint.pt")]) == 0
-    rows = list(csv.DictReader((tmp_path / "curves.csv").open()))
-    assert float(rows[0]["distill"]) > 0
+    assert main(["train", *SMALL, *given, *teach, "--init", str(out / "checkpoint.pt")]) == 0
+    row = next(csv.DictReader((tmp_path / "curves.csv").open()))
+    parts = {name: float(row[name]) for name in row.keys() - {"step", "total", "rate", "samples_per_s", "wait_share"}}
+    assert parts.keys() == {"cls", "giou", "l1"} | added
+    assert min(parts.values()) > 0
+    assert float(row["total"]) == pytest.approx(sum(parts.values()), rel=1e-4)
 
 
 def test_a_signal_to_the_whole_group_saves_first(trained, tmp_path):
@@ -130,6 +137,7 @@ def test_two_processes_under_torchrun(trained, tmp_path):
         (["--start", "matching"], "is for FERMT networks"),
         (["--start", "matching", "--init", "some.safetensors"], "leave --init out"),
         (["--teacher", "x"], "MODEL=FILE"),
+        (["--teach", "both"], "needs a teacher"),
         (["--device", "cuda"], "not there"),
     ],
 )
