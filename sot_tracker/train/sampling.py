@@ -19,6 +19,9 @@ MIN_SCENE = 120
 MIN_TEXTURE = 18.0
 """Grey-level standard deviation below which a random region shows too little to be found again."""
 
+STAND_IN = 0.7
+"""Share of pasted pairs without the target that show another object in its place: the middle proves nothing."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
@@ -227,15 +230,18 @@ class PairSampler:
         affine = compose.target_map(seen, (small / 2, small / 2), small / how.template_factor, angle, aspect, flip)
         template = compose.paste(compose.background(other_scene, small, rng), seen, affine)
         side = large / how.search_factor * math.exp(rng.normal(0, how.size_jitter))
-        center = large / 2 + how.shift_jitter * side * (rng.random(2) - 0.5)
+        x, y = (large / 2 + how.shift_jitter * side * (rng.random(2) - 0.5)).tolist()
         angle, aspect = angle + rng.normal(0, how.turn), aspect * math.exp(rng.normal(0, how.stretch))
-        affine = compose.target_map(again, (float(center[0]), float(center[1])), side, angle, aspect, flip)
-        box = again.bounds(affine)
+        box = again.bounds(compose.target_map(again, (x, y), side, angle, aspect, flip))
         search = compose.background(scene, large, rng)
-        if not negative:
+        shown: compose.Cutout | None = again
+        if negative:
+            shown = self.cutouts.draw(rng) if rng.random() < STAND_IN else None
+        if shown is not None:
             behind = int(rng.integers(0, how.distractors + 1))
-            search = compose.distractors(search, box, self.cutouts, again, behind, rng, covered=1.0)
-            search = compose.paste(search, again, affine)
+            like = None if negative else again
+            search = compose.distractors(search, box, self.cutouts, like, behind, rng, covered=1.0)
+            search = compose.paste(search, shown, compose.target_map(shown, (x, y), side, angle, aspect, flip))
         like = None if negative and rng.random() < 0.5 else again  # a look-alike alone is not the target
         return template, self._clutter(search, box, like, rng), None if negative else box
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sot_tracker.errors import UserError
-from sot_tracker.train import compose, geometry
+from sot_tracker.train import compose, geometry, sampling
 from sot_tracker.train.augment import Photometry
 from sot_tracker.train.cache import ENTRY, Cache
 from sot_tracker.train.recipe import SCRATCH_SAMPLING
@@ -180,10 +180,35 @@ def test_shares_that_make_no_sense(shares):
         Sampling(**shares)
 
 
-def test_patches_without_the_target_may_show_a_look_alike(small_cache, monkeypatch):
+@pytest.fixture
+def without_target(small_cache):
+    return sampler(small_cache, dataclasses.replace(SCRATCH_SAMPLING, paste=1.0, region=0.0, negative=1.0))
+
+
+def test_patches_without_the_target_may_show_a_look_alike(without_target, monkeypatch):
     shown = []
-    monkeypatch.setattr(compose, "distractors", lambda patch, box, cutouts, like, *rest: shown.append(like) or patch)
-    how = dataclasses.replace(SCRATCH_SAMPLING, paste=1.0, region=0.0, negative=1.0)
-    pairs = sampler(small_cache, how)
-    assert not any(pairs.pair(number).present for number in range(60))
+
+    def distractors(patch, box, cutouts, like, *rest, **more):
+        shown.append(like)
+        return patch
+
+    monkeypatch.setattr(compose, "distractors", distractors)
+    assert not any(without_target.pair(number).present for number in range(60))
     assert {like is None for like in shown} == {True, False}
+
+
+def test_patches_without_the_target_mostly_show_another_object_in_its_place(without_target, monkeypatch):
+    pasted = []
+
+    def paste(patch, cutout, affine):
+        pasted.append((len(patch), cutout.bounds(affine)))
+        return patch
+
+    monkeypatch.setattr(compose, "distractors", lambda patch, *rest, **more: patch)
+    monkeypatch.setattr(compose, "paste", paste)
+    for number in range(100):
+        without_target.pair(number)
+    places = [(x + w / 2, y + h / 2) for size, (x, y, w, h) in pasted if size == 256]
+    assert len(places) == pytest.approx(100 * sampling.STAND_IN, abs=12)
+    assert np.abs(np.array(places) - 128).max() < 150, "where targets are"
+    assert np.abs(np.array(places) - 128).mean() > 10, "not always in the middle"
