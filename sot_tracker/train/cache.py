@@ -83,7 +83,7 @@ def open_cache(folder: Path) -> Cache:
     try:
         meta = json.loads((folder / "meta.json").read_text())
     except FileNotFoundError:
-        raise UserError(f"no finished cache in '{folder}': run the same command with --data to build it") from None
+        raise UserError(f"no finished cache in '{folder}': build it with `sot-tracker train --data DIR`") from None
     if meta["version"] != VERSION:
         raise UserError(f"cache '{folder}' has version {meta['version']}, not {VERSION}: remove the folder and rebuild")
     index = np.load(folder / "index.npy")

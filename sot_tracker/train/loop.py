@@ -34,7 +34,6 @@ from sot_tracker.zoo import network_spec
 
 VALIDATION = Sampling(negative=0.2, joint_flip=0.0, flip=0.0)
 VALIDATION_SEED = 1
-POPULATION_SEED = 2
 
 
 @dataclass(frozen=True)
@@ -246,7 +245,7 @@ class Trainer:
             return {}
         net = self.ema.net
         if not recipe.frozen_norms:
-            seen = self._pairs(job.train_tracks, recipe.sampling, POPULATION_SEED)
+            seen = self._pairs(job.train_tracks, recipe.sampling, population.SEED)
             net = population.calibrated(net, seen, self.feed)
         state.export_weights(job.out / "model.safetensors", net)
         if not len(job.val_tracks):

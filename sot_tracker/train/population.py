@@ -16,6 +16,9 @@ from torch import nn
 from sot_tracker.train.batches import Batch
 from sot_tracker.train.validate import Forward
 
+SEED = 2
+"""Of the pairs that the statistics are taken from."""
+
 
 def batch_norms(net: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
     return [module for module in net.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]

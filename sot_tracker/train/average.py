@@ -1,0 +1,63 @@
+"""The mean of several trained weights of one network: often better than each of them where their parts of a run
+differ (Wortsman et al., "Model soups", 2022).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sot_tracker.checkpoints import load_state_dict
+from sot_tracker.errors import UserError
+from sot_tracker.train import population
+from sot_tracker.train.batches import Batches
+from sot_tracker.train.cache import Cache
+from sot_tracker.train.feed import Feed, build_net
+from sot_tracker.train.recipe import Recipe
+from sot_tracker.train.sampling import PairSampler
+from sot_tracker.zoo import network_spec
+
+_BATCH, _BATCHES = 32, 8
+
+
+def mean(model: str, files: Sequence[Path], recipe: Recipe, cache: Cache | None) -> nn.Module:
+    """The network with the mean of the files' weights, in eval mode.
+
+    cache: pictures of which the mean's batch-norm statistics are taken; None where all files have the same ones
+    (`--frozen-norms`). Raises UserError for fewer than two files, a file that does not fit, or norms that differ while
+    there is no cache.
+    """
+    if len(files) < 2:
+        raise UserError(f"{len(files)} weights file is not enough for a mean: give two or more")
+    net = build_net(model, recipe).eval()
+    states: list[dict[str, Tensor]] = []
+    for path in files:
+        load_state_dict(path, net, model)
+        states.append({name: value.clone() for name, value in net.state_dict().items()})
+    other = None if cache is not None else _other_norm(states)
+    if other is not None:
+        raise UserError(f"'{other}' differs between the files, and statistics have no mean: give --cache DIR")
+    net.load_state_dict({name: _mean([state[name] for state in states]) for name in states[0]})
+    return net if cache is None else _with_statistics(net, model, recipe, cache)
+
+
+def _other_norm(states: Sequence[dict[str, Tensor]]) -> str | None:
+    """The first batch-norm statistic that is not the same in all; the order of saving is the network's."""
+    first, *others = states
+    names = [name for name in first if name.endswith(("running_mean", "running_var"))]
+    return next((name for name in names for state in others if not torch.equal(state[name], first[name])), None)
+
+
+def _mean(values: list[Tensor]) -> Tensor:
+    return torch.stack(values).mean(0) if values[0].is_floating_point() else values[0]
+
+
+def _with_statistics(net: nn.Module, model: str, recipe: Recipe, cache: Cache) -> nn.Module:
+    tracks = np.arange(len(cache.tracks))
+    pairs = PairSampler(cache, tracks, recipe.sampling, recipe.template_size, recipe.search_size, population.SEED)
+    feed = Feed(network_spec(model), recipe.precision, torch.device("cpu"))
+    return population.calibrated(net, (Batches(pairs, _BATCH)[i] for i in range(_BATCHES)), feed)
