@@ -7,30 +7,34 @@ An argument that is left empty changes nothing.
 import os
 from pathlib import Path
 
+import yaml
 from ament_index_python.packages import get_package_share_directory
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
 from launch_ros.actions import Node
 
+from sot_tracker import config
 from sot_tracker.ros import PROFILE_VARIABLES
 
 CONFIG = Path(get_package_share_directory("sot_tracker")) / "config"
-PARAMETERS = ("model", "engine", "device", "precision", "weights", "image_transport", "init_box")
 ARGUMENTS = {
-    "model": "Tracker to run, for example csrt or fermt; empty takes the default",
-    "engine": "What runs the network: auto, onnx, openvino or torch",
-    "device": "Where the network runs: auto, cpu, cuda or tensorrt",
-    "precision": "Arithmetic of the network: auto, fp32, bf16 or fp16",
-    "weights": "Model folder or .safetensors file; empty takes the model that ships",
+    **{name: facts.help for name, facts in config.OPTIONS.items()},
     "image": "Image topic to follow the target in",
-    "image_transport": "raw, or compressed to subscribe to <image>/compressed",
-    "init_box": "Target in the first frame as [x, y, w, h] in pixels; empty waits for the init_box topic",
     "params_file": "YAML file with parameters of your own",
     "namespace": "Of the node and its topics",
     "use_sim_time": "true to take the time from /clock",
     "rviz": "true to look at the debug image in rviz2",
 }
-DEFAULTS = {"image": "image", "use_sim_time": "false", "rviz": "false"}
+PRESET = {"image": "image", "use_sim_time": "false", "rviz": "false"}
+
+
+def parameter(name, text):
+    """An option's value from its launch argument."""
+    try:
+        value = config.check(name, text if isinstance(config.DEFAULTS[name], str) else yaml.safe_load(text))
+    except yaml.YAMLError:
+        raise RuntimeError(f"{name}:={text} cannot be read: give it as in a YAML file") from None
+    return list(value) if isinstance(value, tuple) else value
 
 
 def start(context):
@@ -38,9 +42,7 @@ def start(context):
     files = [CONFIG / "default.yaml", CONFIG / f"{given['model']}.yaml", Path(given["params_file"] or "none")]
     if given["params_file"] and not files[-1].is_file():
         raise RuntimeError(f"params_file '{given['params_file']}' does not exist")
-    values = {name: given[name] for name in PARAMETERS if given[name]}
-    if "init_box" in values:
-        values["init_box"] = [float(number) for number in values["init_box"].strip("[]").split(",")]
+    values = {name: parameter(name, given[name]) for name in config.OPTIONS if given[name]}
     values["use_sim_time"] = given["use_sim_time"].lower() == "true"
     nodes = [
         Node(
@@ -68,7 +70,7 @@ def start(context):
 
 def generate_launch_description():
     arguments = [
-        DeclareLaunchArgument(name, default_value=DEFAULTS.get(name, ""), description=text)
+        DeclareLaunchArgument(name, default_value=PRESET.get(name, ""), description=text)
         for name, text in ARGUMENTS.items()
     ]
     # The debug image does not fit Fast DDS's default shared-memory segment; a profile of the user's own is kept.

@@ -22,8 +22,8 @@ from rclpy.signals import SignalHandlerOptions
 from vision_msgs.msg import Detection2D
 
 from sot_tracker.errors import UserError
-from sot_tracker.ros import PROFILE_VARIABLES, messages
-from sot_tracker.ros.paths import config_file
+from sot_tracker.ros import messages
+from sot_tracker.ros.paths import large_segment
 
 Spin = Callable[[Callable[[], bool], float], bool]
 """Spins until a condition holds; whether it did within so many seconds."""
@@ -36,10 +36,7 @@ _PROGRAM = (  # as scripts/ do
 
 def environment() -> dict[str, str]:
     """The child's environment: ours, with the large shared-memory segment unless the user chose profiles."""
-    profile = config_file("fastdds_large.xml")
-    chosen = any(name in os.environ for name in PROFILE_VARIABLES)
-    large = {} if chosen or profile is None else dict.fromkeys(PROFILE_VARIABLES, str(profile))
-    return {**large, **os.environ}
+    return {**large_segment(), **os.environ}
 
 
 def arguments(parameters: Mapping[str, Any], namespace: str = "", remap: Mapping[str, str] | None = None) -> list[str]:

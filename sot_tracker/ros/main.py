@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 
@@ -22,4 +23,7 @@ def launch(name: str) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    from sot_tracker.ros.paths import large_segment  # needs ROS too
+
+    os.environ.update(large_segment())  # before the middleware starts and reads it
     return int(module.main())

@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+from sot_tracker import config
+from sot_tracker.errors import UserError
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -62,9 +65,31 @@ def nodes(launch: Any, **given: str) -> list[Any]:
     return file.start(SimpleNamespace(launch_configurations={**declared, **given}))
 
 
-def test_arguments_are_those_of_the_docs(launch: Any) -> None:
-    wanted = "model engine device precision weights image image_transport params_file namespace use_sim_time rviz"
-    assert set(wanted.split()) <= set(launch("track.launch.py").ARGUMENTS)
+def test_every_option_of_the_node_is_an_argument(launch: Any) -> None:
+    others = {"image", "params_file", "namespace", "use_sim_time", "rviz"}
+    assert set(launch("track.launch.py").ARGUMENTS) == {*config.OPTIONS, *others}
+
+
+def test_arguments_get_the_type_of_their_option(launch: Any) -> None:
+    given = {"lost_threshold": "1", "threads": "2", "autostart": "false", "weights": "007", "reliability": "reliable"}
+    values = nodes(launch, **given)[0].parameters[-1]
+    expected = {"lost_threshold": 1.0, "threads": 2, "autostart": False, "weights": "007", "reliability": "reliable"}
+    assert {name: values[name] for name in given} == expected
+    assert [type(values[name]) for name in expected] == [type(value) for value in expected.values()]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("threads", "many", "threads='many' has the wrong type"),
+        ("lost_threshold", "7", "lost_threshold=7.0 is out of range"),
+        ("init_box", "[1, 2", r"init_box:=\[1, 2 cannot be read"),
+        ("init_box", "[1, 2]", "give \\[x, y, w, h\\]"),
+    ],
+)
+def test_a_value_that_does_not_fit_is_told(name: str, text: str, told: str, launch: Any) -> None:
+    with pytest.raises((RuntimeError, UserError), match=told):
+        nodes(launch, **{name: text})
 
 
 def test_precision_reaches_the_node(launch: Any) -> None:

@@ -2,9 +2,11 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from sot_tracker.ros import PROFILE_VARIABLES
 from sot_tracker.ros.main import NODES
 
 PROGRAM = """
@@ -25,3 +27,24 @@ def test_a_missing_package_is_one_line(node, package):
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
     assert f"'{package}'" in done.stderr
+
+
+CHOSEN = """
+import os, sys, types
+node = types.ModuleType("sot_tracker.ros.player")
+node.main = lambda: print(os.environ["FASTRTPS_DEFAULT_PROFILES_FILE"]) or 0
+sys.modules["sot_tracker.ros.player"] = node
+from sot_tracker.ros.main import launch
+sys.exit(launch("player"))
+"""
+
+
+@pytest.mark.parametrize("given", [None, "mine.xml"])
+def test_images_get_the_large_segment_unless_the_user_chose(given, monkeypatch):
+    pytest.importorskip("ament_index_python")
+    for name in PROFILE_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    if given:
+        monkeypatch.setenv("FASTRTPS_DEFAULT_PROFILES_FILE", given)
+    told = subprocess.run([sys.executable, "-c", CHOSEN], capture_output=True, text=True, timeout=60, check=True).stdout
+    assert told.strip() == given if given else Path(told.strip()).name == "fastdds_large.xml"
