@@ -97,6 +97,12 @@ class Config(Options):
         low=0,
         high=1000,
     )
+    size_rate: float = option(
+        0.3,
+        "Share of a change of the box's size that is followed in each frame; 1 follows at once, as published.",
+        low=0.05,
+        high=1.0,
+    )
     image_transport: str = option(
         "raw", "Subscribe to `image` (raw) or `image/compressed`.", Scope.NODE, choices=("raw", "compressed")
     )

@@ -1,8 +1,9 @@
 """The online loop of every network: crop around the last believed box, search, decode, map back, clip.
 
-The rules are the published ones (fact sheets: FERMT section 6, HiT 7, SMAT and MVT 3, HCAT 7) with one addition: a box
+The rules are the published ones (fact sheets: FERMT section 6, HiT 7, SMAT and MVT 3, HCAT 7) with two additions: a box
 whose score is below `lost_threshold` does not move the search window, and the target is then looked for around its last
-place too (`reacquire.py`). A threshold of 0 gives the published loop.
+place too (`reacquire.py`); and a box's size follows the network's by `size_rate` per frame, since the error of one
+frame's size is the zoom of the next. A threshold of 0 and a rate of 1 give the published loop.
 """
 
 from __future__ import annotations
@@ -68,6 +69,8 @@ class NetworkTracker:
         loses the target unless the network's maps are not finite, which is LOST whatever the threshold.
     lost_windows: so many places around the last one are searched in turn while the target is lost. A return there
         counts after two believed frames in a row. 0 looks at the last place alone.
+    size_rate: share of a change of size, in logarithms, that is followed per frame while the target is tracked, above 0
+        to 1. The centre is followed at once.
     exact_padding: HCAT's unrounded float padding, for comparison with the published numbers on engines that take float
         patches; the default rounds it to the grey levels that an exported graph takes.
     """
@@ -79,6 +82,7 @@ class NetworkTracker:
         network: Network,
         lost_threshold: float,
         lost_windows: int = 0,
+        size_rate: float = 1.0,
         exact_padding: bool = False,
     ) -> None:
         self.name = name
@@ -86,6 +90,7 @@ class NetworkTracker:
         self.network = network
         self.lost_threshold = lost_threshold
         self.lost_windows = lost_windows
+        self.size_rate = size_rate
         self._dtype = np.float32 if exact_padding else np.uint8
         self._target: _Target | None = None
 
@@ -116,7 +121,8 @@ class NetworkTracker:
         found = DECODERS[self.spec.decoding](maps)
         box, score = target.box, found.score if found.is_finite else -1.0
         if found.is_finite:
-            box = self._clip(crop.to_frame(found.cx, found.cy, found.w, found.h), target.frame_size)
+            box = self._steadied(crop.to_frame(found.cx, found.cy, found.w, found.h), target)
+            box = self._clip(box, target.frame_size)
         self._target = target.after(window, box, score, self.lost_threshold)
         times = {
             "crop": 1e3 * (cropped - start),
@@ -159,6 +165,14 @@ class NetworkTracker:
             return crop_average(image, box, factor, size, average, self._dtype)
         return crop_black(image, box, factor, size)
 
+    def _steadied(self, box: Box, target: _Target) -> Box:
+        """The box with the last size, changed by `size_rate` of what the network says; as it is after a loss."""
+        if self.size_rate == 1 or target.lost:
+            return box
+        sides = zip((target.box.w, target.box.h), (box.w, box.h), strict=True)
+        w, h = (last * (max(new, 1.0) / last) ** self.size_rate for last, new in sides)
+        return Box.from_cxcywh(*box.center, w, h)
+
     def _clip(self, box: Box, frame_size: tuple[int, int]) -> Box:
         height, width = frame_size
         if self.spec.crop == "black":
@@ -179,7 +193,7 @@ def load_network_tracker(model: ModelSpec, config: Config) -> NetworkTracker:
         raise UserError(f"model '{model.name}' has no network")
     network = load_network(model, config)
     threshold = config.lost_threshold if config.lost_threshold >= 0 else network.lost_threshold
-    return NetworkTracker(model.name, model.network, network, threshold, config.lost_windows)
+    return NetworkTracker(model.name, model.network, network, threshold, config.lost_windows, config.size_rate)
 
 
 def _frame_size(image: Image) -> tuple[int, int]:

@@ -94,6 +94,35 @@ def test_the_search_window_follows_the_box() -> None:
     assert made.box.center == pytest.approx((144, 100), abs=1e-3)
 
 
+def test_a_size_is_followed_by_its_rate_and_a_centre_at_once() -> None:
+    made = tracker(*(center_answer(0.55, 0.5, side, 0.25) for side in (0.5, 0.5)))
+    made.size_rate = 0.3
+    first, second = made.update(IMAGE).box, made.update(IMAGE).box
+    assert first.center == pytest.approx((128, 100), abs=1e-3)
+    assert (first.w, first.h) == pytest.approx((40 * 2**0.3, 40), abs=1e-3)
+    crop = math.ceil(4 * math.sqrt(first.w * first.h))  # the wider box is the next window
+    assert (second.w, second.h) == pytest.approx(
+        (first.w**0.7 * (0.5 * crop) ** 0.3, 40**0.7 * (0.25 * crop) ** 0.3), abs=1e-3
+    )
+
+
+def test_the_size_after_a_loss_is_the_one_found() -> None:
+    lost, back = center_answer(0.5, 0.5, 0.25, 0.25, score=0.1), center_answer(0.5, 0.5, 0.5, 0.5)
+    made = tracker(lost, back, back, threshold=0.5)
+    made.size_rate = 0.3
+    made.update(IMAGE)
+    returned = made.update(IMAGE).box
+    assert (returned.w, returned.h) == pytest.approx((80, 80), abs=1e-3)
+    again = made.update(IMAGE).box
+    assert again.w == pytest.approx(80 * 2**0.3, abs=1e-3)
+
+
+def test_sizes_of_crossed_corners_stay_boxes() -> None:
+    made = tracker(center_answer(0.5, 0.5, -0.1, 0.25))
+    made.size_rate = 0.3
+    assert made.update(IMAGE).box.w == pytest.approx(40**0.7, abs=1e-3)
+
+
 def test_boxes_are_clipped_with_a_margin() -> None:
     far_left = center_answer(0.01, 0.5, 0.01, 0.01)
     made = tracker(far_left, box=Box(10, 80, 40, 40))
