@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,11 @@ import pytest
 
 from sot_tracker import reacquire
 from sot_tracker.box import Box
+from sot_tracker.config import Config
 from sot_tracker.errors import UserError
-from sot_tracker.network_tracker import NetworkTracker
+from sot_tracker.network_tracker import NetworkTracker, load_network_tracker
 from sot_tracker.tracker import State
-from sot_tracker.zoo import NetworkSpec, network_spec
+from sot_tracker.zoo import NetworkSpec, network_spec, spec
 
 HEIGHT, WIDTH = 240, 320
 IMAGE = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
@@ -121,6 +123,14 @@ def test_sizes_of_crossed_corners_stay_boxes() -> None:
     made = tracker(center_answer(0.5, 0.5, -0.1, 0.25))
     made.size_rate = 0.3
     assert made.update(IMAGE).box.w == pytest.approx(40**0.7, abs=1e-3)
+
+
+def test_a_loaded_tracker_has_the_options_of_the_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = SimpleNamespace(lost_threshold=0.4)
+    monkeypatch.setattr("sot_tracker.engines.load_network", lambda model, config: network)
+    made = load_network_tracker(spec("fermt"), Config(size_rate=0.6, lost_windows=5))
+    assert (made.network, made.size_rate, made.lost_windows, made.lost_threshold) == (network, 0.6, 5, 0.4)
+    assert load_network_tracker(spec("fermt"), Config(lost_threshold=0.7)).lost_threshold == 0.7
 
 
 def test_boxes_are_clipped_with_a_margin() -> None:

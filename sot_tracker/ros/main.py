@@ -15,6 +15,7 @@ def launch(name: str) -> int:
     """Run the node of that name until it ends; its exit status, 2 where a package is missing."""
     try:
         module = import_module(NODES[name])
+        from sot_tracker.ros.paths import large_segment  # needs ROS too
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         apt = f"apt install ros-$ROS_DISTRO-{package.replace('_', '-')}"
@@ -23,7 +24,5 @@ def launch(name: str) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    from sot_tracker.ros.paths import large_segment  # needs ROS too
-
     os.environ.update(large_segment())  # before the middleware starts and reads it
     return int(module.main())

@@ -14,9 +14,10 @@ pytest.importorskip("tensorboard")
 from sot_tracker.errors import UserError  # noqa: E402
 from sot_tracker.train import features, state, validate  # noqa: E402
 from sot_tracker.train.batches import Batches  # noqa: E402
+from sot_tracker.train.labels import inside_cells  # noqa: E402
 from sot_tracker.train.loop import Job, Trainer, World  # noqa: E402
 from sot_tracker.train.recipe import Recipe, scratch  # noqa: E402
-from sot_tracker.train.sampling import PairSampler  # noqa: E402
+from sot_tracker.train.sampling import PairSampler, Sampling  # noqa: E402
 
 HAS_MUON = hasattr(torch.optim, "Muon")
 needs_muon = pytest.mark.skipif(not HAS_MUON, reason="torch older than 2.9 has no Muon")
@@ -117,6 +118,25 @@ def test_features_are_part_of_the_loss_and_of_the_checkpoint(small_cache, tmp_pa
     resumed = trainer(job(small_cache, tmp_path, features=True))
     assert torch.equal(*(r.pupil.translate["features"].weight for r in (resumed, run)))
     assert not any("translate" in name for name in state.load(tmp_path / "checkpoint.pt")["ema"])
+
+
+def test_a_teachers_features_weigh_by_the_cells_of_the_target(small_cache, straight, tmp_path, monkeypatch):
+    given = []
+
+    def loss(own, lessons, inside):
+        given.append((own[0].shape, lessons[0].shape, inside))
+        return own[0].sum() * 0
+
+    monkeypatch.setattr(features, "loss", loss)
+    out, _, _ = straight
+    run = trainer(job(small_cache, tmp_path, teacher=("hcat_n1", out / "model.safetensors"), teach=("features",)))
+    pairs = PairSampler(small_cache, run.job.train_tracks, Sampling(), 64, 64, 1)
+    batch = Batches(pairs, 2)[0]
+    run.update(batch)
+    ((own, lesson, inside),) = given
+    assert own == lesson == (2, 256, 4, 4)
+    assert torch.equal(inside, inside_cells(batch["boxes"], batch["present"], 4))
+    assert inside.any()
 
 
 def test_what_a_run_leaves(straight):
