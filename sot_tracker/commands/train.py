@@ -24,6 +24,14 @@ if TYPE_CHECKING:
     from sot_tracker.train.recipe import Recipe
     from sot_tracker.train.records import Cutter
 
+SHARES = {
+    "paste": "cut-out objects on other scenes",
+    "region": "random regions of pictures",
+    "negative": "search patches without the target",
+    "crowd": "many other objects and no look-alike, of those with cut-out objects",
+}
+"""Options of the sampling: the share of pairs with ..."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
@@ -60,11 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--weights-by-source", default="", help="shares of the sources, for example got10k=1,coco=0.5")
     for name, kind in (("steps", int), ("batch", int), ("rate", float), ("warmup", int), ("seed", int)):
         add(f"--{name}", type=kind, help=f"{name} of the recipe")
-    for name, what in (
-        ("paste", "cut-out objects on other scenes"),
-        ("region", "random regions of pictures"),
-        ("negative", "search patches without the target"),
-    ):
+    for name, what in SHARES.items():
         add(f"--{name}", type=float, metavar="SHARE", help=f"share of pairs with {what}")
     for name in ("template-size", "search-size"):
         add(f"--{name}", type=int, help="pixels; smaller than published trains faster, for the first part of a run")
@@ -168,7 +172,7 @@ def _override(recipe: Recipe, args: argparse.Namespace) -> Recipe:
         "precision",
     )
     given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
-    shares = {name: getattr(args, name) for name in ("paste", "region", "negative") if getattr(args, name) is not None}
+    shares = {name: getattr(args, name) for name in SHARES if getattr(args, name) is not None}
     sampling = dataclasses.replace(recipe.sampling, weights=_weights(args.weights_by_source), **shares)
     return dataclasses.replace(recipe, **given, sampling=sampling)
 

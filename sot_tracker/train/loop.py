@@ -19,7 +19,8 @@ from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
 from sot_tracker.errors import UserError
-from sot_tracker.train import augment_device, depthwise, distill, features, population, state, validate
+from sot_tracker.nets.hit import Hit
+from sot_tracker.train import augment_device, depthwise, distill, features, guide, population, state, validate
 from sot_tracker.train.augment import Photometry
 from sot_tracker.train.batches import Batch, Batches, loader
 from sot_tracker.train.cache import Cache
@@ -108,6 +109,8 @@ class Trainer:
         lessons = self._lessons()
         if lessons:
             self.pupil = features.Pupil(self.net, (job.recipe.template_size, job.recipe.search_size), lessons)
+        if job.recipe.guide > 0 and isinstance(self.net, Hit):
+            self.pupil = guide.Guided(self.pupil, self.net)
         self.pupil.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # 1.4 x faster on CPUs
         depthwise.prepare(self.net)
         self.ema = state.Ema(self.net, job.recipe.ema)
@@ -128,8 +131,11 @@ class Trainer:
         return lessons
 
     def _taught(self, maps: dict[str, Any], batch: Batch, z: Tensor, x: Tensor) -> dict[str, Tensor]:
-        """The losses of what other networks teach, by name."""
+        """The losses of what is taught besides the boxes, by name."""
         told: dict[str, Tensor] = {}
+        if "inside" in maps:
+            labels = (batch[name].to(self.device) for name in ("boxes", "present"))
+            told["guide"] = self.job.recipe.guide * guide.loss(maps["inside"], *labels)
         if self.imagenet is not None:
             seen = [self.feed.lesson(self.imagenet, patches) for patches in (z, x)]
             told["features"] = features.loss(maps["features"], seen)

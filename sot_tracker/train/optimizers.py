@@ -14,6 +14,8 @@ MUON_FACTOR = 2.0
 """Muon's rate as a multiple of the recipe's; its steps are scaled to the size of AdamW's."""
 LEAST_SIDE = 16
 """A matrix with a shorter side (a head's last layer, a depth-wise filter) is left to AdamW."""
+POSITIONS = "attention_biases"
+"""How the names of HiT's tables of position biases end."""
 
 
 class Optimizers:
@@ -53,7 +55,8 @@ class Optimizers:
 
 
 def optimizers_for(net: nn.Module, recipe: Recipe) -> Optimizers:
-    """Parameters with "backbone" in their name learn at `backbone_rate` of the rate, as published.
+    """Parameters with "backbone" in their name learn at `backbone_rate` of the rate, as published; HiT's tables of
+    position biases at `position_rate` times that.
 
     The network must already be where and in the memory format in which it trains. Raises UserError if this torch has
     no Muon.
@@ -93,8 +96,11 @@ def flattened(values: Tensor, weight: Tensor) -> Tensor:
 
 
 def _groups(named: list[tuple[str, nn.Parameter]], recipe: Recipe, factor: float) -> list[dict[str, Any]]:
+    positions = [p for n, p in named if n.endswith(POSITIONS)]
+    others = [(n, p) for n, p in named if not n.endswith(POSITIONS)]
     groups = [
-        {"params": [p for n, p in named if "backbone" not in n], "factor": factor},
-        {"params": [p for n, p in named if "backbone" in n], "factor": factor * recipe.backbone_rate},
+        {"params": [p for n, p in others if "backbone" not in n], "factor": factor},
+        {"params": [p for n, p in others if "backbone" in n], "factor": factor * recipe.backbone_rate},
+        {"params": positions, "factor": factor * recipe.backbone_rate * recipe.position_rate},
     ]
     return [group for group in groups if group["params"]]

@@ -22,7 +22,10 @@ class Recipe:
 
     backbone_rate: factor of the rate for parameters with "backbone" in their name. clip: largest gradient norm, 0 for
     none.
+    position_rate: on top of it, for HiT's position biases. They add to logits and must grow to several units before
+    tokens tell template from search patch; from zero, by AdamW's steps of one rate each, that takes thousands of steps.
     optimizer: "muon" (see `optimizers`) learns from far fewer pairs where most weights are matrices.
+    guide: share in the loss of what HiT is told cell by cell (see `guide`); the other networks have a score for that.
     batch: per process. frozen_norms: batch norms keep the statistics that they start with. regress: see `losses`.
     dropout, drop_path: None keeps the network's own default.
     """
@@ -32,6 +35,8 @@ class Recipe:
     optimizer: str = "adamw"
     rate: float = 4e-4
     backbone_rate: float = 0.1
+    position_rate: float = 1.0
+    guide: float = 0.0
     schedule: str = "step"
     decay_at: float = 0.8
     warmup: int = 0
@@ -127,15 +132,17 @@ SCRATCH_SAMPLING = Sampling(
 
 def scratch(model: str) -> Recipe:
     """From random weights on a small data set: higher rate everywhere, the box judged at the label's cells, rich
-    augmentation, Muon for FERMT (docs/training.md tells by how much it learns faster).
+    augmentation, Muon for FERMT and HiT, HiT's position biases ahead (docs/training.md tells what these gain).
     """
-    rate = 5e-4 if model.startswith(("hit", "fermt")) else 1e-3
+    transformer = model.startswith(("hit", "fermt"))
     return Recipe(
         steps=20_000,
         batch=32,
-        rate=rate if not model.startswith("hcat") else 5e-4,
-        optimizer="muon" if model.startswith("fermt") else "adamw",
+        rate=5e-4 if model.startswith(("fermt", "hcat")) else 1e-3,
+        optimizer="muon" if transformer else "adamw",
         backbone_rate=1.0,
+        position_rate=100.0,
+        guide=1.0,
         schedule="cosine",
         warmup=200,
         weight_decay=0.01,

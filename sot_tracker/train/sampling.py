@@ -21,6 +21,7 @@ MIN_TEXTURE = 18.0
 
 STAND_IN = 0.7
 """Share of pasted pairs without the target that show another object in its place: the middle proves nothing."""
+CROWD = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,8 @@ class Sampling:
     max_gap: frames between template and search. causal: search after template only.
     paste, region: shares of pairs made of cut-out objects on other scenes, and of random regions of pictures.
     negative: share of pairs whose search patch lacks the target. distractors: most look-alikes in one search patch.
+    crowd: share of pasted pairs with CROWD other objects around the target and none like it: only the template tells
+    which one is meant.
     """
 
     template_factor: float = 2.0
@@ -44,6 +47,7 @@ class Sampling:
     region: float = 0.0
     negative: float = 0.0
     distractors: int = 0
+    crowd: float = 0.0
     occlusion: float = 0.0
     bend: float = 0.0  # largest spread of the shifts that bend a pasted object between both, in sizes of the object
     turn: float = 0.0  # radians, standard deviation between template and search
@@ -53,11 +57,10 @@ class Sampling:
     photometry: Photometry = field(default_factory=Photometry)
 
     def __post_init__(self) -> None:
-        shares = (self.paste, self.region, self.negative)
-        if min(shares) < 0 or max(self.paste + self.region, self.negative) > 1:
-            raise UserError(
-                f"paste={self.paste}, region={self.region}, negative={self.negative}: give shares within 0..1"
-            )
+        shares = (self.paste, self.region, self.negative, self.crowd)
+        if min(shares) < 0 or max(self.paste + self.region, self.negative, self.crowd) > 1:
+            given = f"paste={self.paste}, region={self.region}, negative={self.negative}, crowd={self.crowd}"
+            raise UserError(f"{given}: give shares within 0..1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,12 +240,13 @@ class PairSampler:
         shown: compose.Cutout | None = again
         if negative:
             shown = self.cutouts.draw(rng) if rng.random() < STAND_IN else None
+        crowded = bool(how.crowd) and bool(rng.random() < how.crowd)
         if shown is not None:
-            behind = int(rng.integers(0, how.distractors + 1))
-            like = None if negative else again
+            behind = CROWD if crowded else int(rng.integers(0, how.distractors + 1))
+            like = None if negative or crowded else again
             search = compose.distractors(search, box, self.cutouts, like, behind, rng, covered=1.0)
             search = compose.paste(search, shown, compose.target_map(shown, (x, y), side, angle, aspect, flip))
-        like = None if negative and rng.random() < 0.5 else again  # a look-alike alone is not the target
+        like = None if crowded or (negative and rng.random() < 0.5) else again  # a look-alike alone is not the target
         return template, self._clutter(search, box, like, rng), None if negative else box
 
     def _views(self, rng: np.random.Generator) -> tuple[compose.Cutout, compose.Cutout]:

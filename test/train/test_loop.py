@@ -85,7 +85,9 @@ def test_checkpoint_of_an_earlier_version_is_told(small_cache, tmp_path):
         trainer(job(small_cache, tmp_path))
 
 
-@pytest.mark.parametrize("model", [pytest.param("fermt", marks=needs_muon), "hit_tiny", "smat", "mvt", "hcat"])
+@pytest.mark.parametrize(
+    "model", [*(pytest.param(name, marks=needs_muon) for name in ("fermt", "hit_tiny")), "smat", "mvt", "hcat"]
+)
 def test_every_network_learns_a_batch_in_bfloat16(model, small_cache, tmp_path):
     """In channels_last, as it is trained: kernels for the CPU that crash or overflow there would show."""
     recipe = dataclasses.replace(scratch(model), steps=12, batch=4, template_size=64, search_size=128, warmup=0)
@@ -118,6 +120,22 @@ def test_features_are_part_of_the_loss_and_of_the_checkpoint(small_cache, tmp_pa
     resumed = trainer(job(small_cache, tmp_path, features=True))
     assert torch.equal(*(r.pupil.translate["features"].weight for r in (resumed, run)))
     assert not any("translate" in name for name in state.load(tmp_path / "checkpoint.pt")["ema"])
+
+
+@pytest.mark.parametrize(("share", "told"), [(1.0, True), (0.0, False)])
+def test_hit_is_guided_and_the_guide_is_part_of_the_checkpoint(share, told, small_cache, tmp_path):
+    recipe = dataclasses.replace(scratch("hit_tiny"), steps=2, batch=2, template_size=64, search_size=64, guide=share)
+    recipe = dataclasses.replace(recipe, optimizer="adamw", precision="fp32")
+    run = trainer(job(small_cache, tmp_path, model="hit_tiny", recipe=recipe))
+    run.run()
+    (row, *_) = csv.DictReader((tmp_path / "curves.csv").open())
+    parts = [float(row[name]) for name in ("giou", "l1", *(["guide"] if told else []))]
+    assert ("guide" in row) == told
+    assert float(row["total"]) == pytest.approx(sum(parts), rel=1e-4)
+    saved = state.load(tmp_path / "checkpoint.pt")
+    assert any("stages" in name for name in saved["net"]) == told
+    assert not any("stages" in name for name in saved["ema"])
+    trainer(job(small_cache, tmp_path, model="hit_tiny", recipe=recipe))
 
 
 def test_a_teachers_features_weigh_by_the_cells_of_the_target(small_cache, straight, tmp_path, monkeypatch):

@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch")
 from sot_tracker import nets  # noqa: E402
 from sot_tracker.errors import UserError  # noqa: E402
 from sot_tracker.train.optimizers import MUON_FACTOR, optimizers_for  # noqa: E402
-from sot_tracker.train.recipe import Recipe  # noqa: E402
+from sot_tracker.train.recipe import PRESETS, Recipe  # noqa: E402
 
 muon = pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="torch older than 2.9 has no Muon")
 RATE = 1e-2
@@ -37,6 +37,17 @@ def stepped(net, optimizers, seed=0):
 def test_backbone_learns_at_its_own_rate(optimizer, counts):
     groups = optimizers_for(small_net(), Recipe(steps=1, backbone_rate=0.1, optimizer=optimizer)).param_groups
     assert {g["factor"]: sum(p.numel() for p in g["params"]) for g in groups} == pytest.approx(counts)
+
+
+@pytest.mark.parametrize(("preset", "ahead"), [("paper", 1.0), ("scratch", 100.0)])
+def test_position_biases_of_hit_run_ahead_from_scratch(preset, ahead):
+    net = nets.build("hit_tiny")
+    groups = optimizers_for(net, PRESETS[preset]("hit_tiny")).param_groups
+    factors = {id(p): group["factor"] for group in groups for p in group["params"]}
+    tables = [p for name, p in net.named_parameters() if name.endswith("attention_biases")]
+    assert len(tables) == 11
+    assert {factors[id(p)] for p in tables} == {ahead}
+    assert factors[id(net.box_head.conv5_tl.bias)] == 1.0
 
 
 @muon

@@ -174,7 +174,7 @@ def test_jitter_is_the_published_one():
     assert shift.std() == pytest.approx(3 / np.sqrt(12), rel=0.05)
 
 
-@pytest.mark.parametrize("shares", [{"paste": 0.8, "region": 0.3}, {"negative": 1.5}, {"region": -0.1}])
+@pytest.mark.parametrize("shares", [{"paste": 0.8, "region": 0.3}, {"negative": 1.5}, {"region": -0.1}, {"crowd": 2}])
 def test_shares_that_make_no_sense(shares):
     with pytest.raises(UserError, match=r"within 0\.\.1"):
         Sampling(**shares)
@@ -212,3 +212,24 @@ def test_patches_without_the_target_mostly_show_another_object_in_its_place(with
     assert len(places) == pytest.approx(100 * sampling.STAND_IN, abs=12)
     assert np.abs(np.array(places) - 128).max() < 150, "where targets are"
     assert np.abs(np.array(places) - 128).mean() > 10, "not always in the middle"
+
+
+def test_in_a_crowd_only_the_template_tells_the_target(small_cache, monkeypatch):
+    """Five others before and none like it, where elsewhere look-alikes come back in other colours."""
+    given = []
+
+    def distractors(patch, box, cutouts, like, count, *rest, **more):
+        given.append((like, count))
+        return patch
+
+    monkeypatch.setattr(compose, "distractors", distractors)
+    how = dataclasses.replace(SCRATCH_SAMPLING, paste=1.0, region=0.0, negative=0.0, crowd=1.0)
+    pairs = sampler(small_cache, how)
+    for number in range(30):
+        before = len(given)
+        assert pairs.pair(number).present
+        assert given[before] == (None, sampling.CROWD)
+    assert {like for like, _ in given} == {None}
+    given.clear()
+    sampler(small_cache, dataclasses.replace(how, crowd=0.0)).pair(0)
+    assert given[0][0] is not None
