@@ -158,6 +158,9 @@ def check(name: str, value: Any, group: type[Options] = Config) -> Any:
     return value
 
 
+_WORDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", tuple: "a list of numbers"}
+
+
 def _coerce(name: str, value: Any, default: Any) -> Any:
     kind = type(default)
     try:
@@ -168,9 +171,9 @@ def _coerce(name: str, value: Any, default: Any) -> Any:
         if kind is str and isinstance(value, int) and not isinstance(value, bool):
             return str(value)  # ROS reads source:=0 and weights:=2024 as numbers
     except (TypeError, ValueError):
-        raise UserError(f"{name}={value!r} has the wrong type: give a list of numbers") from None
+        raise UserError(f"{name}={value!r} has the wrong type: give {_WORDS[tuple]}") from None
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise UserError(f"{name}={value!r} has the wrong type: give a {kind.__name__}, for example {default!r}")
+        raise UserError(f"{name}={value!r} has the wrong type: give {_WORDS[kind]}, for example {default!r}")
     return value
 
 
