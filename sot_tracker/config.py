@@ -97,6 +97,13 @@ class Config(Options):
         low=0,
         high=1000,
     )
+    size_fit: float = option(
+        0.7,
+        "Share of the difference between the given box's size and the network's idea of it that is made good in all "
+        "later frames; 0 takes the network's sizes, as published.",
+        low=0.0,
+        high=1.0,
+    )
     size_rate: float = option(
         0.3,
         "Share of a change of the box's size that is followed in each frame; 1 follows at once, as published.",

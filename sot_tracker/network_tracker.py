@@ -2,8 +2,8 @@
 
 The rules are the published ones (fact sheets: FERMT section 6, HiT 7, SMAT and MVT 3, HCAT 7) with two additions: a box
 whose score is below `lost_threshold` does not move the search window, and the target is then looked for around its last
-place too (`reacquire.py`); and a box's size follows the network's by `size_rate` per frame, since the error of one
-frame's size is the zoom of the next. A threshold of 0 and a rate of 1 give the published loop.
+place too (`reacquire.py`); and a box's size is the network's in the terms of the given box, without its jumps
+(`size.py`). A threshold of 0, a `size_fit` of 0 and a `size_rate` of 1 give the published loop.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sot_tracker import reacquire
+from sot_tracker import reacquire, size
 from sot_tracker.box import Box, require_trackable
 from sot_tracker.crop import Average, Crop, channel_average, crop_average, crop_black
 from sot_tracker.decode import DECODERS
@@ -34,8 +34,8 @@ SURE = 1 / 3  # of the way from the threshold to 1 is the score of a sure box
 class _Target:
     """What is remembered of a target between frames.
 
-    box: last believed. sure: the last with a high score (`SURE`). lost: frames since `box`. suspect: where it may
-        have returned, to be confirmed.
+    box: last believed. sure: the last with a high score (`SURE`). bias: of the network's sizes of this target. lost:
+        frames since `box`. suspect: where it may have returned, to be confirmed.
     """
 
     cached: Any
@@ -43,6 +43,7 @@ class _Target:
     frame_size: tuple[int, int]
     average: Average
     sure: Box
+    bias: size.Bias = (0.0, 0.0)
     lost: int = 0
     suspect: Box | None = None
 
@@ -69,6 +70,8 @@ class NetworkTracker:
         loses the target unless the network's maps are not finite, which is LOST whatever the threshold.
     lost_windows: so many places around the last one are searched in turn while the target is lost. A return there
         counts after two believed frames in a row. 0 looks at the last place alone.
+    size_fit: share of the difference between the given size and the network's in the first frame that is made good in
+        all others, 0 to 1. Above 0, `init` takes as long as two updates.
     size_rate: share of a change of size, in logarithms, that is followed per frame while the target is tracked, above 0
         to 1. The centre is followed at once.
     exact_padding: HCAT's unrounded float padding, for comparison with the published numbers on engines that take float
@@ -82,6 +85,7 @@ class NetworkTracker:
         network: Network,
         lost_threshold: float,
         lost_windows: int = 0,
+        size_fit: float = 0.0,
         size_rate: float = 1.0,
         exact_padding: bool = False,
     ) -> None:
@@ -90,6 +94,7 @@ class NetworkTracker:
         self.network = network
         self.lost_threshold = lost_threshold
         self.lost_windows = lost_windows
+        self.size_fit = size_fit
         self.size_rate = size_rate
         self._dtype = np.float32 if exact_padding else np.uint8
         self._target: _Target | None = None
@@ -101,7 +106,11 @@ class NetworkTracker:
         require_trackable(box, width, height)
         average = channel_average(image) if self.spec.crop == "average" else (0.0, 0.0, 0.0)
         crop = self._crop(image, box, average, self.spec.template_factor, self.spec.template_size)
-        self._target = _Target(self.network.template(crop.patch), box, (height, width), average, sure=box)
+        target = _Target(self.network.template(crop.patch), box, (height, width), average, sure=box)
+        if self.size_fit > 0:
+            seen, _, _ = self._look(image, box, target)
+            target = replace(target, bias=size.bias(seen, box) if seen else target.bias)
+        self._target = target
 
     def update(self, image: Image) -> Estimate:
         """Follow the target into the next frame; stage times "crop", "search" and "decode" in milliseconds.
@@ -112,24 +121,30 @@ class NetworkTracker:
         if _frame_size(image) != target.frame_size:
             (h, w), (old_h, old_w) = image.shape[:2], target.frame_size
             raise UserError(f"frame is {w}x{h} but the target was given in {old_w}x{old_h}: give the box again")
-        start = time.perf_counter()
         window = self._window(target)
+        seen, score, times = self._look(image, window, target)
+        box = self._clip(self._sized(seen, target), target.frame_size) if seen else target.box
+        self._target = target.after(window, box, score if seen else -1.0, self.lost_threshold)
+        return Estimate(box, score, State.LOST if self._target.lost else State.TRACKING, times)
+
+    def _look(self, image: Image, window: Box, target: _Target) -> tuple[Box | None, float, dict[str, float]]:
+        """What the network says of the crop around `window`: box in the frame and score, and what it took.
+
+        No box where its maps are not finite.
+        """
+        start = time.perf_counter()
         crop = self._crop(image, window, target.average, self.spec.search_factor, self.spec.search_size)
         cropped = time.perf_counter()
         maps = self.network.search(target.cached, crop.patch)
         searched = time.perf_counter()
         found = DECODERS[self.spec.decoding](maps)
-        box, score = target.box, found.score if found.is_finite else -1.0
-        if found.is_finite:
-            box = self._steadied(crop.to_frame(found.cx, found.cy, found.w, found.h), target)
-            box = self._clip(box, target.frame_size)
-        self._target = target.after(window, box, score, self.lost_threshold)
+        box = crop.to_frame(found.cx, found.cy, found.w, found.h) if found.is_finite else None
         times = {
             "crop": 1e3 * (cropped - start),
             "search": 1e3 * (searched - cropped),
             "decode": 1e3 * (time.perf_counter() - searched),
         }
-        return Estimate(box, found.score, State.LOST if self._target.lost else State.TRACKING, times)
+        return box, found.score, times
 
     @property
     def box(self) -> Box:
@@ -165,13 +180,13 @@ class NetworkTracker:
             return crop_average(image, box, factor, size, average, self._dtype)
         return crop_black(image, box, factor, size)
 
-    def _steadied(self, box: Box, target: _Target) -> Box:
-        """The box with the last size, changed by `size_rate` of what the network says; as it is after a loss."""
-        if self.size_rate == 1 or target.lost:
-            return box
-        sides = zip((target.box.w, target.box.h), (box.w, box.h), strict=True)
-        w, h = (last * (max(new, 1.0) / last) ** self.size_rate for last, new in sides)
-        return Box.from_cxcywh(*box.center, w, h)
+    def _sized(self, box: Box, target: _Target) -> Box:
+        """The box at the size to report; the network's own pace after a loss."""
+        if self.size_fit > 0:
+            box = size.fitted(box, target.bias, self.size_fit)
+        if self.size_rate < 1 and not target.lost:
+            box = size.steadied(box, target.box, self.size_rate)
+        return box
 
     def _clip(self, box: Box, frame_size: tuple[int, int]) -> Box:
         height, width = frame_size
@@ -193,7 +208,9 @@ def load_network_tracker(model: ModelSpec, config: Config) -> NetworkTracker:
         raise UserError(f"model '{model.name}' has no network")
     network = load_network(model, config)
     threshold = config.lost_threshold if config.lost_threshold >= 0 else network.lost_threshold
-    return NetworkTracker(model.name, model.network, network, threshold, config.lost_windows, config.size_rate)
+    return NetworkTracker(
+        model.name, model.network, network, threshold, config.lost_windows, config.size_fit, config.size_rate
+    )
 
 
 def _frame_size(image: Image) -> tuple[int, int]:

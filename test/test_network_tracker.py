@@ -108,6 +108,31 @@ def test_a_size_is_followed_by_its_rate_and_a_centre_at_once() -> None:
     )
 
 
+@pytest.mark.parametrize(("share", "width"), [(1.0, 40), (0.5, 40 * math.sqrt(1.5)), (0.0, 60)])
+def test_sizes_are_in_the_terms_of_the_given_box(share: float, width: float) -> None:
+    """The network finds the given target half as wide again, and so it does ever after."""
+    wide, wider = center_answer(0.5, 0.5, 0.375, 0.25), center_answer(0.55, 0.5, 0.375, 0.25)
+    network = Told([wide, wider] if share else [wider])
+    made = NetworkTracker("told", CENTER, network, lost_threshold=0.0, size_fit=share)  # type: ignore[arg-type]
+    made.init(IMAGE, START)
+    box = made.update(IMAGE).box
+    assert (box.w, box.h) == pytest.approx((width, 40), abs=1e-3)
+    assert box.center == pytest.approx((128, 100), abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    "first",
+    [center_answer(0.9, 0.5, 0.25, 0.25), center_answer(0.5, 0.5, -0.1, 0.25), {"score": np.full((1, 16, 16), np.nan)}],
+    ids=["elsewhere", "negative size", "not finite"],
+)
+def test_a_first_frame_without_the_target_tells_nothing_of_its_size(first: dict[str, np.ndarray]) -> None:
+    first = {**center_answer(0.5, 0.5, 0.25, 0.25), **first}
+    network = Told([first, center_answer(0.5, 0.5, 0.375, 0.25)])
+    made = NetworkTracker("told", CENTER, network, lost_threshold=0.0, size_fit=1.0)  # type: ignore[arg-type]
+    made.init(IMAGE, START)
+    assert made.update(IMAGE).box.w == pytest.approx(60, abs=1e-3)
+
+
 def test_the_size_after_a_loss_is_the_one_found() -> None:
     lost, back = center_answer(0.5, 0.5, 0.25, 0.25, score=0.1), center_answer(0.5, 0.5, 0.5, 0.5)
     made = tracker(lost, back, back, threshold=0.5)
@@ -128,8 +153,9 @@ def test_sizes_of_crossed_corners_stay_boxes() -> None:
 def test_a_loaded_tracker_has_the_options_of_the_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
     network = SimpleNamespace(lost_threshold=0.4)
     monkeypatch.setattr("sot_tracker.engines.load_network", lambda model, config: network)
-    made = load_network_tracker(spec("fermt"), Config(size_rate=0.6, lost_windows=5))
-    assert (made.network, made.size_rate, made.lost_windows, made.lost_threshold) == (network, 0.6, 5, 0.4)
+    made = load_network_tracker(spec("fermt"), Config(size_fit=0.8, size_rate=0.6, lost_windows=5))
+    found = (made.network, made.size_fit, made.size_rate, made.lost_windows, made.lost_threshold)
+    assert found == (network, 0.8, 0.6, 5, 0.4)
     assert load_network_tracker(spec("fermt"), Config(lost_threshold=0.7)).lost_threshold == 0.7
 
 
