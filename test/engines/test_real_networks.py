@@ -56,7 +56,7 @@ def test_shipped_model_in_all_engines(name: str, clip: tuple[list[Any], list[Box
     check_agreement(name, "", frames[:8], forced[:8])
 
 
-@pytest.mark.parametrize("name", [name for name in SHIPPED if name != "hcat"])  # its card: not to track with
+@pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_model_follows(name: str, clip: tuple[list[Any], list[Box]]) -> None:
     frames, truth = clip
     assert max(truth[0].iou(box) for box in truth[60:71]) < 0.3, "a box that stands still has lost it"
