@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from sot_tracker.nets.hit import Hit
 from sot_tracker.train.labels import inside_cells
+from sot_tracker.train.losses import label_corners
 
 SHARPNESS = 12.0
 """Of the cosine between token and global vector; their own product has no scale."""
@@ -67,10 +68,16 @@ def _output(module: nn.Module) -> Iterator[list[Any]]:
 
 
 def loss(inside: list[Tensor], boxes: Tensor, present: Tensor) -> Tensor:
-    """Cross-entropy of the cells, summed over the logits of `Guided`. boxes: x, y, w, h fractions (B, 4)."""
+    """Cross-entropy of the cells, summed over the logits of `Guided`. boxes: x, y, w, h fractions (B, 4).
+
+    Of a box that sticks out of the patch the part inside counts: HCAT's rule, no cell at all, would deny the target.
+    """
+    corners = label_corners(boxes)
+    low, high = corners[:, :2], corners[:, 2:]
+    shown = torch.cat((low, high - low), 1)
     weight = torch.tensor(POSITIVE, device=boxes.device)
     parts = []
     for logits in inside:
-        label = inside_cells(boxes, present, round(logits.shape[1] ** 0.5)).float()
+        label = inside_cells(shown, present, round(logits.shape[1] ** 0.5)).float()
         parts.append(F.binary_cross_entropy_with_logits(logits.float(), label, pos_weight=weight))
     return torch.stack(parts).sum()

@@ -72,6 +72,15 @@ def test_loss_wants_the_target_inside_the_box_and_nowhere_without_it(present, be
     assert float(guide.loss([logits.flatten(1)], boxes, flags)) > 1
 
 
+@pytest.mark.parametrize(("x", "y"), [(-0.25, 0.25), (0.25, -0.25), (0.75, 0.25)])
+def test_the_part_of_the_target_that_is_in_the_patch_is_the_targets(x, y):
+    boxes, flags = torch.tensor([[x, y, 0.5, 0.5]]), torch.tensor([True])
+    logits = torch.full((1, 4, 4), -10.0)
+    left, top = max(int(4 * x), 0), max(int(4 * y), 0)
+    logits[:, top : int(4 * y) + 2, left : int(4 * x) + 2] = 10.0
+    assert float(guide.loss([logits.flatten(1)], boxes, flags)) < 1e-3
+
+
 def test_all_that_compares_learns_from_it(net, patches):
     guided = guide.Guided(net, net).train()
     boxes, present = torch.tensor([[0.25, 0.25, 0.5, 0.5]] * 2), torch.tensor([True, True])
