@@ -66,14 +66,22 @@ class EfficientNetLite(nn.Module):
     @torch.no_grad()
     def forward(self, patches: Tensor) -> Tensor:
         """(B, 3, S, S) in 0..1 -> (B, WIDTH, S / 16, S / 16): the finer stage and the coarser one, spread over it."""
-        seen: list[Tensor] = []
-        blocks = [self.net.get_submodule(f"_blocks.{i}") for i in self.STAGES]
-        hooks = [block.register_forward_hook(lambda _m, _i, out: seen.append(out)) for block in blocks]
-        self.net.extract_features((patches * 255 - 127) / 128)
-        for hook in hooks:
-            hook.remove()
+        with outputs(*(self.net.get_submodule(f"_blocks.{i}") for i in self.STAGES)) as seen:
+            self.net.extract_features((patches * 255 - 127) / 128)
         fine, coarse = seen
         return torch.cat((fine, F.interpolate(coarse, fine.shape[2:], mode="bilinear")), 1)
+
+
+@contextmanager
+def outputs(*modules: nn.Module) -> Iterator[list[Any]]:
+    """While open, a forward pass leaves what these modules return in the list, in the order in which they run."""
+    seen: list[Any] = []
+    hooks = [m.register_forward_hook(lambda _module, _given, made: seen.append(made)) for m in modules]
+    try:
+        yield seen
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 @contextmanager

@@ -9,8 +9,6 @@ section 6).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -18,6 +16,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from sot_tracker.nets.hit import Hit
+from sot_tracker.train.features import outputs
 from sot_tracker.train.labels import inside_cells
 from sot_tracker.train.losses import label_corners
 
@@ -44,27 +43,15 @@ class Guided(nn.Module):
 
     def forward(self, z: Tensor, x: Tensor) -> dict[str, Any]:
         """The maps, and as "inside" a list of logits (B, n) over the cells of square grids."""
-        with ExitStack() as taps:
-            seen = [taps.enter_context(_output(module)) for module in self._taps]
+        with outputs(*self._taps) as seen:
             maps: dict[str, Any] = self.pupil(z, x)
-        (first,), (second,), ((tokens, query),) = seen
+        first, second, (tokens, query) = seen
         logits = [
             stage(tokens[:, : (self.grid >> depth) ** 2]).squeeze(2)
             for depth, (stage, tokens) in enumerate(zip(self.stages, (first, second), strict=True))
         ]
         alike = F.cosine_similarity(tokens.float(), query.float()[:, None], dim=2)
         return {**maps, "inside": [*logits, SHARPNESS * alike + self.level]}
-
-
-@contextmanager
-def _output(module: nn.Module) -> Iterator[list[Any]]:
-    """While open, a forward pass leaves what the module returned in the list."""
-    seen: list[Any] = []
-    hook = module.register_forward_hook(lambda _module, _given, made: seen.append(made))
-    try:
-        yield seen
-    finally:
-        hook.remove()
 
 
 def loss(inside: list[Tensor], boxes: Tensor, present: Tensor) -> Tensor:

@@ -134,12 +134,11 @@ def scratch(model: str) -> Recipe:
     """From random weights on a small data set: higher rate everywhere, the box judged at the label's cells, rich
     augmentation, Muon for FERMT and HiT, HiT's position biases ahead (docs/training.md tells what these gain).
     """
-    transformer = model.startswith(("hit", "fermt"))
     return Recipe(
         steps=20_000,
         batch=32,
         rate=5e-4 if model.startswith(("fermt", "hcat")) else 1e-3,
-        optimizer="muon" if transformer else "adamw",
+        optimizer="muon" if model.startswith(("fermt", "hit")) else "adamw",
         backbone_rate=1.0,
         position_rate=100.0,
         guide=1.0,

@@ -22,6 +22,7 @@ MIN_TEXTURE = 18.0
 STAND_IN = 0.7
 """Share of pasted pairs without the target that show another object in its place: the middle proves nothing."""
 CROWD = 5
+"""Other objects in the search patch of a crowded pair."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class Sampling:
     max_gap: frames between template and search. causal: search after template only.
     paste, region: shares of pairs made of cut-out objects on other scenes, and of random regions of pictures.
     negative: share of pairs whose search patch lacks the target. distractors: most look-alikes in one search patch.
-    crowd: share of pasted pairs with CROWD other objects around the target and none like it: only the template tells
+    crowd: share of pasted pairs with `CROWD` other objects around the target and none like it: only the template tells
     which one is meant.
     """
 
