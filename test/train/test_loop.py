@@ -138,6 +138,19 @@ def test_hit_is_guided_and_the_guide_is_part_of_the_checkpoint(share, told, smal
     trainer(job(small_cache, tmp_path, model="hit_tiny", recipe=recipe))
 
 
+def test_the_guide_weighs_by_its_share(small_cache, tmp_path):
+    told = []
+    for share in (1.0, 0.5):
+        recipe = dataclasses.replace(
+            scratch("hit_tiny"), steps=1, batch=2, template_size=64, search_size=64, guide=share
+        )
+        recipe = dataclasses.replace(recipe, optimizer="adamw", precision="fp32")
+        run = trainer(job(small_cache, tmp_path, model="hit_tiny", recipe=recipe))
+        batch = Batches(PairSampler(small_cache, run.job.train_tracks, Sampling(), 64, 64, 1), 2)[0]
+        told.append(run.update(batch)["guide"])
+    assert told[0] == pytest.approx(2 * told[1], rel=1e-4)
+
+
 def test_a_teachers_features_weigh_by_the_cells_of_the_target(small_cache, straight, tmp_path, monkeypatch):
     given = []
 
