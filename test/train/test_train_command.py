@@ -67,6 +67,15 @@ def test_start_and_optimizer_reach_the_run(trained, tmp_path):
     assert (query * key).sum() > 0.9 * (query * query).sum(), "they look alike"
 
 
+def test_shares_reach_the_pairs(trained, tmp_path):
+    _, out = trained
+    shares = {"paste": 0.6, "region": 0.05, "negative": 0.08, "crowd": 0.7}
+    given = [word for name, share in shares.items() for word in (f"--{name}", str(share))]
+    assert main(["train", *SMALL, "--cache", str(out / "cache"), *given, "--out", str(tmp_path)]) == 0
+    sampling = state.load(tmp_path / "checkpoint.pt")["recipe"]["sampling"]
+    assert {name: sampling[name] for name in shares} == shares
+
+
 @pytest.mark.parametrize(
     ("teach", "added"),
     [([], {"distill"}), (["--teach", "features"], {"teacher"}), (["--teach", "both"], {"distill", "teacher"})],
@@ -128,6 +137,7 @@ def test_two_processes_under_torchrun(trained, tmp_path):
         (["--data", "nowhere"], "does not exist"),
         (["--data", ".", "--matting", "nowhere.onnx"], "'nowhere.onnx' does not exist"),
         (["--batch", "0"], "batch=0"),
+        (["--crowd", "2"], "crowd=2"),
         (["--search-size", "100"], "multiple of 16"),
         (["--weights-by-source", "coco"], "NAME=NUMBER"),
         (["--weights-by-source", "lasot=1"], "do not fit the sources"),
