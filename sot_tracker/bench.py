@@ -15,14 +15,15 @@ import numpy as np
 import numpy.typing as npt
 
 from sot_tracker.box import Box
+from sot_tracker.catalog import MODELS, NetworkSpec, spec
 from sot_tracker.config import Config
 from sot_tracker.crop import channel_average, crop_average, crop_black
 from sot_tracker.decode import DECODERS
 from sot_tracker.errors import UserError
-from sot_tracker.network_tracker import NetworkTracker
+from sot_tracker.loading import load
 from sot_tracker.synth import ClipConfig, builtin_pictures, procedural_pictures, render
 from sot_tracker.tracker import Image
-from sot_tracker.zoo import MODELS, NetworkSpec, load, spec
+from sot_tracker.tracking.session import NetworkTracker
 
 Row = dict[str, Any]
 STAGES = ("crop", "template", "search", "decode", "total")

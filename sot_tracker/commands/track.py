@@ -14,13 +14,13 @@ import numpy as np
 
 from sot_tracker.box import Box
 from sot_tracker.commands.options import add_tracker_options, tracker_options
-from sot_tracker.commands.outputs import CSV_COLUMNS, VIDEO_CODECS, CsvFile, Output, VideoFile, Window, select_box
 from sot_tracker.errors import INTERRUPTED, UserError
-from sot_tracker.network_tracker import NetworkTracker
+from sot_tracker.stream.sinks import CSV_COLUMNS, VIDEO_CODECS, CsvFile, Output, VideoFile, Window, select_box
 from sot_tracker.tracker import Estimate, Image, State, Tracker
+from sot_tracker.tracking.session import NetworkTracker
 
 if TYPE_CHECKING:
-    from sot_tracker.video import FrameSource
+    from sot_tracker.stream.sources import FrameSource
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,8 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from sot_tracker.video import open_source
-    from sot_tracker.zoo import load
+    from sot_tracker.loading import load
+    from sot_tracker.stream.sources import open_source
 
     if args.frames is not None and args.frames < 1:
         raise UserError(f"--frames {args.frames} is not possible: give 1 or more")
@@ -112,7 +112,7 @@ def _name(tracker: Tracker) -> str:
 
 def _truth(folder: Path) -> np.ndarray | None:
     """N x 4 of a folder with a truth file."""
-    from sot_tracker.evaluate.sequences import read_truth, truth_file_of
+    from sot_tracker.datasets.sequences import read_truth, truth_file_of
 
     path = truth_file_of(folder)
     return None if path is None else read_truth(path)

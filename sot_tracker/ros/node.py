@@ -14,12 +14,12 @@ from rclpy.parameter import Parameter
 
 from sot_tracker.config import OPTIONS, Config, Scope
 from sot_tracker.errors import UserError
+from sot_tracker.loading import load
 from sot_tracker.ros import parameters
-from sot_tracker.ros.outputs import Outputs
 from sot_tracker.ros.pipeline import Pipeline
 from sot_tracker.ros.process import run
+from sot_tracker.ros.publishers import Outputs
 from sot_tracker.tracker import Tracker
-from sot_tracker.zoo import load
 
 
 class TrackerNode(LifecycleNode):

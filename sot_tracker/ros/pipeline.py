@@ -16,15 +16,15 @@ from vision_msgs.msg import Detection2D
 from sot_tracker.box import Box
 from sot_tracker.config import Config
 from sot_tracker.errors import UserError
-from sot_tracker.network_tracker import NetworkTracker
 from sot_tracker.ros import messages
 from sot_tracker.ros.diagnostics import Health
-from sot_tracker.ros.follower import Follower, Request, Result
-from sot_tracker.ros.frames import FrameError
 from sot_tracker.ros.image_input import ImageInput
-from sot_tracker.ros.outputs import Outputs
-from sot_tracker.ros.statistics import Throttle
+from sot_tracker.ros.publishers import Outputs
+from sot_tracker.stream.follower import Follower, Request, Result
+from sot_tracker.stream.frame import FrameError
+from sot_tracker.stream.statistics import Throttle
 from sot_tracker.tracker import State, Tracker
+from sot_tracker.tracking.session import NetworkTracker
 
 WARN_PERIOD = 5.0  # seconds between two warnings of one kind
 WATCH_PERIOD = 0.1
