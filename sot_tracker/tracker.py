@@ -13,9 +13,20 @@ import numpy.typing as npt
 
 from sot_tracker.box import Box
 from sot_tracker.config import Config, check
+from sot_tracker.errors import UserError
 
 Image = npt.NDArray[np.uint8]
 """H x W x 3, BGR, read-only by convention: no tracker writes into it. Any strides (a view of a message is fine)."""
+
+
+def frame_size(image: Image) -> tuple[int, int]:
+    """Height and width of a frame. Raises UserError unless it is H x W x 3, uint8 and not empty."""
+    wanted = "give height x width x 3, uint8, BGR"
+    if not isinstance(image, np.ndarray):
+        raise UserError(f"frame is {image!r:.40}, no picture: {wanted} (cv2.imread gives None for what it cannot read)")
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or image.size == 0:
+        raise UserError(f"frame is {image.dtype} of shape {image.shape}: {wanted}")
+    return image.shape[0], image.shape[1]
 
 
 class State(Enum):
