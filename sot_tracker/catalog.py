@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sot_tracker.errors import UserError
+from sot_tracker.errors import UserError, did_you_mean
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 UNIT = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
@@ -65,7 +65,7 @@ MODELS: dict[str, ModelSpec] = {
 def spec(name: str) -> ModelSpec:
     """The catalogue row of that name. Raises UserError listing the known ones."""
     if name not in MODELS:
-        raise UserError(f"unknown model '{name}': known are {', '.join(MODELS)}")
+        raise UserError(f"unknown model '{name}': known are {', '.join(MODELS)}{did_you_mean(name, MODELS)}")
     return MODELS[name]
 
 
