@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from sot_tracker.box import Box
+from sot_tracker.box import Box, BoxLike
 
 Image = npt.NDArray[np.uint8]
 """H x W x 3, BGR, read-only by convention: no tracker writes into it. Any strides (a view of a message is fine)."""
@@ -44,7 +44,7 @@ class Tracker(Protocol):
 
     name: str
 
-    def init(self, image: Image, box: Box) -> None:
+    def init(self, image: Image, box: BoxLike) -> None:
         """Start on a target. Raises UserError, changing nothing, if the box cannot be tracked in this image."""
 
     def update(self, image: Image) -> Estimate:

@@ -17,6 +17,7 @@ from sot_tracker.box import Box
 from sot_tracker.config import Config
 from sot_tracker.errors import UserError
 from sot_tracker.network_tracker import NetworkTracker
+from sot_tracker.opencv import OpenCVTracker
 from sot_tracker.ros import messages
 from sot_tracker.ros.diagnostics import Health
 from sot_tracker.ros.follower import Follower, Request, Result
@@ -124,9 +125,11 @@ class Pipeline:
         self._believed = state
 
     def _apply_threshold(self) -> None:
+        value = float(self._node.get_parameter("lost_threshold").value)
         if isinstance(self._tracker, NetworkTracker):
-            value = float(self._node.get_parameter("lost_threshold").value)
             self._tracker.lost_threshold = value if value >= 0 else self._tracker.network.lost_threshold
+        elif isinstance(self._tracker, OpenCVTracker):
+            self._tracker.lost_threshold = value  # it knows its own
 
     def _age_ms(self, stamp: int) -> float:
         return (self._node.get_clock().now().nanoseconds - stamp) * 1e-6 if stamp else math.nan
