@@ -143,10 +143,10 @@ def require_trackable(value: BoxLike, width: int, height: int) -> Box:
     if not box.is_valid:
         raise UserError(f"box {told} cannot be tracked: give finite numbers x,y,w,h with positive width and height")
     if max(abs(v) for v in box.xywh) <= 1:
-        x, y, w, h = box.x * width, box.y * height, box.w * width, box.h * height
+        pixels = ",".join(f"{v:.0f}" for v in box.scaled(width, height).xywh)
         raise UserError(
-            f"box {told} is at most one pixel in size: boxes are in pixels; if these are fractions of the {width}x{height}"
-            f" frame, give {x:.0f},{y:.0f},{w:.0f},{h:.0f}"
+            f"box {told} is at most one pixel in size: boxes are in pixels;"
+            f" if these are fractions of the {width}x{height} frame, give {pixels}"
         )
     if not box.overlaps(width, height):
         raise UserError(f"box {told} lies outside the {width}x{height} frame: give a box that overlaps it")

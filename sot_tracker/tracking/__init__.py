@@ -1,0 +1,1 @@
+"""The online loop as pure functions: what follows a target from frame to frame."""
