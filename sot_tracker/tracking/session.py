@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sot_tracker.box import Box, require_trackable
+from sot_tracker.box import Box, BoxLike, require_trackable
 from sot_tracker.crop import Average, Crop, channel_average, crop_average, crop_black
 from sot_tracker.decode import DECODERS
 from sot_tracker.errors import UserError
@@ -112,11 +112,11 @@ class NetworkTracker:
         threshold = self.policy.lost_threshold
         return threshold if threshold >= 0 else self.network.lost_threshold
 
-    def init(self, image: Image, box: Box, stamp_ns: int | None = None) -> Estimate:
+    def init(self, image: Image, box: BoxLike, stamp_ns: int | None = None) -> Estimate:
         """Start on a target; the box is used as given, not clipped. Raises UserError and keeps the old target, if any,
         unless the image is H x W x 3 uint8 and the box finite, of positive size and at least partly inside."""
         height, width = _frame_size(image)
-        require_trackable(box, width, height)
+        box = require_trackable(box, width, height)
         start = time.perf_counter()
         average = channel_average(image) if self.spec.crop == "average" else (0.0, 0.0, 0.0)
         crop = self._crop(image, box, average, self.spec.template_factor, self.spec.template_size)
@@ -169,14 +169,14 @@ class NetworkTracker:
         """The last believed box, around which the next frame is searched. Raises UserError before `init`."""
         return self._require_target().box
 
-    def recenter(self, box: Box) -> None:
+    def recenter(self, box: BoxLike) -> None:
         """Search around another box from the next frame on, with the same template (say, on a detector's hint).
 
         Raises UserError, changing nothing, before `init` or if the box cannot be tracked in frames of this size.
         """
         target = self._require_target()
         height, width = target.frame_size
-        require_trackable(box, width, height)
+        box = require_trackable(box, width, height)
         self._target = replace(target, box=box, sure=box, lost=0, suspect=None)
 
     def _window(self, target: _Target) -> Box:
