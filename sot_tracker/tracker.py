@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from sot_tracker.box import Box
+from sot_tracker.box import Box, BoxLike
 from sot_tracker.config import Config, check
 from sot_tracker.errors import UserError
 
@@ -126,7 +126,7 @@ class Tracker(Protocol):
     def info(self) -> TrackerInfo:
         """What is known about this tracker."""
 
-    def init(self, image: Image, box: Box, stamp_ns: int | None = None) -> Estimate:
+    def init(self, image: Image, box: BoxLike, stamp_ns: int | None = None) -> Estimate:
         """Start on a target; the estimate is the given box, TRACKING, with the stage times of starting.
 
         stamp_ns: capture time of the frame in nanoseconds of any clock, None where unknown.
@@ -139,7 +139,7 @@ class Tracker(Protocol):
         stamp_ns: capture time of the frame, nanoseconds of the clock of `init`'s; None where unknown.
         """
 
-    def recenter(self, box: Box) -> None:
+    def recenter(self, box: BoxLike) -> None:
         """Search around another box from the next frame on, with the same target (say, on a detector's hint).
 
         Raises UserError, changing nothing, before `init`, if the box cannot be tracked in frames of this size, or if

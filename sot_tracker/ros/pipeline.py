@@ -84,11 +84,10 @@ class Pipeline:
         except UserError as error:
             self._log.warning(f"init_box refused: {error}")
             return
-        told = "({:g}, {:g}, {:g}, {:g})".format(*request.box.xywh)
         if result is None:
-            self._log.info(f"init_box {told} waits for its frame")
+            self._log.info(f"init_box {request.box} waits for its frame")
         else:
-            self._log.info(f"init_box {told} started from a frame {self._age_ms(request.stamp):.0f} ms old")
+            self._log.info(f"init_box {request.box} started from a frame {self._age_ms(request.stamp):.0f} ms old")
             self._publish(result, entry)
 
     def _on_stop(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sot_tracker.box import Box, require_trackable
+from sot_tracker.box import Box, BoxLike, require_trackable
 from sot_tracker.crop import Average, Crop, channel_average, crop_average, crop_black
 from sot_tracker.decode import DECODERS
 from sot_tracker.errors import UserError
@@ -54,14 +54,14 @@ class Session:
         self._dtype = np.float32 if exact_padding else np.uint8
         self._clip = loop.clip_box if spec.crop == "black" else loop.clip_center
 
-    def start(self, image: Image, box: Box, policy: Policy, stamp_ns: int | None = None) -> tuple[Target, Estimate]:
+    def start(self, image: Image, box: BoxLike, policy: Policy, stamp_ns: int | None = None) -> tuple[Target, Estimate]:
         """A new target; the box is used as given, not clipped.
 
         Raises UserError unless the image is H x W x 3 uint8 and the box finite, of positive size and at least partly
         inside.
         """
         size = height, width = frame_size(image)
-        require_trackable(box, width, height)
+        box = require_trackable(box, width, height)
         begin = time.perf_counter()
         average = channel_average(image) if self._spec.crop == "average" else (0.0, 0.0, 0.0)
         crop = self._crop(image, box, average, self._spec.template_factor, self._spec.template_size)
@@ -181,7 +181,7 @@ class NetworkTracker:
         """The last accepted box, around which the next frame is searched. Raises UserError before `init`."""
         return self.state.box
 
-    def init(self, image: Image, box: Box, stamp_ns: int | None = None) -> Estimate:
+    def init(self, image: Image, box: BoxLike, stamp_ns: int | None = None) -> Estimate:
         """Start on a target, see `Session.start`. Where that raises UserError the old target, if any, is kept."""
         self._target, estimate = self._session.start(image, box, self.policy, stamp_ns)
         return estimate
@@ -195,14 +195,14 @@ class NetworkTracker:
         ((self._target, estimate),) = self._session.advance([target], image, policy, stamp_ns)
         return estimate
 
-    def recenter(self, box: Box) -> None:
+    def recenter(self, box: BoxLike) -> None:
         """Search around another box from the next frame on, with the same template (say, on a detector's hint).
 
         Raises UserError, changing nothing, before `init` or if the box cannot be tracked in frames of this size.
         """
         target = self._require_target()
         height, width = target.state.frame_size
-        require_trackable(box, width, height)
+        box = require_trackable(box, width, height)
         self._target = replace(target, state=loop.recentered(target.state, box))
 
     def _require_target(self) -> Target:
