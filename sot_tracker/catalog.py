@@ -34,14 +34,16 @@ class NetworkSpec:
 class ModelSpec:
     """One row of the catalogue.
 
-    network: None for what OpenCV runs. opencv_weights: OpenCV runs it on weights that the user gives
-        (`opencv_peers.py`); its other trackers need none.
+    network: None for what OpenCV runs. module: file with the network's `FAMILY` (`nets/family.py`), which has a variant
+        of this name. opencv_weights: OpenCV runs it on weights that the user gives (`opencv_peers.py`); its other
+        trackers need none.
     """
 
     name: str
     title: str
     source: str
     network: NetworkSpec | None = None
+    module: str = ""
     opencv_weights: bool = False
 
     @property
@@ -51,27 +53,47 @@ class ModelSpec:
 
 _CENTER, _CENTER_UNIT = NetworkSpec("center"), NetworkSpec("center", normalization=UNIT)
 _CORNER, _TOKEN = NetworkSpec("corner"), NetworkSpec("token", crop="average")
+_TOKEN_8 = NetworkSpec("token", crop="average", stride=8)
+
+
+def _family(module: str, source: str, network: NetworkSpec, titles: dict[str, str]) -> list[ModelSpec]:
+    """The rows of the networks of one file in `nets/`: name -> title."""
+    return [ModelSpec(name, title, source, network, f"sot_tracker.nets.{module}") for name, title in titles.items()]
+
+
+_OPENCV = [
+    ModelSpec("csrt", "CSRT", "Lukezic et al., CVPR 2017 (OpenCV)"),
+    ModelSpec("kcf", "KCF", "Henriques et al., TPAMI 2015 (OpenCV)"),
+    ModelSpec("mil", "MIL", "Babenko et al., CVPR 2009 (OpenCV)"),
+    ModelSpec("nanotrack", "NanoTrack V2", "Chu, SiamTrackers (OpenCV)", opencv_weights=True),
+    ModelSpec("vittrack", "VitTrack", "OpenCV's model zoo (OpenCV)", opencv_weights=True),
+    ModelSpec("dasiamrpn", "DaSiamRPN", "Zhu et al., ECCV 2018 (OpenCV)", opencv_weights=True),
+]
+_FERMT = {"fermt": "FERMT", "fermt_nodau": "FERMT without Dual Attention Unit"}
+_HIT = {"hit_base": "HiT-Base", "hit_small": "HiT-Small", "hit_tiny": "HiT-Tiny"}
+_SMAT = {
+    "smat": "SMAT",
+    "smat_a": "SMAT, self-attention alone",
+    "smat_b": "SMAT, cross-attention alone",
+    "smat_c": "SMAT, self- then cross-attention",
+    "smat_standard": "SMAT, standard attention",
+}
+_HCAT = {"hcat": "HCAT (N=2)", "hcat_n1": "HCAT (N=1)"}
 
 MODELS: dict[str, ModelSpec] = {
-    spec.name: spec
-    for spec in (
-        ModelSpec("csrt", "CSRT", "Lukezic et al., CVPR 2017 (OpenCV)"),
-        ModelSpec("kcf", "KCF", "Henriques et al., TPAMI 2015 (OpenCV)"),
-        ModelSpec("mil", "MIL", "Babenko et al., CVPR 2009 (OpenCV)"),
-        ModelSpec("nanotrack", "NanoTrack V2", "Chu, SiamTrackers (OpenCV)", opencv_weights=True),
-        ModelSpec("vittrack", "VitTrack", "OpenCV's model zoo (OpenCV)", opencv_weights=True),
-        ModelSpec("dasiamrpn", "DaSiamRPN", "Zhu et al., ECCV 2018 (OpenCV)", opencv_weights=True),
-        ModelSpec("fermt", "FERMT", "Zheng et al., ECCV 2024", _CENTER),
-        ModelSpec("fermt_nodau", "FERMT without Dual Attention Unit", "Zheng et al., ECCV 2024", _CENTER),
-        ModelSpec("hit_base", "HiT-Base", "Kang et al., ICCV 2023", _CORNER),
-        ModelSpec("hit_small", "HiT-Small", "Kang et al., ICCV 2023", _CORNER),
-        ModelSpec("hit_tiny", "HiT-Tiny", "Kang et al., ICCV 2023", _CORNER),
-        ModelSpec("smat", "SMAT", "Gopal and Amer, WACV 2024", _CENTER_UNIT),
-        ModelSpec("mvt", "MVT", "Gopal and Amer, BMVC 2023", _CENTER_UNIT),
-        ModelSpec("hcat", "HCAT (N=2)", "Chen et al., ECCV 2022 workshops", _TOKEN),
-        ModelSpec("hcat_n1", "HCAT (N=1)", "Chen et al., ECCV 2022 workshops", _TOKEN),
+    row.name: row
+    for row in (
+        *_OPENCV,
+        *_family("fermt", "Zheng et al., ECCV 2024", _CENTER, _FERMT),
+        *_family("hit", "Kang et al., ICCV 2023", _CORNER, _HIT),
+        *_family("hit_pvt", "Kang et al., ICCV 2023", _CORNER, {"hit_pvt": "HiT with PVT-Small"}),
+        *_family("smat", "Gopal and Amer, WACV 2024", _CENTER_UNIT, _SMAT),
+        *_family("mvt", "Gopal and Amer, BMVC 2023", _CENTER_UNIT, {"mvt": "MVT"}),
+        *_family("hcat", "Chen et al., ECCV 2022 workshops", _TOKEN, _HCAT),
+        *_family("transt", "Chen et al., ECCV 2022 workshops", _TOKEN_8, {"transt_h": "TransT_H"}),
     )
 }
+"""Name -> row; a new network is one line here and one file in `nets/`."""
 
 
 def spec(name: str) -> ModelSpec:

@@ -12,12 +12,28 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
+from sot_tracker.nets import timm_names
 from sot_tracker.nets.blocks import attention
+from sot_tracker.nets.family import Family, Tap
+
+
+class Widths(Protocol):
+    """What the attention layers read of a configuration, HCAT's or that of a network that shares them."""
+
+    @property
+    def dim(self) -> int: ...
+    @property
+    def heads(self) -> int: ...
+    @property
+    def ffn(self) -> int: ...
+    @property
+    def dropout(self) -> float: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +97,7 @@ def sine_table(side: int, dim: int) -> Tensor:
 class Attention(nn.Module):
     """Multi-head attention with torch's parameter names, its three projections callable one by one."""
 
-    def __init__(self, config: HcatConfig) -> None:
+    def __init__(self, config: Widths) -> None:
         super().__init__()
         dim = config.dim
         self.heads, self.dropout = config.heads, config.dropout
@@ -158,7 +174,7 @@ class HcaLayer(nn.Module):
 class CfaLayer(nn.Module):
     """The decoder's one cross-attention, search over sparse tokens (section 4)."""
 
-    def __init__(self, config: HcatConfig) -> None:
+    def __init__(self, config: Widths) -> None:
         super().__init__()
         self.multihead_attn = Attention(config)
         self.linear1, self.linear2 = nn.Linear(config.dim, config.ffn), nn.Linear(config.ffn, config.dim)
@@ -180,7 +196,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    def __init__(self, config: HcatConfig) -> None:
+    def __init__(self, config: Widths) -> None:
         super().__init__()
         self.layers = nn.ModuleList([CfaLayer(config)])
         self.norm = nn.LayerNorm(config.dim)
@@ -255,8 +271,17 @@ def initialise(net: Hcat) -> None:
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
 
-VARIANTS = {"hcat": HcatConfig(), "hcat_n1": HcatConfig(layers=1)}
-
-
-def build(config: HcatConfig) -> Hcat:
-    return Hcat(config)
+FAMILY = Family(
+    variants={"hcat": HcatConfig(), "hcat_n1": HcatConfig(layers=1)},
+    build=Hcat,
+    backbone_features=Tap("backbone.0.body"),
+    head_features=Tap("featurefusion_network.decoder.norm"),
+    paper={
+        "steps": 234_250,
+        "rate": 1e-4,
+        "clip": 0.0,
+        "sampling": {"max_gap": 100, "causal": False, "joint_flip": 0.0, "flip": 0.0},
+    },
+    scratch={"rate": 5e-4},
+    pretrained=lambda _config: timm_names.RESNET,
+)

@@ -64,6 +64,10 @@ def test_unusable_frames_are_skipped_and_counted(tmp_path):
             tmp_path / "good.png", 0, (10, 10, 20, 20), partial(masks.read, {"size": [9, 9], "counts": [7]}, 128, 96)
         ),
         Frame(tmp_path / "good.png", 0, (10, 10, 20, 20), partial(masks.read, [[1, 2, 3]], 128, 96)),
+        Frame(tmp_path / "good.png", 0, (10, 10, 20, 20), partial(masks.read, [[1, 2, 30, 9]], 128, 96)),  # a box?
+        Frame(
+            tmp_path / "good.png", 0, (10, 10, 20, 20), partial(masks.read, {"size": [96, 128], "counts": "("}, 128, 96)
+        ),
         Frame(tmp_path / "good.png", 0, (10, 10, 20, 20), partial(masks.read, [[1, 2, 30, 2, 30, 9]], 64, 64)),
     ]
     built = cache.build(stills(tmp_path, frames), tmp_path / "cache", 1, None)
@@ -71,7 +75,7 @@ def test_unusable_frames_are_skipped_and_counted(tmp_path):
     assert built.skipped == {
         "unreadable picture": 2,
         "degenerate box": 3,
-        "unreadable mask": 2,
+        "unreadable mask": 4,
         "mask of another size": 1,
     }
 
