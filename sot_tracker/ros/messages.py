@@ -45,8 +45,8 @@ def stamp_of(header: Any) -> int:
 def frame_of(message: Any, range16: Range16) -> Frame:
     """From a sensor_msgs/Image or CompressedImage; range16 scales 16-bit pictures of this stream.
 
-    Raises FrameError at once for a raw image whose fields do not fit together; damage of a compressed one shows when its
-    picture is asked for.
+    Raises FrameError at once for a raw image whose fields do not fit together; damage of a compressed one shows when
+    its picture is asked for.
     """
     stamp, nbytes = stamp_of(message.header), len(message.data)
     if hasattr(message, "format"):

@@ -14,7 +14,7 @@ POLICIES = {"reliable": ReliabilityPolicy.RELIABLE, "best_effort": ReliabilityPo
 class MatchingSubscription:
     """Subscribes again when publishers come that offer something else. Call `watch` regularly.
 
-    types: name of a message type ("sensor_msgs/msg/Image") -> its class; the first is taken while no publisher is known.
+    types: name of a message type ("sensor_msgs/msg/Image") -> its class; the first is taken without a publisher.
     reliability: "reliable", "best_effort", or "auto": best effort as soon as one publisher offers no more, because a
     reliable subscription would get nothing from it. eager: subscribe before there is a publisher.
     """

@@ -43,8 +43,8 @@ def _nv24(planes: Pixels) -> Pixels:
 class Encoding:
     """How pixels lie in memory.
 
-    channels: values per pixel in one row. bits: 8 or 16 per value. rgb: red comes first. planes: rows of data per row of
-    the picture, as a fraction. to_bgr: what makes BGR of mosaics and of YUV; None for packed colours and grey.
+    channels: values per pixel in one row. bits: 8 or 16 per value. rgb: red comes first. planes: rows of data per row
+    of the picture, as a fraction. to_bgr: what makes BGR of mosaics and of YUV; None for packed colours and grey.
     """
 
     channels: int
@@ -113,7 +113,7 @@ def raw_picture(message: Any, range16: Range16) -> Callable[[], Image]:
 def compressed_picture(data: Any, text: str, range16: Range16) -> Image:
     """A compressed picture as BGR. text: CompressedImage.format, as "jpeg" or "bayer_rggb8; png compressed ".
 
-    What stands before the semicolon is the encoding before compression: a mosaic or YUV planes travel as a grey picture.
+    Before the semicolon stands the encoding before compression: a mosaic or YUV planes travel as a grey picture.
     Raises FrameError if it cannot be decoded.
     """
     try:

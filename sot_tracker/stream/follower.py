@@ -132,7 +132,9 @@ class Follower:
         newest = self._history.newest
         if newest is not None and frame.stamp < newest.stamp:
             behind = (newest.stamp - frame.stamp) * 1e-9
-            self._warn("stamp", f"stamp jumped back by {behind:.3f} s (bag loop, clock reset?): earlier frames forgotten")
+            self._warn(
+                "stamp", f"stamp jumped back by {behind:.3f} s (bag loop, clock reset?): earlier frames forgotten"
+            )
             self._history.clear()
 
     def _start(self, request: Request) -> Result:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import cv2
 import numpy as np
@@ -36,7 +35,7 @@ class Range16:
     def to_8_bit(self, values: Values) -> npt.NDArray[np.uint8]:
         """values: H x W or H x W x C; colours share the limits, so that they keep their proportions."""
         low, high = self._limits if self._fixed and self._limits else self._follow(values)
-        above: Any = cv2.subtract(values, (max(low, 0.0),) * 4)  # saturates at 0
+        above = cv2.subtract(values, np.array([max(low, 0.0)] * 4))  # saturates at 0
         return np.asarray(cv2.convertScaleAbs(above, alpha=255.0 / max(high - max(low, 0.0), 1.0)), np.uint8)
 
     def _follow(self, values: Values) -> tuple[float, float]:
