@@ -92,6 +92,7 @@ class CsvFile:
         self.path: Path | None = path
         self._file = NewFile(path, "--csv")
         self._frame = 0
+        self._broken = False
 
     def __enter__(self) -> Self:
         try:
@@ -106,11 +107,11 @@ class CsvFile:
         try:
             self._stream.close()
         except OSError as error:
-            self._file.discard()
+            self._broken = True
             if kind is None:
                 raise self._failure(error) from None
-            return
-        self._file.keep()
+        finally:
+            (self._file.discard if self._broken else self._file.keep)()
 
     def write(self, image: Image, estimate: Estimate) -> bool:
         box = [f"{v:.3f}" for v in estimate.box.xywh]
@@ -118,6 +119,7 @@ class CsvFile:
         try:
             self._writer.writerow([self._frame, *box, f"{estimate.score:.4f}", estimate.state.value, ms])
         except OSError as error:
+            self._broken = True
             raise self._failure(error) from None
         self._frame += 1
         return True

@@ -168,7 +168,9 @@ def test_bayer(order: str) -> None:
 @pytest.mark.parametrize(("endian", "flag"), [("<u2", 0), (">u2", 1)])
 def test_bayer_16(order: str, endian: str, flag: int) -> None:
     wide = mosaic(order, FLAT.astype(np.uint16) * 257)
-    np.testing.assert_array_equal(decode_image(message(f"bayer_{order}16", wide.astype(endian), is_bigendian=flag)), FLAT)
+    np.testing.assert_array_equal(
+        decode_image(message(f"bayer_{order}16", wide.astype(endian), is_bigendian=flag)), FLAT
+    )
 
 
 def test_every_documented_encoding_is_there() -> None:
