@@ -115,7 +115,7 @@ def _first_box(truth: np.ndarray | None) -> Box | None:
     if truth is None or not len(truth):
         return None
     box = Box.from_xywh(truth[0])
-    print("no --box given: starting on the first line of the truth file, {:g},{:g},{:g},{:g}".format(*box.xywh))
+    print(f"no --box given: starting on the first line of the truth file, {box}")
     return box
 
 

@@ -212,7 +212,7 @@ def test_it_says_what_it_plays_and_how_much_it_played(clip: Path, tmp_path: Path
     assert done.returncode == 0
     assert "playing square: 160x120, sent as 80x120, 12 frames, at 200 per second, raw" in done.stderr
     assert "played 12 frames of square" in done.stderr
-    assert "there is no parameter 'sorce': did you mean source?" in done.stderr
+    assert "there is no parameter 'sorce'; did you mean source?" in done.stderr
 
 
 @pytest.mark.parametrize(
