@@ -16,6 +16,7 @@ from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
 from typing import NoReturn
 
+from sot_tracker import opencv_environment
 from sot_tracker.errors import INTERRUPTED, USER_ERROR, MissingPackage, UserError, did_you_mean
 
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -33,7 +34,6 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "doctor": ("doctor", "check this installation and explain what is wrong"),
 }
 _PIP_NAMES = {"cv2": "opencv-contrib-python", "skimage": "scikit-image", "yaml": "PyYAML", "PIL": "pillow"}
-_QUIET = {"OPENCV_LOG_LEVEL": "SILENT", "OPENCV_FFMPEG_LOGLEVEL": "-8"}
 
 
 class Parser(argparse.ArgumentParser):
@@ -57,8 +57,7 @@ class Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command. Returns 0, 2 after a user's mistake (one line on stderr), 130 after Ctrl-C."""
-    for name, value in _QUIET.items():  # our own line says what is wrong with a file
-        os.environ.setdefault(name, value)
+    opencv_environment.prepare()
     logging.basicConfig(format="sot-tracker: %(message)s")
     logging.getLogger("sot_tracker").setLevel(logging.INFO)  # which engine and device were taken is said
     arguments = list(sys.argv[1:] if argv is None else argv)

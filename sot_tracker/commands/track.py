@@ -16,15 +16,21 @@ import numpy as np
 from sot_tracker.box import Box
 from sot_tracker.commands.options import add_tracker_options, tracker_options
 from sot_tracker.errors import INTERRUPTED, UserError
-from sot_tracker.stream.sinks import CSV_COLUMNS, VIDEO_CODECS, CsvFile, Output, VideoFile, Window, select_box
+from sot_tracker.stream.frame import Frame
+from sot_tracker.stream.sinks import CSV_COLUMNS, Output, open_outputs, select_box
+from sot_tracker.stream.video_writer import VIDEO_CODECS
 from sot_tracker.tracker import Estimate, Image, State, Tracker
 
 if TYPE_CHECKING:
-    from sot_tracker.stream.sources import FrameSource
+    pass
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("source", help="video file, folder of pictures, camera number (0) or stream address")
+    parser.add_argument(
+        "source",
+        help="video file, folder or pattern (%%06d.jpg) of pictures, camera number (0), stream address or GStreamer "
+        "pipeline",
+    )
     parser.add_argument(
         "--box",
         metavar="X,Y,W,H",
@@ -50,12 +56,13 @@ def run(args: argparse.Namespace) -> int:
         truth = _truth(Path(args.source).expanduser())
         tracker = load(args.model, **tracker_options(args))
         name = _name(tracker)
+        outputs = open_outputs(args.save, args.csv, args.show, source, name)
         frames = iter(source)
         first = next(frames)
-        box = given or _first_box(truth) or select_box(first)
+        box = given or _first_box(truth) or select_box(first.image)
         followed = follow(tracker, islice(chain([first], frames), args.frames), box)
         started = next(followed)  # what is wrong with the box is told before a file is made
-        outputs = [stack.enter_context(output) for output in _outputs(args, source, name)]
+        outputs = [stack.enter_context(output) for output in outputs]
         run = Summary(truth)
         interrupted = _consume(chain([started], followed), outputs, run, args.frames or source.length)
     print(f"{name} on {source.name}: {run}")
@@ -65,12 +72,13 @@ def run(args: argparse.Namespace) -> int:
     return INTERRUPTED if interrupted else 0
 
 
-def follow(tracker: Tracker, frames: Iterable[Image], box: Box) -> Iterator[tuple[Image, Estimate, float]]:
+def follow(tracker: Tracker, frames: Iterable[Frame], box: Box) -> Iterator[tuple[Image, Estimate, float]]:
     """Frame, estimate and seconds spent in the tracker, for every frame; in the first the estimate is the box given."""
-    for index, image in enumerate(frames):
+    for index, frame in enumerate(frames):
+        image, stamp = frame.image, frame.stamp
         start = time.perf_counter()
         # The milliseconds of outputs are those of updates: starting takes no time in them.
-        estimate = tracker.update(image) if index else replace(tracker.init(image, box), times={})
+        estimate = tracker.update(image, stamp) if index else replace(tracker.init(image, box, stamp), times={})
         yield image, estimate, time.perf_counter() - start
 
 
@@ -89,17 +97,6 @@ def _consume(
     except KeyboardInterrupt:  # the usual end of a camera: what was written so far is kept
         return True
     return False
-
-
-def _outputs(args: argparse.Namespace, source: FrameSource, name: str) -> list[Output]:
-    outputs: list[Output] = []
-    if args.save:
-        outputs.append(VideoFile(Path(args.save), name, source.fps, source.size))
-    if args.csv:
-        outputs.append(CsvFile(Path(args.csv)))
-    if args.show:
-        outputs.append(Window(name))
-    return outputs
 
 
 def _name(tracker: Tracker) -> str:

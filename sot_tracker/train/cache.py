@@ -9,7 +9,6 @@ crop).
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -24,8 +23,10 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from sot_tracker import cpus
 from sot_tracker.datasets.records import XYWH, Cutter, Frame, Track
 from sot_tracker.errors import UserError
+from sot_tracker.stream.pictures import read_picture
 from sot_tracker.train import masks
 
 CONTEXT = 8.0
@@ -106,7 +107,7 @@ def build(tracks: list[Track], folder: Path, jobs: int = 0, cutter: Cutter | Non
     offset = 0
     with (
         (folder / "pixels.u8").open("wb") as out,
-        _mapper(jobs or min(os.cpu_count() or 1, 1 + len(work) // CHUNK)) as mapped,
+        _mapper(jobs or min(cpus.usable(), 1 + len(work) // CHUNK)) as mapped,
     ):
         arguments = ((frame, cutter if len(track.frames) < 5 else None) for _, track, frame in work)
         results = mapped(_crops, *zip(*arguments, strict=True))
@@ -146,8 +147,9 @@ def _finish(folder: Path, rows: list[tuple[Any, ...]], tracks: list[Track], skip
 def _crops(frame: Frame, cutter: Cutter | None) -> tuple[np.ndarray, tuple[float, ...]] | str:
     """The stored crop and the box in it, or why there is none."""
     cv2.setNumThreads(1)
-    image = cv2.imread(str(frame.path), cv2.IMREAD_COLOR)
-    if image is None:
+    try:
+        image = read_picture(frame.path)
+    except UserError:
         return "unreadable picture"
     if frame.box is None:
         return _background(image, cutter)
