@@ -112,10 +112,9 @@ def _name(tracker: Tracker) -> str:
 
 def _truth(folder: Path) -> np.ndarray | None:
     """N x 4 of a folder with a truth file."""
-    from sot_tracker.datasets.sequences import read_truth, truth_file_of
+    from sot_tracker.datasets.find import truth_of
 
-    path = truth_file_of(folder)
-    return None if path is None else read_truth(path)
+    return truth_of(folder)
 
 
 def _first_box(truth: np.ndarray | None) -> Box | None:

@@ -20,7 +20,7 @@ from vision_msgs.msg import Detection2D
 
 from sot_tracker.box import Box
 from sot_tracker.config import Options, Scope, option
-from sot_tracker.datasets.sequences import read_truth, truth_file_of
+from sot_tracker.datasets.find import truth_of
 from sot_tracker.errors import UserError
 from sot_tracker.ros import debug_view, messages, parameters
 from sot_tracker.ros.process import run
@@ -197,8 +197,7 @@ class Player(Node):
 
 def _truth_of(source: str) -> Any | None:
     """N x 4 boxes of the folder's truth file; None without one."""
-    path = truth_file_of(Path(source)) if Path(source).is_dir() else None
-    return read_truth(path) if path else None
+    return truth_of(Path(source))
 
 
 def _scale(source: FrameSource, config: PlayerConfig) -> tuple[float, float]:

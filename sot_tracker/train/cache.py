@@ -25,6 +25,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from sot_tracker.datasets.pictures import read_stored
 from sot_tracker.datasets.records import XYWH, Cutter, Frame, Track
 from sot_tracker.errors import UserError
 from sot_tracker.train import masks
@@ -147,8 +148,9 @@ def _finish(folder: Path, rows: list[tuple[Any, ...]], tracks: list[Track], skip
 def _crops(frame: Frame, cutter: Cutter | None) -> tuple[np.ndarray, tuple[float, ...]] | str:
     """The stored crop and the box in it, or why there is none."""
     cv2.setNumThreads(1)
-    image = cv2.imread(str(frame.path), cv2.IMREAD_COLOR)
-    if image is None:
+    try:
+        image = read_stored(frame.path)
+    except UserError:
         return "unreadable picture"
     if frame.box is None:
         return _background(image, cutter)
