@@ -11,11 +11,10 @@ from typing import Any, Protocol
 import cv2
 import numpy as np
 
-from sot_tracker.datasets.find import frames_of, sequence_in
-from sot_tracker.datasets.pictures import PICTURES, read_stored
 from sot_tracker.errors import UserError
 from sot_tracker.tracker import Image
 
+PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 DEFAULT_FPS = 30.0
 """Of folders, and of cameras and videos that do not tell theirs."""
 
@@ -62,6 +61,16 @@ def open_source(text: str) -> FrameSource:
     return Video(path)
 
 
+def list_frames(folder: Path) -> list[Path]:
+    """The pictures of that folder, or of its `img` (OTB, LaSOT) or `color` (VOT), "2.jpg" before "10.jpg"."""
+    for place in (folder, folder / "img", folder / "color"):
+        if place.is_dir():
+            found = [p for p in place.iterdir() if p.suffix.lower() in PICTURES and not p.name.startswith(".")]
+            if found:
+                return sorted(found, key=_natural)
+    return []
+
+
 def read_picture(path: Path) -> Image:
     """H x W x 3 BGR. Raises UserError if the file cannot be decoded."""
     try:
@@ -74,33 +83,34 @@ def read_picture(path: Path) -> Image:
     return image  # type: ignore[return-value]
 
 
+def _natural(path: Path) -> tuple[list[tuple[int, str]], str]:
+    parts = re.findall(r"\d+|\D+", path.stem)
+    return [(int(p), "") if p.isdigit() else (-1, p) for p in parts], path.name
+
+
 @dataclass(frozen=True)
 class Folder:
-    """A folder of pictures, in natural order of their names; of one with a truth file the frames that it is for.
-
-    stored: pixels are read as they are stored, since the truth is for these; otherwise EXIF's turn is applied.
-    """
+    """A folder of pictures, in natural order of their names."""
 
     name: str
     paths: tuple[Path, ...]
     size: tuple[int, int]
     fps: float = DEFAULT_FPS
-    stored: bool = False
 
     @classmethod
     def of(cls, folder: Path) -> Folder:
-        paths, stored = frames_of(folder), sequence_in(folder) is not None
+        paths = list_frames(folder)
         if not paths:
             raise UserError(f"folder '{folder}' holds no pictures ({', '.join(PICTURES)}): give one with frames")
-        height, width = (read_stored if stored else read_picture)(paths[0]).shape[:2]
-        return cls(folder.resolve().name, tuple(paths), (width, height), stored=stored)
+        height, width = read_picture(paths[0]).shape[:2]
+        return cls(folder.resolve().name, tuple(paths), (width, height))
 
     @property
     def length(self) -> int:
         return len(self.paths)
 
     def __iter__(self) -> Iterator[Image]:
-        return map(read_stored if self.stored else read_picture, self.paths)
+        return map(read_picture, self.paths)
 
     def close(self) -> None:
         """Nothing is held open."""
