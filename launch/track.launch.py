@@ -1,6 +1,6 @@
 """Track one target: ros2 launch sot_tracker track.launch.py model:=fermt image:=/camera/image_raw
 
-Parameters are taken, later ones winning, from config/default.yaml, config/<model>.yaml, params_file and the arguments.
+Parameters are taken, later ones winning, from config/default.yaml, params_file and the arguments.
 An argument that is left empty changes nothing.
 """
 
@@ -39,9 +39,11 @@ def parameter(name, text):
 
 def start(context):
     given = {name: context.launch_configurations[name] for name in ARGUMENTS}
-    files = [CONFIG / "default.yaml", CONFIG / f"{given['model']}.yaml", Path(given["params_file"] or "none")]
-    if given["params_file"] and not files[-1].is_file():
-        raise RuntimeError(f"params_file '{given['params_file']}' does not exist")
+    files = [str(CONFIG / "default.yaml")]
+    if given["params_file"]:
+        if not Path(given["params_file"]).is_file():
+            raise RuntimeError(f"params_file '{given['params_file']}' does not exist")
+        files.append(given["params_file"])
     values = {name: parameter(name, given[name]) for name in config.OPTIONS if given[name]}
     values["use_sim_time"] = given["use_sim_time"].lower() == "true"
     nodes = [
@@ -50,7 +52,7 @@ def start(context):
             executable="tracker_node",
             name="tracker_node",
             namespace=given["namespace"],
-            parameters=[*[str(path) for path in files if path.is_file()], values],
+            parameters=[*files, values],
             remappings=[("image", given["image"])],
             output="screen",
         )

@@ -7,11 +7,12 @@ README are all made from, or compared with, the fields of `Config`.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
+from sot_tracker.box import Box
 from sot_tracker.errors import UserError
 
 if TYPE_CHECKING:
@@ -35,6 +36,9 @@ class Option:
     low: float | None = None
     high: float | None = None
     live: bool = False  # may be changed while the node runs
+    items: tuple[str, ...] = ()  # of a list of numbers, which may also be empty
+    fits: Callable[[tuple[float, ...]], bool] | None = None  # whether these numbers make sense together
+    rule: str = ""  # what `fits` asks for
 
 
 def option(default: Any, text: str, scope: Scope = Scope.TRACKER, **facts: Any) -> Any:
@@ -60,6 +64,18 @@ class Options:
         if unknown:
             raise UserError(f"unknown option '{unknown[0]}': known are {', '.join(known)}")
         return cls(**values)
+
+
+BOX_ITEMS, BOX_RULE = ("x", "y", "w", "h"), "four finite numbers with positive width and height"
+RANGE_ITEMS, RANGE_RULE = ("low", "high"), "two numbers from 0 to 65535, the smaller first"
+
+
+def is_box(values: tuple[float, ...]) -> bool:
+    return Box.from_xywh(values).is_valid
+
+
+def is_range16(values: tuple[float, ...]) -> bool:
+    return 0 <= values[0] < values[1] <= 65535
 
 
 @dataclass(frozen=True)
@@ -91,22 +107,23 @@ class Config(Options):
         high=1.0,
         live=True,
     )
-    lost_windows: int = option(
+    reacquire_positions: int = option(
         24,
-        "Places around the last one that are searched in turn while the target is lost; 0 looks only there.",
+        "Number of positions around the last one that are searched in turn while the target is lost; more find a "
+        "target that returned farther away, but take longer for one turn; 0 searches only the last position.",
         low=0,
         high=1000,
     )
-    size_fit: float = option(
+    init_size_correction: float = option(
         0.7,
-        "Share of the difference between the given box's size and the network's idea of it that is made good in all "
-        "later frames; 0 takes the network's sizes, as published.",
+        "How strongly box sizes are corrected towards the size of the initial box: 0 none (as published), 1 full.",
         low=0.0,
         high=1.0,
     )
-    size_rate: float = option(
+    size_smoothing: float = option(
         0.3,
-        "Share of a change of the box's size that is followed in each frame; 1 follows at once, as published.",
+        "Share of a size change that the box follows per frame; more follows faster but less steadily, 1 at once (as "
+        "published).",
         low=0.05,
         high=1.0,
     )
@@ -120,13 +137,36 @@ class Config(Options):
         choices=("auto", "reliable", "best_effort"),
     )
     init_box: tuple[float, ...] = option(
-        (), "Target in the first frame as [x, y, w, h] pixels; empty waits for the init_box topic.", Scope.NODE
+        (),
+        "Target in the first frame after configure as [x, y, w, h] pixels; empty waits for the init_box topic.",
+        Scope.NODE,
+        items=BOX_ITEMS,
+        fits=is_box,
+        rule=BOX_RULE,
+    )
+    init_box_timeout: float = option(
+        5.0,
+        "Seconds that an init_box waits for a frame with its stamp before it is refused.",
+        Scope.NODE,
+        low=0.1,
+        high=3600.0,
     )
     autostart: bool = option(
         True, "Configure and activate at start; false leaves it to a lifecycle manager.", Scope.NODE
     )
     frame_history: int = option(
         30, "Recent frames kept to start on a box that is older than the newest frame.", Scope.NODE, low=0, high=300
+    )
+    frame_history_mb: int = option(
+        256, "Memory limit of these frames in MiB; the newest is always kept.", Scope.NODE, low=1, high=65536
+    )
+    range16: tuple[float, ...] = option(
+        (),
+        "Values of 16-bit pictures that become black and white as [low, high]; empty follows the stream.",
+        Scope.NODE,
+        items=RANGE_ITEMS,
+        fits=is_range16,
+        rule=RANGE_RULE,
     )
     debug_width: int = option(
         960,
@@ -160,8 +200,11 @@ def check(name: str, value: Any, group: type[Options] = Config) -> Any:
         raise UserError(f"{name}='{value}' is not possible: choose one of {', '.join(facts.choices)}")
     if facts.low is not None and facts.high is not None and not facts.low <= value <= facts.high:
         raise UserError(f"{name}={value} is out of range: give {facts.low:g} to {facts.high:g}")
-    if name == "init_box" and len(value) not in (0, 4):
-        raise UserError(f"init_box={list(value)} has {len(value)} numbers: give [x, y, w, h] or nothing")
+    if facts.items and len(value) not in (0, len(facts.items)):
+        wanted = ", ".join(facts.items)
+        raise UserError(f"{name}={list(value)} has {len(value)} numbers: give [{wanted}] or nothing")
+    if facts.fits is not None and value and not facts.fits(value):
+        raise UserError(f"{name}={list(value)} cannot be used: give {facts.rule}")
     return value
 
 
@@ -172,13 +215,15 @@ def _coerce(name: str, value: Any, default: Any) -> Any:
     kind = type(default)
     try:
         if kind is tuple:
+            if isinstance(value, str) or any(isinstance(v, (str, bool)) for v in value):
+                raise TypeError
             return tuple(float(v) for v in value)
         if kind is float and isinstance(value, int) and not isinstance(value, bool):
             return float(value)
         if kind is str and isinstance(value, int) and not isinstance(value, bool):
             return str(value)  # ROS reads source:=0 and weights:=2024 as numbers
-    except (TypeError, ValueError):
-        raise UserError(f"{name}={value!r} has the wrong type: give {_WORDS[tuple]}") from None
+    except (TypeError, ValueError, OverflowError):
+        raise UserError(f"{name}={value!r} has the wrong type: give {_WORDS[kind]}") from None
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise UserError(f"{name}={value!r} has the wrong type: give {_WORDS[kind]}, for example {default!r}")
     return value

@@ -10,7 +10,7 @@ import numpy as np
 
 from sot_tracker.box import Box, require_trackable
 from sot_tracker.errors import UserError
-from sot_tracker.tracker import Estimate, Image, State
+from sot_tracker.tracker import Estimate, Image, Policy, State, TrackerInfo
 
 CLASSES = {"csrt": "TrackerCSRT", "kcf": "TrackerKCF", "mil": "TrackerMIL"}
 _SMALLEST = 6  # pixels per side; MIL draws features for ever in a box of 4 x 4
@@ -37,14 +37,21 @@ class OpenCVTracker:
                 "install it with `pip install --force-reinstall opencv-contrib-python`"
             )
         self.name = name
+        self.policy = Policy()  # nothing in it applies: OpenCV says yes or no and keeps its own search window
         self._tracker: Any = None
         self._size = (0, 0)
         self._last = Box(0, 0, 0, 0)
         if threads > 0:
             cv2.setNumThreads(threads)
 
-    def init(self, image: Image, box: Box) -> None:
+    @property
+    def info(self) -> TrackerInfo:
+        runtime = f"OpenCV {cv2.__version__}"
+        return TrackerInfo(self.name, "opencv", runtime, "cpu", f"{runtime} on cpu", threads=cv2.getNumThreads())
+
+    def init(self, image: Image, box: Box, stamp_ns: int | None = None) -> Estimate:
         """Start on a target. Raises UserError, changing nothing, if the box cannot be tracked in this image."""
+        start = time.perf_counter()
         height, width = image.shape[:2]
         require_trackable(box, width, height)
         tracker, rect = getattr(cv2, CLASSES[self.name]).create(), whole_pixels(box, width, height)
@@ -54,8 +61,13 @@ class OpenCVTracker:
             told = f"{self.name} cannot start on box {rect} in a {width}x{height} frame"
             raise UserError(f"{told} ({_first_line(error)}): give another box or take another model") from None
         self._tracker, self._size, self._last = tracker, (width, height), Box.from_xywh(rect)
+        return Estimate(box, 1.0, State.TRACKING, {"track": (time.perf_counter() - start) * 1e3})
 
-    def update(self, image: Image) -> Estimate:
+    def recenter(self, box: Box) -> None:
+        """Raises UserError: OpenCV's trackers have no search window that could be moved."""
+        raise UserError(f"{self.name} cannot be moved to another box: start it anew with init(image, box)")
+
+    def update(self, image: Image, stamp_ns: int | None = None) -> Estimate:
         """Follow the target into the next frame. Raises UserError before `init`, or for a frame of another size."""
         height, width = image.shape[:2]
         if self._tracker is None:

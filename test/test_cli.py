@@ -97,7 +97,7 @@ def test_track_writes_video_table_and_summary(clip, tmp_path, capsys):
     assert float(rows[1]["ms"]) > 0
     saved = list(open_source(str(out)))
     assert len(saved) == 6
-    assert np.abs(saved[3].astype(int) - frame(TRUTH[3])).max() > 60, "the box is drawn in"
+    assert np.abs(saved[3].image.astype(int) - frame(TRUTH[3])).max() > 60, "the box is drawn in"
     told = capsys.readouterr().out
     assert "kcf on clip.avi: 6 frames, lost in 0" in told
     assert f"written: {out}" in told

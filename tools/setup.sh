@@ -60,7 +60,7 @@ tried() {
 pip_install() { # arguments of pip; silent unless it fails
     "$VENV/bin/python" -m pip install -q "$@" > "$VENV/pip.txt" 2>&1 || {
         tail -20 "$VENV/pip.txt" >&2
-        stop "pip install failed: see above; run the same command again when it is mended"
+        stop "pip install failed: see above; run the same command again when it is fixed"
     }
 }
 

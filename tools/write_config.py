@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write config/*.yaml from `sot_tracker.config` and `sot_tracker.catalog`; a test compares the files with this."""
+"""Write config/default.yaml from `sot_tracker.config`; a test compares the file with this."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from sot_tracker.catalog import MODELS, ModelSpec  # noqa: E402
 from sot_tracker.config import DEFAULTS, OPTIONS  # noqa: E402
 
-HEAD = "# {}\n# Made by tools/write_config.py: copy it and change the copy.\n/**:\n  ros__parameters:\n"
+HEAD = "# All parameters of tracker_node, at their defaults.\n# Made by tools/write_config.py: copy it and change the copy.\n"
+EXAMPLES = {"init_box": "[310.0, 120.0, 48.0, 96.0]", "range16": "[7000.0, 9000.0]"}
 
 
 def default_yaml() -> str:
@@ -31,22 +31,9 @@ def default_yaml() -> str:
         lines += textwrap.wrap(" ".join(notes), 112, initial_indent="    # ", subsequent_indent="    # ")
         # ROS cannot read an empty list: an option without numbers stays a comment.
         empty = DEFAULTS[name] == ()
-        lines.append(
-            "    # init_box: [310.0, 120.0, 48.0, 96.0]" if empty else f"    {name}: {json.dumps(DEFAULTS[name])}"
-        )
-    return HEAD.format("All parameters of tracker_node, at their defaults.") + "\n".join(lines) + "\n"
-
-
-def model_yaml(spec: ModelSpec) -> str:
-    """What differs for one model."""
-    return HEAD.format(f"{spec.title}: {spec.source}.") + f"    model: {json.dumps(spec.name)}\n"
-
-
-def files() -> dict[str, str]:
-    """File name -> content of everything that is written to config/."""
-    return {"default.yaml": default_yaml(), **{f"{name}.yaml": model_yaml(spec) for name, spec in MODELS.items()}}
+        lines.append(f"    # {name}: {EXAMPLES[name]}" if empty else f"    {name}: {json.dumps(DEFAULTS[name])}")
+    return HEAD + "/**:\n  ros__parameters:\n" + "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":
-    for name, text in files().items():
-        (ROOT / "config" / name).write_text(text)
+    (ROOT / "config" / "default.yaml").write_text(default_yaml())

@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     """Track the clip through ROS and write video, boxes and summary. Raises UserError."""
     try:
         from sot_tracker.ros_tools import harness, report
-        from sot_tracker.ros_tools.player import PlayerConfig
+        from sot_tracker.ros_tools.player_config import PlayerConfig
     except ModuleNotFoundError as error:
         raise UserError(f"the demo needs ROS 2 ({error.name} is missing): run `make demo`, or source a ROS 2") from None
     model = spec(args.model)
@@ -49,9 +49,9 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"cannot write to '{args.out}': {error.strerror}") from None
     video = args.video or str(_built_in_clip(args.out / "clip"))
     source = open_source(video)
-    if source.length is None:
+    if source.live:
         raise UserError(f"'{video}' is live: the demo needs a clip with an end; use the player node for cameras")
-    truth = truth_of(Path(video))
+    truth = truth_of(Path(video), bool(args.box))
     box = _first_box(args.box, truth, video)
     require_trackable(box, *source.size)
     log = args.out / "sent.csv"

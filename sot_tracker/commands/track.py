@@ -6,6 +6,7 @@ import argparse
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,16 +16,21 @@ import numpy as np
 from sot_tracker.box import Box
 from sot_tracker.commands.options import add_tracker_options, tracker_options
 from sot_tracker.errors import INTERRUPTED, UserError
-from sot_tracker.stream.sinks import CSV_COLUMNS, VIDEO_CODECS, CsvFile, Output, VideoFile, Window, select_box
+from sot_tracker.stream.frame import Frame
+from sot_tracker.stream.sinks import CSV_COLUMNS, Output, open_outputs, select_box
+from sot_tracker.stream.video_writer import VIDEO_CODECS
 from sot_tracker.tracker import Estimate, Image, State, Tracker
-from sot_tracker.tracking.session import NetworkTracker
 
 if TYPE_CHECKING:
-    from sot_tracker.stream.sources import FrameSource
+    pass
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("source", help="video file, folder of pictures, camera number (0) or stream address")
+    parser.add_argument(
+        "source",
+        help="video file, folder or pattern (%%06d.jpg) of pictures, camera number (0), stream address or GStreamer "
+        "pipeline",
+    )
     parser.add_argument(
         "--box",
         metavar="X,Y,W,H",
@@ -47,15 +53,16 @@ def run(args: argparse.Namespace) -> int:
     source = open_source(args.source)
     with ExitStack() as stack:
         stack.callback(source.close)
-        truth = _truth(Path(args.source).expanduser())
+        truth = _truth(Path(args.source).expanduser(), given is not None)
         tracker = load(args.model, **tracker_options(args))
         name = _name(tracker)
+        outputs = open_outputs(args.save, args.csv, args.show, source, name)
         frames = iter(source)
         first = next(frames)
-        box = given or _first_box(truth) or select_box(first)
+        box = given or _first_box(truth) or select_box(first.image)
         followed = follow(tracker, islice(chain([first], frames), args.frames), box)
         started = next(followed)  # what is wrong with the box is told before a file is made
-        outputs = [stack.enter_context(output) for output in _outputs(args, source, name)]
+        outputs = [stack.enter_context(output) for output in outputs]
         run = Summary(truth)
         interrupted = _consume(chain([started], followed), outputs, run, args.frames or source.length)
     print(f"{name} on {source.name}: {run}")
@@ -65,15 +72,13 @@ def run(args: argparse.Namespace) -> int:
     return INTERRUPTED if interrupted else 0
 
 
-def follow(tracker: Tracker, frames: Iterable[Image], box: Box) -> Iterator[tuple[Image, Estimate, float]]:
+def follow(tracker: Tracker, frames: Iterable[Frame], box: Box) -> Iterator[tuple[Image, Estimate, float]]:
     """Frame, estimate and seconds spent in the tracker, for every frame; in the first the estimate is the box given."""
-    for index, image in enumerate(frames):
+    for index, frame in enumerate(frames):
+        image, stamp = frame.image, frame.stamp
         start = time.perf_counter()
-        if index == 0:
-            tracker.init(image, box)
-            estimate = Estimate(box, 1.0, State.TRACKING)
-        else:
-            estimate = tracker.update(image)
+        # The milliseconds of outputs are those of updates: starting takes no time in them.
+        estimate = tracker.update(image, stamp) if index else replace(tracker.init(image, box, stamp), times={})
         yield image, estimate, time.perf_counter() - start
 
 
@@ -94,27 +99,15 @@ def _consume(
     return False
 
 
-def _outputs(args: argparse.Namespace, source: FrameSource, name: str) -> list[Output]:
-    outputs: list[Output] = []
-    if args.save:
-        outputs.append(VideoFile(Path(args.save), name, source.fps, source.size))
-    if args.csv:
-        outputs.append(CsvFile(Path(args.csv)))
-    if args.show:
-        outputs.append(Window(name))
-    return outputs
-
-
 def _name(tracker: Tracker) -> str:
-    is_random = isinstance(tracker, NetworkTracker) and tracker.network.facts.random
-    return f"{tracker.name} (random weights)" if is_random else tracker.name
+    return f"{tracker.info.name} (random weights)" if tracker.info.random else tracker.info.name
 
 
-def _truth(folder: Path) -> np.ndarray | None:
+def _truth(folder: Path, has_box: bool) -> np.ndarray | None:
     """N x 4 of a folder with a truth file."""
     from sot_tracker.datasets.find import truth_of
 
-    return truth_of(folder)
+    return truth_of(folder, has_box)
 
 
 def _first_box(truth: np.ndarray | None) -> Box | None:

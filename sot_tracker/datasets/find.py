@@ -12,9 +12,10 @@ import numpy as np
 from sot_tracker.datasets.layouts import LAYOUTS, Layout, Place
 from sot_tracker.datasets.layouts.coco import read_listing
 from sot_tracker.datasets.layouts.sequence_folder import PICTURE_FOLDERS
-from sot_tracker.datasets.pictures import list_pictures, natural
+from sot_tracker.datasets.pictures import list_pictures
 from sot_tracker.datasets.records import Array, Refused, Sequence
 from sot_tracker.errors import UserError
+from sot_tracker.natural import natural
 
 
 def find(data: Path) -> Iterator[Sequence | Refused]:
@@ -77,40 +78,47 @@ def _places(data: Path) -> Iterator[tuple[Place, Layout]]:
         subfolders[:] = [] if layout.whole else [f for f in subfolders if f not in PICTURE_FOLDERS]
 
 
-def sequence_in(folder: Path) -> Sequence | None:
-    """The sequence whose own folder this is; None where it has no truth, or there is no such folder.
+def sequences_in(folder: Path) -> list[Sequence]:
+    """The sequences whose own folder this is, one for each target; empty where there is no truth, or no such folder.
 
-    Raises UserError if it cannot be read, or has several targets.
+    Raises UserError if one of them cannot be read.
     """
     if not folder.is_dir():
-        return None
+        return []
     _, folders, files = next(os.walk(folder), ("", [], []))
     place = Place(folder, frozenset(folders), frozenset(f for f in files if not f.startswith(".")))
     layout = layout_of(place)
-    if layout is None or layout.whole:
-        return None
-    found = list(layout.read(place))
-    if len(found) > 1:
-        names = ", ".join(item.name for item in found)
-        raise UserError(f"'{folder}' has truth for several targets ({names}): give the box of the one that is meant")
-    if isinstance(found[0], Refused):
-        raise found[0].error
-    return found[0]
+    found = [] if layout is None or layout.whole else list(layout.read(place))
+    for item in found:
+        if isinstance(item, Refused):
+            raise item.error
+    return [item for item in found if isinstance(item, Sequence)]
 
 
 def frames_of(folder: Path) -> list[Path]:
-    """The frames of a folder: those that its truth is for, or all its pictures where it has none."""
-    sequence = sequence_in(folder)
-    if sequence:
-        return list(sequence.frames)
+    """The frames of a folder: those that its truth is for, or all its pictures where it has none.
+
+    Raises UserError as `sequences_in`.
+    """
+    if sequences := sequences_in(folder):
+        return list(sequences[0].frames)
     places = [folder, *(folder / name for name in PICTURE_FOLDERS)]
     return next((found for place in places if (found := list_pictures(place))), [])
 
 
-def truth_of(folder: Path) -> Array | None:
-    """N x 4 boxes of those frames, NaN where the target is absent or unknown; None where there is no truth."""
-    sequence = sequence_in(folder)
-    return None if sequence is None else np.where(sequence.visible[:, None], sequence.truth, np.nan)
+def truth_of(folder: Path, has_box: bool = False) -> Array | None:
+    """N x 4 boxes of those frames, NaN where the target is absent or unknown; None where there is no truth.
+
+    Raises UserError as `sequences_in`; and if there are several targets, unless it is known which one is meant by a box
+    (has_box): then None.
+    """
+    sequences = sequences_in(folder)
+    if len(sequences) > 1 and not has_box:
+        names = ", ".join(sequence.name for sequence in sequences)
+        raise UserError(f"'{folder}' has truth for several targets ({names}): give the box of the one that is meant")
+    if len(sequences) != 1:
+        return None
+    return np.where(sequences[0].visible[:, None], sequences[0].truth, np.nan)
 
 
 def _names() -> str:

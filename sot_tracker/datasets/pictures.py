@@ -1,4 +1,4 @@
-"""Pictures on disk: which files are frames, in which order, and their pixels as stored."""
+"""Which pictures of a folder are the frames of a sequence, and in which order."""
 
 from __future__ import annotations
 
@@ -8,20 +8,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
-import cv2
-import numpy as np
-
 from sot_tracker.errors import UserError
-from sot_tracker.tracker import Image
-
-PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
-"""Suffixes, the likelier ones of frames first: where 0001.jpg and 0001.png are both there, the latter is a mask."""
-
-
-def natural(name: str) -> tuple[list[tuple[int, str]], str]:
-    """Sort key by which "2" comes before "10", and "a/9/b" before "a/10/b"."""
-    parts = re.findall(r"\d+|\D+", name)
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts], name
+from sot_tracker.stream.pictures import PICTURES, in_natural_order
 
 
 def list_pictures(folder: Path) -> list[Path]:
@@ -31,16 +19,12 @@ def list_pictures(folder: Path) -> list[Path]:
     """
     try:
         with os.scandir(folder) as entries:
-            names = [e.name for e in entries if is_picture(e.name) and e.is_file()]
+            names = [e.name for e in entries if not e.name.startswith(".") and e.is_file()]
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
         raise UserError(f"folder '{folder}' cannot be read: {error.strerror}") from None
-    return [folder / name for name in sorted(names, key=lambda name: natural(Path(name).stem))]
-
-
-def is_picture(name: str) -> bool:
-    return not name.startswith(".") and Path(name).suffix.lower() in PICTURES
+    return in_natural_order(path for name in names if (path := folder / name).suffix.lower() in PICTURES)
 
 
 def choose_frames(pictures: list[Path], expected: int) -> list[Path]:
@@ -79,21 +63,3 @@ def picture_number(path: Path) -> int | None:
     """The last number in the file's name; None without one."""
     numbers = re.findall(r"\d+", path.stem)
     return int(numbers[-1]) if numbers else None
-
-
-def read_stored(path: Path) -> Image:
-    """H x W x 3 BGR, the pixels as they are stored: annotations are made on these, so EXIF's turn is not applied.
-
-    Raises UserError if the file cannot be read or decoded.
-    """
-    try:
-        data = np.fromfile(path, dtype=np.uint8)  # unlike cv2.imread, fine with any path on any system
-    except OSError as error:
-        raise UserError(f"picture '{path}' cannot be read: {error.strerror}") from None
-    try:
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION) if data.size else None
-    except cv2.error:  # a header that claims an absurd size
-        image = None
-    if image is None:
-        raise UserError(f"picture '{path}' cannot be decoded: it is damaged or no picture")
-    return image  # type: ignore[return-value]

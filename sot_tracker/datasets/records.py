@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from sot_tracker.box import Box
-from sot_tracker.datasets.pictures import read_stored
 from sot_tracker.errors import UserError
+from sot_tracker.stream.pictures import read_picture
+from sot_tracker.stream.range16 import Range16
 from sot_tracker.tracker import Image
 
 Mask = npt.NDArray[np.uint8]
@@ -65,9 +66,11 @@ class Sequence:
     def first_box(self) -> Box:
         return Box.from_xywh(self.truth[0])
 
-    def picture(self, index: int) -> Image:
-        """H x W x 3 BGR pixels of a frame, as stored. Raises UserError if it cannot be read."""
-        return read_stored(self.frames[index])
+    def picture(self, index: int, range16: Range16 | None = None) -> Image:
+        """H x W x 3 BGR pixels of a frame as they are stored: annotations are made on these, so EXIF's turn is not
+        applied. range16: scales 16-bit pictures, one for all pictures of a pass. Raises UserError if it cannot be read.
+        """
+        return read_picture(self.frames[index], range16)
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from sot_tracker.errors import UserError
 from sot_tracker.evaluate import raw
 from sot_tracker.loading import load
 from sot_tracker.model_folder import MANIFEST, find_weights, shipped_folder
+from sot_tracker.stream.range16 import Range16
 from sot_tracker.tracker import State, Tracker
 
 
@@ -121,8 +122,9 @@ def track_sequence(tracker: Tracker, sequence: Sequence) -> raw.Track:
     tracking, seconds = np.ones(count, dtype=np.bool_), np.empty(count)
     boxes[0], size = sequence.truth[0], (0, 0)
     try:
+        range16 = Range16()
         for i in range(count):
-            image = sequence.picture(i)
+            image = sequence.picture(i, range16)
             start = time.perf_counter()
             if i == 0:
                 tracker.init(image, sequence.first_box)

@@ -1,4 +1,4 @@
-"""What `/diagnostics` says once per second."""
+"""What `/diagnostics` reports once per second."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
 from sot_tracker.stream.follower import Result
-from sot_tracker.stream.statistics import Times
+from sot_tracker.stream.frame import Frame
+from sot_tracker.stream.statistics import Times, dropping
 from sot_tracker.tracker import State
 
 
@@ -23,12 +24,27 @@ class Health:
         self._name, self._facts = name, dict(facts)
         self._times = Times()
         self._last: Result | None = None
+        self._stream = ""
         self._since = time.monotonic()
         self._busy_ms = 0.0
         self._suspect = False
         self._counted = (0, 0)
+        self._rate = 0.0
         self.processed = 0
         self.refused = 0
+
+    def accept(self, frame: Frame) -> None:
+        """A frame that could be used."""
+        self.processed += 1
+        if self.processed == 1:
+            self._stream = f"{'{}x{} '.format(*frame.size) if frame.size else ''}{frame.encoding}".strip()
+
+    def stream_once(self) -> str:
+        """Size, encoding and rate of the stream, the first time that all are known; empty otherwise."""
+        if not self._stream or self.processed < 3 or self._rate == 0:
+            return ""
+        stream, self._stream = f"{self._stream} at {self._rate:.1f} Hz", ""
+        return stream
 
     def add(self, result: Result, stages: Mapping[str, float], busy_ms: float) -> None:
         """One processed frame; busy_ms is the whole callback."""
@@ -46,7 +62,8 @@ class Health:
         self._busy_ms = 0.0
         suspect, self._suspect = self._suspect, idle and dropped > max(2, frames)
         in_transport = suspect and self._suspect  # twice in a row: the second in which a stream begins is idle in part
-        level, text = self._judge(frames, dropped, in_transport)
+        self._rate = (frames + dropped) / period
+        level, text = self._judge(frames, dropped, period, in_transport)
         values = {
             **self._facts,
             **changing,
@@ -55,7 +72,7 @@ class Health:
             "frames dropped": str(lost),
             "frames refused": str(self.refused),
             "rate Hz": f"{frames / period:.1f}",
-            "input rate Hz": f"{(frames + dropped) / period:.1f}",
+            "input rate Hz": f"{self._rate:.1f}",
         }
         for stage, (p50, p95) in self._times.percentiles().items():
             values[f"{stage} p50 ms"], values[f"{stage} p95 ms"] = f"{p50:.3f}", f"{p95:.3f}"
@@ -63,13 +80,14 @@ class Health:
         status.values = [KeyValue(key=key, value=value) for key, value in values.items()]
         return DiagnosticArray(status=[status]), in_transport
 
-    def _judge(self, frames: int, dropped: int, in_transport: bool) -> tuple[bytes, str]:
+    def _judge(self, frames: int, dropped: int, period: float, in_transport: bool) -> tuple[bytes, str]:
         if frames == 0:
             return DiagnosticStatus.WARN, "no frames"
         if in_transport:
             return DiagnosticStatus.WARN, f"{dropped} frames lost on the way"
-        if self._last is None or self._last.estimate is None:
-            return DiagnosticStatus.OK, "no target"
-        if self._last.estimate.state is State.LOST:
+        estimate = self._last.estimate if self._last else None
+        if estimate is not None and estimate.state is State.LOST:
             return DiagnosticStatus.WARN, "target lost"
-        return DiagnosticStatus.OK, "tracking"
+        if advice := dropping(frames, dropped, period):
+            return DiagnosticStatus.WARN, advice
+        return DiagnosticStatus.OK, "tracking" if estimate else "no target"

@@ -1,4 +1,4 @@
-"""Start one of our nodes as a process; what its imports lack is told in one line."""
+"""Start one of our nodes as a process; what its imports lack is reported in one line."""
 
 from __future__ import annotations
 
@@ -7,12 +7,20 @@ import sys
 from importlib import import_module
 
 from sot_tracker.errors import UserError
+from sot_tracker.ros.usage import usage
 
 NODES = {"tracker_node": "sot_tracker.ros.node", "player": "sot_tracker.ros_tools.player"}
+_MOST_PIXELS = 1 << 27
+"""Of one compressed picture: headers can claim any size, and OpenCV's own limit is a gigapixel."""
 
 
 def launch(name: str) -> int:
     """Run the node of that name until it ends; its exit status, 2 where a package is missing."""
+    words = sys.argv[1:]
+    if {"-h", "--help"} & set(words[: words.index("--ros-args")] if "--ros-args" in words else words):
+        print(usage(name))
+        return 0
+    os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(_MOST_PIXELS))  # read once, when cv2 is imported
     try:
         module = import_module(NODES[name])
         from sot_tracker.ros.paths import large_segment  # needs ROS too

@@ -1,15 +1,23 @@
-"""Our values <-> ROS messages. The messages a frame causes carry that frame's own header."""
+"""Our values <-> ROS messages. The messages that a frame causes carry that frame's own header."""
 
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from sot_tracker.box import Box
 from sot_tracker.errors import MissingPackage
-from sot_tracker.stream.follower import Request, Result
-from sot_tracker.stream.frame import stamp_of as stamp_of
+from sot_tracker.stream.encodings import compressed_picture, raw_picture
+from sot_tracker.stream.follower import Result
+from sot_tracker.stream.frame import Frame
+from sot_tracker.stream.range16 import Range16
+from sot_tracker.stream.requests import Request
 from sot_tracker.tracker import State
 
 try:
@@ -27,6 +35,35 @@ def state_type() -> Any | None:
     except ModuleNotFoundError:
         return None
     return TrackerState
+
+
+def stamp_of(header: Any) -> int:
+    """Nanoseconds."""
+    return int(header.stamp.sec) * 1_000_000_000 + int(header.stamp.nanosec)
+
+
+def frame_of(message: Any, range16: Range16) -> Frame:
+    """From a sensor_msgs/Image or CompressedImage; range16 scales 16-bit pictures of this stream.
+
+    Raises FrameError at once for a raw image whose fields do not fit together; damage of a compressed one shows when
+    its picture is asked for.
+    """
+    stamp, nbytes = stamp_of(message.header), len(message.data)
+    if hasattr(message, "format"):
+        decode = partial(compressed_picture, message.data, message.format, range16)
+        return Frame(stamp, decode, nbytes, encoding=message.format, header=message.header)
+    size = (message.width, message.height)
+    return Frame(stamp, raw_picture(message, range16), nbytes, size, message.encoding, message.header)
+
+
+def fill_image(message: Any, image: NDArray[np.uint8]) -> Any:
+    """Put a contiguous BGR picture into a sensor_msgs/Image, the one way that is fast on every distro."""
+    message.height, message.width = image.shape[:2]
+    message.encoding, message.is_bigendian, message.step = "bgr8", 0, image.shape[1] * 3
+    data = array("B")
+    data.frombytes(image.data)
+    message.data = data
+    return message
 
 
 def detection_of(box: Box, score: float, header: Any, target_id: str) -> Detection2D:
@@ -55,7 +92,7 @@ def state_of(
     state: Any, result: Result, stages: Mapping[str, float], age_ms: float, counts: tuple[int, int, int]
 ) -> Any:
     """A TrackerState (`state` is its type). counts: frames processed, dropped, refused."""
-    message = state(header=result.frame.message.header, target_id=result.target_id)
+    message = state(header=result.frame.header, target_id=result.target_id)
     if result.estimate is not None:
         message.state = state.TRACKING if result.estimate.state is State.TRACKING else state.LOST
         message.score = float(result.estimate.score)

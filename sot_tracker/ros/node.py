@@ -9,9 +9,11 @@ from collections.abc import Callable
 from typing import Any
 
 from rcl_interfaces.msg import SetParametersResult
+from rclpy.exceptions import NameValidationException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 
+from sot_tracker.box import Box
 from sot_tracker.config import OPTIONS, Config, Scope
 from sot_tracker.errors import UserError
 from sot_tracker.loading import load
@@ -19,20 +21,29 @@ from sot_tracker.ros import parameters
 from sot_tracker.ros.pipeline import Pipeline
 from sot_tracker.ros.process import run
 from sot_tracker.ros.publishers import Outputs
+from sot_tracker.stream.requests import Request
 from sot_tracker.tracker import Tracker
+
+READ_AT_START = ("autostart",)
+"""Parameters that have been used before anybody could set them."""
 
 
 class TrackerNode(LifecycleNode):
-    """Lifecycle around a `Pipeline`: configure loads the model, activate subscribes."""
+    """Lifecycle around a `Pipeline`: configure reads the parameters and loads the model, activate subscribes."""
 
     def __init__(self, **options: Any) -> None:
         """options: of rclpy's Node. Raises UserError for a parameter that is not possible."""
         super().__init__("tracker_node", **options)
-        self._config = parameters.declare(self, Config)
+        self._config = parameters.declare(self, Config, READ_AT_START)
         self._tracker: Tracker | None = None
         self._outputs: Outputs | None = None
         self._pipeline: Pipeline | None = None
-        self.add_on_set_parameters_callback(self._judge)
+        self._first: Request | None = None  # the box parameter, until it started a target
+        self._failed = False
+        self.add_on_set_parameters_callback(self._check_change)
+        # rclpy's own service ends the process when a transition is not allowed now (ros2/rclpy#1209).
+        self._change_state = self._service_change_state.callback
+        self._service_change_state.callback = self._on_change_state
 
     def start(self) -> None:
         """Configure and activate, if `autostart`. Raises UserError, for example for a model that cannot be loaded."""
@@ -51,6 +62,8 @@ class TrackerNode(LifecycleNode):
         return self._attempt(self._activate) or done
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        if self._failed:  # lifecycle has no way from active into its error state but a failed transition
+            return TransitionCallbackReturn.ERROR
         self._deactivate()
         return super().on_deactivate(state)
 
@@ -66,42 +79,52 @@ class TrackerNode(LifecycleNode):
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
         self._deactivate()
         self._clean_up()
+        self._failed = False
         return TransitionCallbackReturn.SUCCESS
 
+    def give_up(self, reason: str) -> None:
+        """From active through the error state to unconfigured; the process and its services live on."""
+        self.get_logger().fatal(f"{reason}: the node is unconfigured now; configure and activate it to try again")
+        self._failed = True
+        self.trigger_deactivate()
+
     def _configure(self) -> None:
+        self._config = parameters.read(self, Config)
         self._tracker = self._tracker or self._load()
         self._outputs = Outputs(self)
+        self._first = Request(Box.from_xywh(self._config.init_box)) if self._config.init_box else None
 
     def _activate(self) -> None:
         assert self._tracker is not None
         assert self._outputs is not None
-        self._pipeline = Pipeline(self, self._config, self._tracker, self._outputs)
+        self._pipeline = Pipeline(self, self._config, self._tracker, self._outputs, self._first, self.give_up)
 
     def _deactivate(self) -> None:
         if self._pipeline is not None:
-            self._pipeline.close()
+            waiting = self._pipeline.close()
+            # Once it started a target, the box parameter is history: the target is elsewhere by now.
+            self._first = self._first if waiting is self._first else None
         self._pipeline = None
 
     def _clean_up(self) -> None:
         if self._outputs is not None:
             self._outputs.close()
-        self._tracker = self._outputs = None
+        self._tracker = self._outputs = self._first = None
 
     def _load(self) -> Tracker:
-        config = {name: value for name, value in dataclasses.asdict(self._config).items() if name != "model"}
-        tracker = load(
-            self._config.model, **{name: config[name] for name in config if OPTIONS[name].scope is Scope.TRACKER}
-        )
-        network = getattr(tracker, "network", None)
-        self.get_logger().info(f"model {tracker.name}: {network.description if network else 'OpenCV'}")
+        config = dataclasses.asdict(self._config)
+        options = {name: config[name] for name, facts in OPTIONS.items() if facts.scope is Scope.TRACKER}
+        with parameters.explained(self, Config):
+            tracker = load(options.pop("model"), **options)
+        self.get_logger().info(f"model {tracker.info.name}: {tracker.info.description}")
         return tracker
 
     def _attempt(self, action: Callable[[], None]) -> TransitionCallbackReturn | None:
         """None where the action succeeded. rclpy would swallow an exception without a word."""
         try:
             action()
-        except UserError as error:
-            self.get_logger().error(str(error))
+        except (UserError, NameValidationException) as error:
+            self.get_logger().error(" ".join(str(error).split()))
             return TransitionCallbackReturn.FAILURE
         except Exception:
             if self.context.ok():  # else a signal ended ROS in the middle of it
@@ -109,8 +132,19 @@ class TrackerNode(LifecycleNode):
             raise
         return None
 
-    def _judge(self, changes: list[Parameter]) -> SetParametersResult:
-        return parameters.judge(changes, Config)
+    def _on_change_state(self, request: Any, response: Any) -> Any:
+        try:
+            return self._change_state(request, response)
+        except RuntimeError as error:  # rcl's own type is not public
+            if not self.context.ok():
+                raise
+            asked = request.transition.label or request.transition.id
+            self.get_logger().warning(f"transition {asked} is not possible now: {str(error).splitlines()[0]}")
+            response.success = False
+            return response
+
+    def _check_change(self, changes: list[Parameter]) -> SetParametersResult:
+        return parameters.check_change(self, changes, Config, frozen=self._outputs is not None)
 
 
 def main() -> int:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from difflib import get_close_matches
 from typing import Any, TypeVar
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
@@ -16,7 +19,7 @@ from sot_tracker.errors import UserError
 Group = TypeVar("Group", bound=Options)
 
 
-def describe(facts: Option, default: Any) -> ParameterDescriptor:
+def describe(facts: Option, default: Any, read_only: bool) -> ParameterDescriptor:
     """Description, range, choices and read-only flag of one option.
 
     Numbers with a fraction, boxes and texts are typed by their value, so that `init_box:=[310,120,48,96]` is accepted
@@ -24,7 +27,7 @@ def describe(facts: Option, default: Any) -> ParameterDescriptor:
     """
     descriptor = ParameterDescriptor(
         description=facts.help,
-        read_only=not facts.live,
+        read_only=read_only,
         dynamic_typing=isinstance(default, (float, tuple, str)),
         additional_constraints=f"one of: {', '.join(facts.choices)}" if facts.choices else "",
     )
@@ -37,20 +40,23 @@ def describe(facts: Option, default: Any) -> ParameterDescriptor:
     return descriptor
 
 
-def declare(node: Node, group: type[Group]) -> Group:
+def declare(node: Node, group: type[Group], read_only: Collection[str]) -> Group:
     """Declare every option of the group on the node and return the values given at start.
 
-    Raises UserError naming the parameter, its value and what is allowed.
+    Parameters that the group does not know are warned of. Raises UserError naming the parameter, its value and what is
+    allowed.
     """
     defaults = defaults_of(group)
     for name, facts in options_of(group).items():
         # ROS knows no empty array of numbers: an option without numbers is a parameter that is not set.
         value = None if defaults[name] == () else defaults[name]
         try:
-            node.declare_parameter(name, value, describe(facts, defaults[name]))
+            node.declare_parameter(name, value, describe(facts, defaults[name], name in read_only))
         except ParameterException as error:
-            raise UserError(f"parameter {name}: {error}") from None
-    return read(node, group)
+            raise UserError(f"parameter {name}: {' '.join(str(error).split())}") from None
+    _warn_of_unknown(node, options_of(group))
+    with explained(node, group):
+        return read(node, group)
 
 
 def read(node: Node, group: type[Group]) -> Group:
@@ -58,15 +64,55 @@ def read(node: Node, group: type[Group]) -> Group:
     return group.from_mapping({name: _plain(node.get_parameter(name).value) for name in options_of(group)})
 
 
-def judge(parameters: list[Parameter], group: type[Options]) -> SetParametersResult:
-    """For `add_on_set_parameters_callback`: refuse, with the reason, what the group does not allow."""
+def check_change(node: Node, changes: list[Parameter], group: type[Options], frozen: bool) -> SetParametersResult:
+    """For `add_on_set_parameters_callback`: refuse, with the reason, what the group does not allow; log the rest.
+
+    frozen: the node is configured, so that only live options can still be changed.
+    """
+    options = options_of(group)
+    known = [parameter for parameter in changes if parameter.name in options]
     try:
-        for parameter in parameters:
-            if parameter.name in options_of(group):
-                check(parameter.name, _plain(parameter.value), group)
+        for parameter in known:
+            check(parameter.name, _plain(parameter.value), group)
+            if frozen and not options[parameter.name].live:
+                raise UserError(
+                    f"{parameter.name} is read when the node is configured: deactivate and clean it up first"
+                )
     except UserError as error:
         return SetParametersResult(successful=False, reason=str(error))
+    for parameter in known:
+        old, new = _plain(node.get_parameter(parameter.name).value), _plain(parameter.value)
+        if old != new:
+            node.get_logger().info(f"parameter {parameter.name} changed from {old!r} to {new!r}")
     return SetParametersResult(successful=True)
+
+
+@contextmanager
+def explained(node: Node, group: type[Options]) -> Iterator[None]:
+    """Adds to a UserError which texts ROS has read as something else: `weights:=010` arrives as the number 8."""
+    try:
+        yield
+    except UserError as error:
+        texts = [name for name, default in defaults_of(group).items() if isinstance(default, str)]
+        values = {name: _plain(node.get_parameter(name).value) for name in texts}
+        hints = [
+            f"; {name} was read as {value!r} and not as a text: to keep the text, quote it twice, -p {name}:=\"'...'\""
+            for name, value in values.items()
+            if not isinstance(value, str)
+        ]
+        if not hints:
+            raise
+        raise UserError(f"{error}{''.join(hints)}") from None
+
+
+def _warn_of_unknown(node: Node, options: Collection[str]) -> None:
+    # rclpy offers no public way to ask for what was given on the command line or in a file.
+    for name in getattr(node, "_parameter_overrides", {}):
+        if node.has_parameter(name) or name.startswith("qos_overrides."):
+            continue
+        near = get_close_matches(name, options, 1)
+        advice = f"did you mean {near[0]}?" if near else f"known are {', '.join(options)}"
+        node.get_logger().warning(f"there is no parameter '{name}': {advice}")
 
 
 def _plain(value: Any) -> Any:

@@ -1,17 +1,23 @@
-"""How our nodes live and die as processes."""
+"""Start, run and end one of our nodes as a process."""
 
 from __future__ import annotations
 
+import logging
 import signal
 import sys
 from collections.abc import Callable, Sequence
 
 import rclpy
 from rclpy.clock import Clock, ClockType
+from rclpy.exceptions import NameValidationException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.logging import get_logger
 from rclpy.node import Node
 
 from sot_tracker.errors import UserError
+
+_MIXED = "Sequence should be of same type"
+_MIXED_HINT = "in a list of numbers give all of them a decimal point, or none, for example [310.0, 120.5, 48.0, 96.0]"
 
 
 def run(make: Callable[[], Node], args: Sequence[str] | None = None) -> int:
@@ -35,8 +41,8 @@ def run(make: Callable[[], Node], args: Sequence[str] | None = None) -> int:
         # A signal shuts ROS down even in the middle of a callback, and what that does next to ROS raises rcl's error.
         if rclpy.ok():
             raise
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+    except (UserError, NameValidationException) as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -48,4 +54,20 @@ def _init(args: Sequence[str] | None) -> None:
     try:
         rclpy.init(args=args)
     except RuntimeError as error:  # rcl's own type for unreadable --ros-args is not public
-        raise UserError(f"ROS could not start: {str(error).splitlines()[0]}") from None
+        told = str(error)
+        hint = f" ({_MIXED_HINT})" if _MIXED in told else ""
+        raise UserError(f"ROS could not start: {told.splitlines()[0]}{hint}") from None
+    logger = logging.getLogger("sot_tracker")
+    logger.propagate = False
+    logger.handlers = [_ToRos(logging.WARNING)]
+
+
+class _ToRos(logging.Handler):
+    """Warnings of the code without ROS (sources, engines) in the node's log."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        # Two places in the code: rclpy refuses to log with two severities from one.
+        if record.levelno >= logging.ERROR:
+            get_logger(record.name).error(record.getMessage())
+        else:
+            get_logger(record.name).warning(record.getMessage())

@@ -10,7 +10,8 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
 from vision_msgs.msg import Detection2D
 
-from sot_tracker.ros import debug_view, messages
+from sot_tracker.ros import messages
+from sot_tracker.stream.draw import draw_small
 from sot_tracker.stream.follower import Result
 
 
@@ -30,22 +31,24 @@ class Outputs:
         else:
             self._state = node.create_lifecycle_publisher(self._state_type, "state", QoSProfile(depth=10))
 
+    @property
+    def debug_is_watched(self) -> bool:
+        """Whether somebody subscribes to `debug_image`, so that every picture is needed."""
+        return bool(self._debug.get_subscription_count() > 0)
+
     def publish(self, result: Result, stages: Mapping[str, float], age_ms: float, counts: tuple[int, int, int]) -> None:
-        """The detection, if the tracker believes its box, and the state of one frame."""
-        header = result.frame.message.header
-        if result.detection is not None:
-            self._detection.publish(
-                messages.detection_of(result.detection.box, result.detection.score, header, result.target_id)
-            )
+        """The detection, if the tracker accepts its box, and the state of one frame."""
+        header, found = result.frame.header, result.detection
+        if found is not None:
+            self._detection.publish(messages.detection_of(found.box, found.score, header, result.target_id))
         if self._state is not None:
             self._state.publish(messages.state_of(self._state_type, result, stages, age_ms, counts))
 
     def publish_debug(self, result: Result, name: str, max_width: int) -> None:
-        """Draw and send the picture, if somebody looks."""
-        if self._debug.get_subscription_count() == 0:
-            return
-        image = debug_view.picture(result.frame.image, result.estimate, name, max_width)
-        self._debug.publish(debug_view.fill(Image(header=result.frame.message.header), image))
+        """Draw and send the picture, if somebody looks. Raises FrameError where it cannot be decoded."""
+        if self.debug_is_watched:
+            image = draw_small(result.frame.image, result.estimate, name, max_width)
+            self._debug.publish(messages.fill_image(Image(header=result.frame.header), image))
 
     def close(self) -> None:
         for publisher in (self._detection, self._debug, self._state):

@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 import rclpy
 from rclpy.clock import Clock, ClockType
 from rclpy.duration import Duration
@@ -19,45 +19,16 @@ from sensor_msgs.msg import CompressedImage, Image
 from vision_msgs.msg import Detection2D
 
 from sot_tracker.box import Box
-from sot_tracker.config import Options, Scope, option
+from sot_tracker.config import options_of
 from sot_tracker.datasets.find import truth_of
 from sot_tracker.errors import UserError
-from sot_tracker.ros import debug_view, messages, parameters
+from sot_tracker.ros import messages, parameters
 from sot_tracker.ros.process import run
+from sot_tracker.ros_tools.player_config import PlayerConfig
+from sot_tracker.stream.output_files import same_file
 from sot_tracker.stream.sources import FrameSource, open_source
 
 POLL = 0.02  # seconds between two looks for subscribers
-
-
-@dataclass(frozen=True)
-class PlayerConfig(Options):
-    """The player's ROS parameters."""
-
-    source: str = option("", "Video file, folder of pictures, camera number or stream address.", Scope.NODE)
-    rate: float = option(0.0, "Frames per second; 0 is the source's own rate.", Scope.NODE, low=0.0, high=1000.0)
-    lockstep: bool = option(False, "Send the next frame when the tracker's result for the last one came.", Scope.NODE)
-    step_timeout: float = option(
-        5.0, "Seconds to wait for a result in lock-step before going on.", Scope.NODE, low=0.01, high=3600.0
-    )
-    loop: bool = option(False, "Begin again at the end.", Scope.NODE)
-    frames: int = option(0, "Stop after so many frames; 0 plays all.", Scope.NODE, low=0, high=10**9)
-    image_transport: str = option(
-        "raw", "Publish `image` (raw) or `image/compressed` (JPEG).", Scope.NODE, choices=("raw", "compressed")
-    )
-    jpeg_quality: int = option(90, "Of compressed images.", Scope.NODE, low=1, high=100)
-    reliability: str = option(
-        "reliable", "QoS of the image publisher.", Scope.NODE, choices=("reliable", "best_effort")
-    )
-    width: int = option(0, "Resize frames to this width; 0 leaves it.", Scope.NODE, low=0, high=16384)
-    height: int = option(0, "Resize frames to this height; 0 leaves it.", Scope.NODE, low=0, high=16384)
-    init_box: tuple[float, ...] = option(
-        (), "Published once as init_box with the first frame's stamp: [x, y, w, h] in pixels of the source.", Scope.NODE
-    )
-    frame_id: str = option("camera", "Of every header.", Scope.NODE)
-    wait: float = option(
-        10.0, "Longest wait in seconds for subscribers before the first frame.", Scope.NODE, low=0.0, high=3600.0
-    )
-    log: str = option("", "CSV file for the index and stamp of every published frame.", Scope.NODE)
 
 
 class Player(Node):
@@ -69,17 +40,16 @@ class Player(Node):
     def __init__(self, **options: Any) -> None:
         """options: of rclpy's Node. Raises UserError if the source cannot be played."""
         super().__init__("player", **options)
-        self._config = parameters.declare(self, PlayerConfig)
-        if not self._config.source:
-            raise UserError("player has no source: give -p source:=clip.mp4, a folder of pictures or a camera number")
-        if self._config.log and not Path(self._config.log).parent.is_dir():
-            raise UserError(f"log '{self._config.log}': its folder does not exist, make it first")
-        self._source = open_source(self._config.source)
-        self._truth = _truth_of(self._config.source)
+        self._config = parameters.declare(self, PlayerConfig, tuple(options_of(PlayerConfig)))
+        with parameters.explained(self, PlayerConfig):
+            self._source = _open(self._config)
+        self._truth = _truth_of(self._config.source, bool(self._config.init_box)) if self._source.files else None
         self._scale = _scale(self._source, self._config)
         self._messages = self._make_messages()
         self._next: Any = None
         self._index = 0
+        self._gap = 0.0  # seconds between the last frame and the next, by the source's stamps or the rate
+        self._due = 0.0  # when the next frame is to be sent, by the monotonic clock
         self._pending = 0  # stamp of the frame whose result lock-step waits for; 0 for none
         self._sent_at = self._began = time.monotonic()
         self._sent: list[tuple[int, int]] = []
@@ -87,6 +57,7 @@ class Player(Node):
         self._results = self._listen() if self._config.lockstep else []
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._timer = self.create_timer(POLL, self._wait_for_subscribers, clock=self._steady)
+        self.get_logger().info(f"playing {self._description()}")
 
     def _make_publishers(self) -> tuple[Any, Any, Any]:
         reliable = self._config.reliability == "reliable"
@@ -116,11 +87,9 @@ class Player(Node):
         if not ready:
             self.get_logger().warning(f"no subscriber within {self._config.wait:g} s: playing to nobody")
         self.destroy_timer(self._timer)
-        live = self._source.length is None
         self._prepare()
-        rate = self._config.rate or (0 if live or self._config.lockstep else self._source.fps)
-        # A live source blocks until its next frame comes; in lock-step the timer only looks for the time-out.
-        self._timer = self.create_timer(1 / rate if rate else 0.001 if live else POLL, self._tick, clock=self._steady)
+        self._due = time.monotonic()
+        self._timer = self.create_timer(POLL, self._tick, clock=self._steady)
         self._tick()
 
     def _tick(self) -> None:
@@ -129,6 +98,17 @@ class Player(Node):
         if self._pending:
             self.get_logger().warning(f"no result for frame {self._index - 1} within {self._config.step_timeout:g} s")
         self._send()
+        self._schedule()
+
+    def _schedule(self) -> None:
+        """Set the timer to the next frame's time; in lock-step it only looks for the time-out."""
+        if self._config.lockstep or not self.context.ok():
+            return
+        # A live source blocks until its next frame comes. Who is late goes on from now: no burst of frames follows.
+        now = time.monotonic()
+        self._due = now if self._source.live and not self._config.rate else max(self._due + self._gap, now)
+        self._timer.timer_period_ns = max(int((self._due - now) * 1e9), 1_000)
+        self._timer.reset()
 
     def _send(self) -> None:
         if self._next is None:
@@ -167,24 +147,38 @@ class Player(Node):
         self._next = None if done else next(self._messages, None)
 
     def _make_messages(self) -> Iterator[tuple[int, Any]]:
-        """(index in the source, message without stamp) for every frame to send."""
+        """(index in the source, message without stamp) for every frame to send; sets the gap before it."""
+        regular = 1 / (self._config.rate or self._source.fps)
         while True:
+            last: int | None = None
             for number, frame in enumerate(self._source):
-                size = (self._config.width or frame.shape[1], self._config.height or frame.shape[0])
-                picture = frame if size == frame.shape[1::-1] else cv2.resize(frame, size)
-                yield number, self._message(picture)
+                picture = frame.image
+                size = (self._config.width or picture.shape[1], self._config.height or picture.shape[0])
+                message = self._message(picture if size == picture.shape[1::-1] else cv2.resize(picture, size))
+                self._gap = regular if self._config.rate or last is None else (frame.stamp - last) * 1e-9
+                last = frame.stamp
+                yield number, message
             if not self._config.loop:
                 return
 
     def _message(self, picture: Any) -> Any:
         if self._config.image_transport == "raw":
-            message = debug_view.fill(Image(), picture)
+            message = messages.fill_image(Image(), np.ascontiguousarray(picture))
         else:
             quality = [cv2.IMWRITE_JPEG_QUALITY, self._config.jpeg_quality]
             message = CompressedImage(format="jpeg")
             message.data.frombytes(cv2.imencode(".jpg", picture, quality)[1].tobytes())
         message.header.frame_id = self._config.frame_id
         return message
+
+    def _description(self) -> str:
+        """Source, size, length and rate, as a person reads them."""
+        source, config = self._source, self._config
+        width, height = source.size
+        frames = f"{source.length} frames" if source.length else "live" if source.live else "of unknown length"
+        rate = "in lock-step" if config.lockstep else f"at {config.rate or source.fps:g} per second"
+        sent = f", sent as {config.width or width}x{config.height or height}" if config.width or config.height else ""
+        return f"{source.name}: {width}x{height}{sent}, {frames}, {rate}, {config.image_transport}"
 
     def _finish(self) -> None:
         self.get_logger().info(f"played {self._index} frames of {self._source.name}")
@@ -195,9 +189,27 @@ class Player(Node):
         rclpy.try_shutdown()
 
 
-def _truth_of(source: str) -> Any | None:
+def _open(config: PlayerConfig) -> FrameSource:
+    """Raises UserError if the source cannot be played or its log has no place."""
+    if not config.source:
+        raise UserError("player has no source: give -p source:=clip.mp4, a folder of pictures or a camera number")
+    try:
+        if config.log and not Path(config.log).parent.is_dir():
+            raise UserError(f"log '{config.log}': its folder does not exist, make it first")
+        if config.log and Path(config.log).is_dir():
+            raise UserError(f"log '{config.log}' is a folder: give a file name")
+    except (OSError, ValueError) as error:  # a name that no file can have
+        told = getattr(error, "strerror", None) or error
+        raise UserError(f"log '{config.log[:77]}...' cannot be written: {told}") from None
+    source = open_source(config.source, config.range16)
+    if config.log and any(same_file(Path(config.log), path) for path in source.files):
+        raise UserError(f"log '{config.log}' is what is played: give another name")
+    return source
+
+
+def _truth_of(source: str, has_box: bool) -> Any | None:
     """N x 4 boxes of the folder's truth file; None without one."""
-    return truth_of(Path(source))
+    return truth_of(Path(source).expanduser(), has_box)
 
 
 def _scale(source: FrameSource, config: PlayerConfig) -> tuple[float, float]:

@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from sot_tracker.box import Box
-from sot_tracker.errors import UserError
 from sot_tracker.ros import messages
 from sot_tracker.ros_tools.harness import Recording
 from sot_tracker.stream.draw import draw_estimate, draw_text
+from sot_tracker.stream.frame import Frame
 from sot_tracker.stream.statistics import percentiles
+from sot_tracker.stream.video_writer import VideoWriter
 from sot_tracker.tracker import Estimate, Image, State
 
 STATES = {1: State.TRACKING, 2: State.LOST}
@@ -132,25 +132,21 @@ def write_summary(path: Path, summary: dict[str, Any]) -> None:
     path.write_text(json.dumps(summary, indent=1) + "\n")
 
 
-def write_video(path: Path, frames: Iterator[Image], rows: list[Row], truth: Any | None, fps: float, name: str) -> None:
-    """The clip with what the node said of each frame; in frames it dropped, its last box in grey.
+def write_video(path: Path, frames: Iterator[Frame], rows: list[Row], truth: Any | None, fps: float, name: str) -> None:
+    """The clip with what the node reported of each frame; in frames it dropped, its last box in grey.
 
-    Raises UserError if OpenCV cannot write MP4 here.
+    Raises UserError if OpenCV cannot write MP4 here or the disk is full.
     """
-    writer: Any = None
+    writer: VideoWriter | None = None
     last: Box | None = None
-    try:
-        for row, frame in zip(rows, frames, strict=False):
-            if writer is None:
-                size = (frame.shape[1], frame.shape[0])
-                writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), fps, size)
-                if not writer.isOpened():
-                    raise UserError(f"cannot write '{path}': OpenCV opens no MP4 writer here")
-            last = row.box if row.state != "dropped" else last
-            writer.write(_picture(frame, row, last, truth, name))
-    finally:
-        if writer is not None:
-            writer.release()
+    for row, frame in zip(rows, frames, strict=False):
+        image = frame.image
+        if writer is None:
+            writer = VideoWriter(path, fps, (image.shape[1], image.shape[0]), f"'{path}'")
+        last = row.box if row.state != "dropped" else last
+        writer.write(_picture(image, row, last, truth, name))
+    if writer is not None:
+        writer.close()
 
 
 def _picture(frame: Image, row: Row, last: Box | None, truth: Any | None, name: str) -> Image:

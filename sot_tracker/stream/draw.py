@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import isfinite
 
 import cv2
@@ -31,6 +32,17 @@ def draw_estimate(image: Image, estimate: Estimate, name: str, truth: Box | None
     _rectangle(canvas, estimate.box, color, max(1, round(2 * scale)))
     _label(canvas, caption(estimate, name), color, scale)
     return canvas
+
+
+def draw_small(image: Image, estimate: Estimate | None, name: str, max_width: int) -> Image:
+    """A new picture at most `max_width` wide, shrunk before it is drawn on; without a target the text alone."""
+    scale = min(1.0, max_width / image.shape[1])
+    if scale < 1:
+        size = (max_width, max(1, round(image.shape[0] * scale)))
+        image = cv2.resize(np.ascontiguousarray(image), size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+    if estimate is None:
+        return draw_text(image, f"{name}  no target")
+    return draw_estimate(image, replace(estimate, box=estimate.box.scaled(scale)), name)
 
 
 def draw_text(image: Image, text: str, truth: Box | None = None, old: Box | None = None) -> Image:

@@ -1,36 +1,31 @@
-"""Which frame starts a target, and what is said of every frame: the node's logic, without ROS.
+"""Which frame starts a target, and what is reported of every frame: the node's logic, without ROS.
 
-A `Follower` owns a tracker, the recent frames and the box request that waits for its frame.
+A `Follower` owns a tracker, the recent frames and the request that waits for its frame.
 """
 
 from __future__ import annotations
 
 import time
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 
-from sot_tracker.box import Box, require_trackable
+from sot_tracker.box import require_trackable
 from sot_tracker.errors import UserError
-from sot_tracker.stream.frame import Frame, FrameError
-from sot_tracker.tracker import Estimate, Image, State, Tracker
+from sot_tracker.stream.encodings import FrameError
+from sot_tracker.stream.frame import Frame, History
+from sot_tracker.stream.requests import Request, Waiting, clock_report
+from sot_tracker.tracker import Estimate, State, Tracker
 
 Warn = Callable[[str, str], None]
 """warn(kind, text); the receiver throttles per kind."""
 
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """Follow `box` from the frame with this stamp (nanoseconds) on; stamp 0 is the next frame."""
-
-    box: Box
-    stamp: int = 0
-    target_id: str = ""
+PATIENCE_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What is said of one frame.
+    """What is reported of one frame.
 
     estimate: None without a target. convert_ms: decoding of the picture. tracker_ms: the tracker's own time.
     """
@@ -43,22 +38,30 @@ class Result:
 
     @property
     def detection(self) -> Estimate | None:
-        """The estimate if it may be published as a detection: an old box is never told as a new one."""
+        """The estimate if it may be published as a detection: an old box is never published as a new one."""
         return self.estimate if self.estimate is not None and self.estimate.state is State.TRACKING else None
 
 
 class Follower:
     """One target at a time through one stream of frames.
 
-    history: recent frames kept, besides the newest, for requests that name an earlier frame.
-    warn: told of everything odd that does not stop the work.
+    history: recent frames, for requests that name an earlier frame. warn: receives everything odd that does not stop
+    the work. patience_s: longest wait for a frame with a request's stamp. now: the clock of this process, nanoseconds.
     """
 
-    def __init__(self, tracker: Tracker, history: int, warn: Warn) -> None:
+    def __init__(
+        self,
+        tracker: Tracker,
+        history: History,
+        warn: Warn,
+        patience_s: float = PATIENCE_S,
+        now: Callable[[], int] = time.time_ns,
+    ) -> None:
         self._tracker = tracker
+        self._history = history
         self._warn = warn
-        self._recent: deque[Frame] = deque(maxlen=history + 1)
-        self._pending: Request | None = None
+        self._patience, self._now = patience_s, now
+        self._waiting: Waiting | None = None
         self._target_id = ""
         self._size: tuple[int, int] | None = None
         self._count = 0
@@ -68,10 +71,15 @@ class Follower:
         """Of the target that is followed now; empty without one."""
         return self._target_id
 
+    @property
+    def waiting(self) -> Request | None:
+        """The request that still waits for its frame."""
+        return self._waiting.request if self._waiting else None
+
     def stop(self) -> bool:
         """Forget the target and any waiting request; False if there was neither."""
-        had = bool(self._target_id) or self._pending is not None
-        self._target_id, self._pending, self._size = "", None, None
+        had = bool(self._target_id) or self._waiting is not None
+        self._target_id, self._waiting, self._size = "", None, None
         return had
 
     def request(self, request: Request) -> Result | None:
@@ -82,100 +90,130 @@ class Follower:
         """
         if not request.box.is_valid:
             require_trackable(request.box, 1, 1)  # raises; the size of the frame is not known yet
-        newest = self._recent[-1] if self._recent else None
+        newest = self._history.newest
         if newest is not None and 0 < request.stamp <= newest.stamp:
-            return self._start(request)
+            try:
+                return self._start(request)
+            except FrameError:  # every kept frame is damaged: the next one will do
+                self._waiting = Waiting(request, self._patience)
+                return None
         if newest is not None and request.stamp == 0:
-            require_trackable(request.box, *_size(newest.image))
-        self._pending = request
+            _require_trackable_in(newest, request)
+        self._waiting = Waiting(request, self._patience)
         return None
 
-    def process(self, frame: Frame) -> Result:
-        """Follow the target into the next frame. Raises FrameError, changing nothing, for a frame of no use."""
-        if self._recent and frame.stamp < self._recent[-1].stamp:
-            behind = (self._recent[-1].stamp - frame.stamp) * 1e-9
+    def process(self, frame: Frame, decode: bool = False) -> Result:
+        """Follow the target into the next frame.
+
+        decode: the picture will be looked at even if there is no target. Raises FrameError, keeping target and request,
+        for a frame of no use, and UserError for one that the tracker refuses.
+        """
+        self._notice_jump(frame)
+        due = self._waiting if self._waiting is not None and self._waiting.is_due(frame.stamp) else None
+        convert_ms = _decoded_ms(frame) if due or self._target_id or decode else 0.0
+        self._history.append(frame)
+        if due is not None:
+            self._waiting = None
+            try:
+                result = self._start(due.request)
+                return replace(result, convert_ms=result.convert_ms + convert_ms)
+            except UserError as error:
+                self._warn("init_box", f"init_box refused: {error}")
+        elif self._waiting is not None and self._waiting.is_over():
+            late = clock_report(self._waiting.request.stamp, frame.stamp, self._now())
+            self._waiting = None
+            self._warn("init_box", f"init_box refused after a wait of {self._patience:g} s: {late}")
+        if not self._target_id:
+            return Result(frame, convert_ms=convert_ms)
+        self._require_size(frame)
+        return self._follow(frame, convert_ms)
+
+    def _notice_jump(self, frame: Frame) -> None:
+        newest = self._history.newest
+        if newest is not None and frame.stamp < newest.stamp:
+            behind = (newest.stamp - frame.stamp) * 1e-9
             self._warn(
                 "stamp", f"stamp jumped back by {behind:.3f} s (bag loop, clock reset?): earlier frames forgotten"
             )
-            self._recent.clear()
-        due = self._pending is not None and (frame.stamp == 0 or self._pending.stamp <= frame.stamp)
-        if self._size is not None and not due:
-            self._require_size(frame)
-        self._recent.append(frame)
-        if due and self._pending is not None:
-            request, self._pending = self._pending, None
-            try:
-                return self._start(request)
-            except FrameError:
-                self._pending = request
-                self._recent.pop()
-                raise
-            except UserError as error:
-                self._warn("init_box", f"init_box refused: {error}")
-        if not self._target_id:
-            return Result(frame)
-        self._require_size(frame)
-        return self._follow(frame)
+            self._history.clear()
 
     def _start(self, request: Request) -> Result:
-        frames = list(self._recent)
-        first = self._frame_of(request, frames)
-        start = time.perf_counter()
+        """Start in the frame that the request means and follow to the newest. Raises FrameError if none is usable."""
+        frames = list(self._history)
+        for first in self._frames_for(request, frames):
+            try:
+                convert_ms = _decoded_ms(frames[first])
+                break
+            except FrameError as error:
+                damage = error
+        else:
+            raise damage
         image = frames[first].image
-        converted = time.perf_counter()
-        self._tracker.init(image, request.box)
-        done = time.perf_counter()
+        start = time.perf_counter()
+        estimate = self._tracker.init(image, request.box, frames[first].stamp or None)
+        spent = (time.perf_counter() - start) * 1e3
         self._count += 1
         self._target_id = request.target_id or str(self._count)
-        self._size = _size(image)
-        self._pending = None
-        estimate = Estimate(request.box, 1.0, State.TRACKING, {"init": (done - converted) * 1e3})
-        result = Result(frames[first], self._target_id, estimate, (converted - start) * 1e3, (done - converted) * 1e3)
-        for frame in frames[first + 1 :]:
+        self._size = frames[first].size
+        self._waiting = None
+        result = Result(frames[first], self._target_id, estimate, convert_ms, spent)
+        for frame in islice(frames, first + 1, None):
             result = self._catch_up(frame, result)
         return result
 
     def _catch_up(self, frame: Frame, so_far: Result) -> Result:
         try:
+            convert_ms = _decoded_ms(frame)
             self._require_size(frame)
-        except FrameError:  # told when it came; what counts is the newest usable frame
+        except FrameError:  # reported when it came; what counts is the newest usable frame
             return so_far
-        result = self._follow(frame)
-        return replace(
-            result,
-            convert_ms=so_far.convert_ms + result.convert_ms,
-            tracker_ms=so_far.tracker_ms + result.tracker_ms,
-        )
+        so_far.frame.release()
+        result = self._follow(frame, so_far.convert_ms + convert_ms)
+        return replace(result, tracker_ms=so_far.tracker_ms + result.tracker_ms)
 
-    def _frame_of(self, request: Request, frames: list[Frame]) -> int:
-        """Index of the frame whose stamp is nearest to the request's; the newest for stamp 0 or unstamped frames."""
+    def _frames_for(self, request: Request, frames: list[Frame]) -> Iterator[int]:
+        """Indices of the frames in which the request may start, the one it means first.
+
+        That is the newest for stamp 0 and unstamped frames, else the one with the nearest stamp.
+        """
         if request.stamp == 0 or frames[-1].stamp == 0:
-            return len(frames) - 1
+            return iter([len(frames) - 1])
         if request.stamp < frames[0].stamp:
             late = (frames[0].stamp - request.stamp) * 1e-9
             raise UserError(
                 f"its frame is {late:.3f} s older than the oldest of {len(frames)} kept: "
-                "send it sooner, with stamp 0 for the next frame, or raise frame_history"
+                "send it sooner, with stamp 0 for the next frame, or raise frame_history and frame_history_mb"
             )
-        return min(range(len(frames)), key=lambda index: abs(frames[index].stamp - request.stamp))
+        return iter(sorted(range(len(frames)), key=lambda index: abs(frames[index].stamp - request.stamp)))
 
-    def _follow(self, frame: Frame) -> Result:
-        start = time.perf_counter()
+    def _follow(self, frame: Frame, convert_ms: float) -> Result:
         image = frame.image
-        converted = time.perf_counter()
-        estimate = self._tracker.update(image)
-        spent = time.perf_counter() - converted
-        return Result(frame, self._target_id, estimate, (converted - start) * 1e3, spent * 1e3)
+        start = time.perf_counter()
+        estimate = self._tracker.update(image, frame.stamp or None)
+        return Result(frame, self._target_id, estimate, convert_ms, (time.perf_counter() - start) * 1e3)
 
     def _require_size(self, frame: Frame) -> None:
-        size = _size(frame.image)
-        if size != self._size and self._size is not None:
-            raise FrameError(
-                "resized",
-                f"frame is {size[0]}x{size[1]} but the target was given in {self._size[0]}x{self._size[1]}: "
-                "frame refused; send a new init_box to follow in the new size",
-            )
+        if frame.size is None or self._size is None or frame.size == self._size:
+            return
+        (width, height), (old_width, old_height) = frame.size, self._size
+        raise FrameError(
+            "resized",
+            f"frame is {width}x{height} but the target was given in {old_width}x{old_height}: "
+            "frame refused; send a new init_box to follow in the new size",
+        )
 
 
-def _size(image: Image) -> tuple[int, int]:
-    return image.shape[1], image.shape[0]
+def _decoded_ms(frame: Frame) -> float:
+    """Milliseconds that decoding took; 0 where it was done before. Raises FrameError."""
+    start = time.perf_counter()
+    frame.image  # noqa: B018
+    return (time.perf_counter() - start) * 1e3
+
+
+def _require_trackable_in(newest: Frame, request: Request) -> None:
+    """Check the box against the newest frame's size; a damaged frame says nothing, the next one will be asked."""
+    try:
+        height, width = newest.image.shape[:2]
+    except FrameError:
+        return
+    require_trackable(request.box, width, height)

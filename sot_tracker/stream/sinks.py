@@ -13,46 +13,72 @@ import cv2
 from sot_tracker.box import Box
 from sot_tracker.errors import UserError
 from sot_tracker.stream.draw import draw_estimate
+from sot_tracker.stream.output_files import NewFile, require_harmless
+from sot_tracker.stream.sources import FrameSource
+from sot_tracker.stream.video_writer import VideoWriter, require_suffix
 from sot_tracker.tracker import Estimate, Image
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-VIDEO_CODECS = {".mp4": "mp4v", ".m4v": "mp4v", ".mov": "mp4v", ".mkv": "mp4v", ".avi": "MJPG"}
 CSV_COLUMNS = ("frame", "x", "y", "w", "h", "score", "state", "ms")
 _QUIT_KEYS = (27, ord("q"))
 
 
 class Output(Protocol):
-    """Takes frames in order. `path` is the file written, None for a window."""
+    """Takes frames in order. `path` is the file written, None for a window.
+
+    Files appear under their name when the work has ended; what had that name before stays until then.
+    """
 
     path: Path | None
 
     def __enter__(self) -> Self: ...
-    def __exit__(self, *error: object) -> None: ...
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None: ...
     def write(self, image: Image, estimate: Estimate) -> bool:
-        """Whether more is wanted."""
+        """Whether more is wanted. Raises UserError where the disk is full."""
+
+
+def open_outputs(save: str | None, table: str | None, show: bool, source: FrameSource, name: str) -> list[Output]:
+    """The outputs asked for: --save, --csv (None for not asked) and --show. Enter each before writing.
+
+    Raises UserError, writing nothing, for a name that is empty, has no place, belongs to the source or its data set, or
+    was given twice.
+    """
+    given = {flag: text for flag, text in (("--save", save), ("--csv", table)) if text is not None}
+    paths = require_harmless(given, source.files)
+    outputs: list[Output] = []
+    if "--save" in paths:
+        outputs.append(VideoFile(paths["--save"], name, source.fps, source.size))
+    if "--csv" in paths:
+        outputs.append(CsvFile(paths["--csv"]))
+    if show:
+        outputs.append(Window(name))
+    return outputs
 
 
 class VideoFile:
     """A video with the boxes drawn in. Raises UserError for an unknown suffix or a place that cannot be written."""
 
     def __init__(self, path: Path, name: str, fps: float, size: tuple[int, int]) -> None:
-        if path.suffix.lower() not in VIDEO_CODECS:
-            raise UserError(f"--save '{path}' has no known video suffix: give one of {', '.join(VIDEO_CODECS)}")
-        _require_folder(path, "--save")
+        require_suffix(path, "--save")
         self.path: Path | None = path
-        self._name = name
-        codec = cv2.VideoWriter.fourcc(*VIDEO_CODECS[path.suffix.lower()])
-        self._writer = cv2.VideoWriter(str(path), codec, fps, size)
-        if not self._writer.isOpened():
-            raise UserError(f"--save '{path}' cannot be written: check the disk and permissions, or give an .avi file")
+        self._name, self._fps, self._size = name, fps, size
+        self._file = NewFile(path, "--save")
 
     def __enter__(self) -> Self:
+        self._writer = VideoWriter(self._file.place, self._fps, self._size, f"--save '{self.path}'")
         return self
 
-    def __exit__(self, *error: object) -> None:
-        self._writer.release()
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        try:
+            self._writer.close()
+        except UserError:
+            self._file.discard()
+            if kind is None:
+                raise
+            return
+        self._file.keep()
 
     def write(self, image: Image, estimate: Estimate) -> bool:
         self._writer.write(draw_estimate(image, estimate, self._name))
@@ -63,28 +89,43 @@ class CsvFile:
     """One line per frame, `CSV_COLUMNS`; frames count from 0, ms is the time in the tracker, empty for the first."""
 
     def __init__(self, path: Path) -> None:
-        _require_folder(path, "--csv")
         self.path: Path | None = path
-        try:
-            self._file = path.open("w", newline="", encoding="utf-8")
-        except OSError as error:
-            raise UserError(f"--csv '{path}' cannot be written: {error.strerror}") from None
-        self._writer = csv.writer(self._file)
-        self._writer.writerow(CSV_COLUMNS)
+        self._file = NewFile(path, "--csv")
         self._frame = 0
+        self._broken = False
 
     def __enter__(self) -> Self:
+        try:
+            self._stream = self._file.place.open("w", newline="", encoding="utf-8")
+            self._writer = csv.writer(self._stream, lineterminator="\n")
+            self._writer.writerow(CSV_COLUMNS)
+        except OSError as error:
+            raise self._failure(error) from None
         return self
 
-    def __exit__(self, *error: object) -> None:
-        self._file.close()
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        try:
+            self._stream.close()
+        except OSError as error:
+            self._broken = True
+            if kind is None:
+                raise self._failure(error) from None
+        finally:
+            (self._file.discard if self._broken else self._file.keep)()
 
     def write(self, image: Image, estimate: Estimate) -> bool:
         box = [f"{v:.3f}" for v in estimate.box.xywh]
         ms = f"{sum(estimate.times.values()):.3f}" if estimate.times else ""
-        self._writer.writerow([self._frame, *box, f"{estimate.score:.4f}", estimate.state.value, ms])
+        try:
+            self._writer.writerow([self._frame, *box, f"{estimate.score:.4f}", estimate.state.value, ms])
+        except OSError as error:
+            self._broken = True
+            raise self._failure(error) from None
         self._frame += 1
         return True
+
+    def _failure(self, error: OSError) -> UserError:
+        return UserError(f"--csv '{self.path}' cannot be written: {error.strerror}")
 
 
 class Window:
@@ -138,10 +179,3 @@ def has_windows() -> bool:
         for line in cv2.getBuildInformation().splitlines()
         if line.strip().startswith("GUI:")
     )
-
-
-def _require_folder(path: Path, flag: str) -> None:
-    if not path.parent.is_dir():
-        raise UserError(f"{flag} '{path}': the folder '{path.parent}' does not exist, make it first")
-    if path.is_dir():
-        raise UserError(f"{flag} '{path}' is a folder: give a file name")

@@ -1,29 +1,40 @@
-"""Where frames come from: a video file, a folder of pictures, a camera or a stream address."""
+"""Where frames come from: a video file, a folder or pattern of pictures, a camera, a stream address or a pipeline."""
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
+from urllib.parse import unquote, urlsplit
 
 import cv2
-import numpy as np
 
+from sot_tracker.datasets.find import frames_of
 from sot_tracker.errors import UserError
+from sot_tracker.stream.captures import Capture, is_file_complete
+from sot_tracker.stream.frame import Frame
+from sot_tracker.stream.pictures import PICTURES, in_natural_order, is_turned, read_picture
+from sot_tracker.stream.range16 import Range16
 from sot_tracker.tracker import Image
 
-PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+log = logging.getLogger(__name__)
+
 DEFAULT_FPS = 30.0
-"""Of folders, and of cameras and videos that do not tell theirs."""
+"""Of pictures, and of cameras and videos that do not give theirs."""
+_TRUTH = "groundtruth*.txt"
+_PATTERN = re.compile(r"%(0?)(\d*)d")
 
 
 class FrameSource(Protocol):
-    """Frames in order. Iterating a file or a folder again starts from its beginning; a camera goes on.
+    """Frames in order, each with its time. Iterating files again starts from their beginning; a camera goes on.
 
-    name: for messages and window titles. fps: frames per second. size: width, height in pixels.
-    length: number of frames as the source tells it, None for a live one.
+    Stamps are nanoseconds, of files from their beginning, of live sources since 1970.
+    name: for messages and window titles. fps: frames per second, the mean where they vary. size: width, height.
+    length: number of frames as the source gives it, None where it does not. live: frames come at their own time and are
+    gone if nobody takes them. files: what it reads, so that no output overwrites it.
     """
 
     @property
@@ -34,154 +45,189 @@ class FrameSource(Protocol):
     def size(self) -> tuple[int, int]: ...
     @property
     def length(self) -> int | None: ...
+    @property
+    def live(self) -> bool: ...
+    @property
+    def files(self) -> Sequence[Path]: ...
 
-    def __iter__(self) -> Iterator[Image]:
-        """H x W x 3 BGR frames. Raises UserError, naming the file, for one that cannot be read."""
+    def __iter__(self) -> Iterator[Frame]:
+        """Raises UserError, naming the file, for a frame that cannot be read."""
 
     def close(self) -> None:
         """Free the device or file; iterating afterwards is an error for a camera."""
 
 
-def open_source(text: str) -> FrameSource:
-    """Open "clip.mp4", "folder/", "0" or "/dev/video0" (camera) or "rtsp://..." (stream).
+def open_source(text: str, range16: Sequence[float] = ()) -> FrameSource:
+    """Open what `text` names; raises UserError if it does not exist, cannot be read or holds no frame.
 
-    Raises UserError if it does not exist, cannot be read or holds no frame.
+    "clip.mp4" or "file:///data/clip.mp4", "folder/", "folder/%06d.jpg", "0" or "/dev/video0" (camera), "rtsp://..."
+    (stream, any scheme that OpenCV knows), "videotestsrc ! ... ! appsink" (GStreamer pipeline).
+    range16: the 16-bit values of pictures that become black and white; empty follows the stream.
     """
-    if re.fullmatch(r"\d+", text):
-        return Camera(f"camera {text}", int(text))
-    if re.match(r"[a-z]+://", text):
-        return Camera(text, text)
+    if re.fullmatch(r"[0-9]+", text):
+        return _camera_by_number(text)
+    if "!" in text and not _exists(text):
+        return Camera("pipeline", text, cv2.CAP_GSTREAMER)
+    if scheme := re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", text):
+        if scheme[1].lower() == "file":
+            return open_source(unquote(urlsplit(text).path), range16)
+        return Camera(text, scheme[1].lower() + text[scheme.end(1) :])
     path = Path(text).expanduser()
-    if path.is_char_device():
-        return Camera(text, text)
-    if path.is_dir():
-        return Folder.of(path)
-    if not path.exists():
-        raise UserError(f"'{text}' does not exist: give a video file, a folder of pictures or a camera number")
-    return Video(path)
-
-
-def list_frames(folder: Path) -> list[Path]:
-    """The pictures of that folder, or of its `img` (OTB, LaSOT) or `color` (VOT), "2.jpg" before "10.jpg"."""
-    for place in (folder, folder / "img", folder / "color"):
-        if place.is_dir():
-            found = [p for p in place.iterdir() if p.suffix.lower() in PICTURES and not p.name.startswith(".")]
-            if found:
-                return sorted(found, key=_natural)
-    return []
-
-
-def read_picture(path: Path) -> Image:
-    """H x W x 3 BGR. Raises UserError if the file cannot be decoded."""
     try:
-        data = np.fromfile(path, dtype=np.uint8)  # unlike cv2.imread, fine with any path on any system
-    except OSError as error:
-        raise UserError(f"picture '{path}' cannot be read: {error.strerror}") from None
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-    if image is None:
-        raise UserError(f"picture '{path}' cannot be decoded: it is damaged or no picture")
-    return image  # type: ignore[return-value]
+        if path.is_char_device():
+            return Camera(text, text)
+        if path.is_dir():
+            return Pictures.of_folder(path, range16)
+        if path.exists():
+            return Video(path)
+        if _PATTERN.search(path.name):
+            return Pictures.of_pattern(path, range16)
+    except (OSError, ValueError) as error:  # a name that no file can have
+        shown = text if len(text) <= 80 else f"{text[:77]}..."
+        raise UserError(f"'{shown}' cannot be opened: {getattr(error, 'strerror', None) or error}") from None
+    raise UserError(f"'{text}' does not exist: give a video file, a folder of pictures or a camera number")
 
 
-def _natural(path: Path) -> tuple[list[tuple[int, str]], str]:
-    parts = re.findall(r"\d+|\D+", path.stem)
-    return [(int(p), "") if p.isdigit() else (-1, p) for p in parts], path.name
+def _exists(text: str) -> bool:
+    try:
+        return Path(text).expanduser().exists()
+    except (OSError, ValueError):
+        return False
 
 
-@dataclass(frozen=True)
-class Folder:
-    """A folder of pictures, in natural order of their names."""
+def _camera_by_number(text: str) -> Camera:
+    if len(text) > 5:
+        raise UserError(f"there is no camera {text[:20]}: give a small number, 0 for the first")
+    return Camera(f"camera {text}", int(text))
 
-    name: str
-    paths: tuple[Path, ...]
-    size: tuple[int, int]
-    fps: float = DEFAULT_FPS
+
+class Pictures:
+    """Picture files, in natural order of their names, at DEFAULT_FPS.
+
+    Pictures of a data set (a truth file lies beside them) are read as they are stored; others are turned as their EXIF
+    orientation asks, which is logged.
+    """
+
+    live = False
+    fps = DEFAULT_FPS
+
+    def __init__(self, name: str, paths: Sequence[Path], upright: bool, range16: Sequence[float] = ()) -> None:
+        self.name = name
+        self.files: Sequence[Path] = tuple(paths)
+        self._range16 = tuple(range16)
+        self._upright = upright and is_turned(self.files[0])
+        if self._upright:
+            log.warning("%s: pictures are turned as their EXIF orientation asks; boxes count in turned pixels", name)
+        height, width = read_picture(self.files[0], upright=self._upright).shape[:2]
+        self.size = (width, height)
 
     @classmethod
-    def of(cls, folder: Path) -> Folder:
-        paths = list_frames(folder)
+    def of_folder(cls, folder: Path, range16: Sequence[float] = ()) -> Pictures:
+        """Raises UserError if there is no picture in it, or the first cannot be decoded."""
+        paths = frames_of(folder)
         if not paths:
             raise UserError(f"folder '{folder}' holds no pictures ({', '.join(PICTURES)}): give one with frames")
-        height, width = read_picture(paths[0]).shape[:2]
-        return cls(folder.resolve().name, tuple(paths), (width, height))
+        return cls(folder.resolve().name, paths, not any(folder.glob(_TRUTH)), range16)
+
+    @classmethod
+    def of_pattern(cls, pattern: Path, range16: Sequence[float] = ()) -> Pictures:
+        """From "frames/%06d.jpg": all numbers that there are. Raises UserError if there are none."""
+        before, after = (re.escape(part) for part in _PATTERN.split(pattern.name)[::3])
+        matching = re.compile(f"{before}\\d+{after}")
+        folder = pattern.parent
+        found = [p for p in folder.iterdir() if matching.fullmatch(p.name)] if folder.is_dir() else []
+        if not found:
+            raise UserError(f"no file is named like '{pattern}': give the pattern of existing pictures")
+        return cls(pattern.name, in_natural_order(found), not any(folder.glob(_TRUTH)), range16)
 
     @property
     def length(self) -> int:
-        return len(self.paths)
+        return len(self.files)
 
-    def __iter__(self) -> Iterator[Image]:
-        return map(read_picture, self.paths)
+    def __iter__(self) -> Iterator[Frame]:
+        range16 = Range16(self._range16)  # of this pass, so that every pass gives the same pixels
+        for index, path in enumerate(self.files):
+            image = read_picture(path, range16, self._upright)
+            yield _frame(image, round(index * 1e9 / self.fps))
 
     def close(self) -> None:
         """Nothing is held open."""
 
 
 class Video:
-    """A video file. A frame that cannot be decoded ends it, as cut-off recordings do."""
+    """A video file. A frame that cannot be decoded ends it, as cut-off recordings do; what is missing is logged."""
+
+    live = False
 
     def __init__(self, path: Path) -> None:
         self.name = path.name
+        self.files: Sequence[Path] = (path,)
         self._path = path
-        capture = self._open()
-        ok, frame = capture.read()
-        self.fps, self.length = _fps(capture), _length(capture)
-        capture.release()
-        if not ok:
-            raise UserError(f"video '{path}' holds no frame that can be decoded: it is empty or damaged")
-        self.size = (int(frame.shape[1]), int(frame.shape[0]))
+        with self._open() as capture:
+            if capture.read() is None:
+                raise UserError(f"video '{path}' holds no frame that can be decoded: it is empty or damaged")
+            self.size, self.length = capture.size, capture.length
+            self.fps = capture.measured_fps() or DEFAULT_FPS
 
-    def _open(self) -> Any:
-        capture = cv2.VideoCapture(str(self._path))
-        if not capture.isOpened():
+    def _open(self) -> Capture:
+        capture = Capture(str(self._path))
+        if not capture.is_open:
             raise UserError(f"video '{self._path}' cannot be opened: it is damaged or of a format OpenCV cannot read")
         return capture
 
-    def __iter__(self) -> Iterator[Image]:
-        capture = self._open()
-        try:
-            while True:
-                ok, frame = capture.read()
-                if not ok:
-                    return
-                yield frame
-        finally:
-            capture.release()
+    def __iter__(self) -> Iterator[Frame]:
+        count, last, step = 0, -1, round(1e9 / self.fps)
+        with self._open() as capture:
+            while (image := capture.read()) is not None:
+                stamp = round(capture.position_ms * 1e6)
+                # Raw streams carry no time stamps: there the rate counts.
+                last = stamp if stamp > last else last + step
+                count += 1
+                yield _frame(image, last)
+        if self.length is not None and not is_file_complete(count, self.length):
+            log.warning("%s promises %d frames, %d could be decoded: damaged or cut off", self.name, self.length, count)
 
     def close(self) -> None:
         """Each iteration closes its own file."""
 
 
 class Camera:
-    """A webcam by number or device, or a network stream; live, so without a length."""
+    """A webcam by number or device, a network stream or a GStreamer pipeline; live, so without a length."""
 
     length = None
+    live = True
+    files: Sequence[Path] = ()
 
-    def __init__(self, name: str, device: int | str) -> None:
-        self.name = name
-        self._capture = cv2.VideoCapture(device)
-        ok, frame = self._capture.read()
-        if not ok:
-            self._capture.release()
+    def __init__(
+        self, name: str, device: int | str, backend: int = cv2.CAP_ANY, clock: Callable[[], int] = time.time_ns
+    ) -> None:
+        self.name, self._clock = name, clock
+        if backend == cv2.CAP_GSTREAMER and not has_gstreamer():
+            raise UserError(
+                "this OpenCV was built without GStreamer, as all pip packages are: install your distribution's "
+                "python3-opencv, or give a video file, a camera number or a stream address"
+            )
+        self._capture = Capture(device, backend)
+        if self._capture.read() is None:
+            self._capture.close()
             raise UserError(f"{name} gives no picture: check that it is connected, free and permitted to you")
-        self.fps = _fps(self._capture)
-        self.size = (int(frame.shape[1]), int(frame.shape[0]))
+        self.fps = self._capture.stated_fps or DEFAULT_FPS
+        self.size = self._capture.size
 
-    def __iter__(self) -> Iterator[Image]:
-        while True:
-            ok, frame = self._capture.read()
-            if not ok:
-                return
-            yield frame  # type: ignore[misc]
+    def __iter__(self) -> Iterator[Frame]:
+        while (image := self._capture.read()) is not None:
+            yield _frame(image, self._clock())
 
     def close(self) -> None:
-        self._capture.release()
+        self._capture.close()
 
 
-def _fps(capture: Any) -> float:
-    fps = float(capture.get(cv2.CAP_PROP_FPS))
-    return fps if 0 < fps <= 1000 else DEFAULT_FPS
+def has_gstreamer() -> bool:
+    """Whether this OpenCV was built with GStreamer."""
+    return any(
+        "YES" in line for line in cv2.getBuildInformation().splitlines() if line.strip().startswith("GStreamer:")
+    )
 
 
-def _length(capture: Any) -> int | None:
-    count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-    return count if count > 0 else None
+def _frame(image: Image, stamp: int) -> Frame:
+    return Frame(stamp, lambda: image, image.nbytes, (image.shape[1], image.shape[0]), "bgr8")

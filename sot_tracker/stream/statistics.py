@@ -1,4 +1,4 @@
-"""Counts and rolling times of a running node, and what `/diagnostics` says of them."""
+"""Counts and rolling times of a running node, and what to do about them."""
 
 from __future__ import annotations
 
@@ -11,18 +11,33 @@ import numpy as np
 WINDOW = 300  # frames
 
 
+MUCH_DROPPED = 0.1
+"""Share of the input that may be dropped without a word."""
+
+
+def dropping(processed: int, dropped: int, seconds: float) -> str:
+    """A warning with rates and advice where many of a stream's frames were dropped; empty otherwise."""
+    total = processed + dropped
+    if dropped <= 2 or dropped < MUCH_DROPPED * total or seconds <= 0:
+        return ""
+    return (
+        f"{dropped} of {total} frames dropped: {processed / seconds:.1f} of {total / seconds:.1f} per second are "
+        "processed; take a faster model (`sot-tracker bench`), more threads, a GPU, or a lower camera rate"
+    )
+
+
 class Throttle:
-    """Says of each kind of event whether it is time to tell it again."""
+    """Whether it is time to report an event of some kind again."""
 
     def __init__(self, period_s: float) -> None:
         self._period = period_s
-        self._told: dict[str, float] = {}
+        self._reported: dict[str, float] = {}
 
     def ready(self, kind: str) -> bool:
         now = time.monotonic()
-        if now - self._told.get(kind, -self._period) < self._period:
+        if now - self._reported.get(kind, -self._period) < self._period:
             return False
-        self._told[kind] = now
+        self._reported[kind] = now
         return True
 
 
@@ -63,7 +78,7 @@ class Sequence:
         self._last = None
 
     def see(self, number: int | None) -> None:
-        """number: of the message just taken; None where the middleware does not tell."""
+        """number: of the message just taken; None where the middleware does not say."""
         if number is not None and self._last is not None and number > self._last:
             self.lost += number - self._last - 1
         self._last = number

@@ -25,9 +25,9 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from sot_tracker.datasets.pictures import read_stored
 from sot_tracker.datasets.records import XYWH, Cutter, Frame, Track
 from sot_tracker.errors import UserError
+from sot_tracker.stream.pictures import read_picture
 from sot_tracker.train import masks
 
 CONTEXT = 8.0
@@ -149,7 +149,7 @@ def _crops(frame: Frame, cutter: Cutter | None) -> tuple[np.ndarray, tuple[float
     """The stored crop and the box in it, or why there is none."""
     cv2.setNumThreads(1)
     try:
-        image = read_stored(frame.path)
+        image = read_picture(frame.path)
     except UserError:
         return "unreadable picture"
     if frame.box is None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import random
 
+import cv2
 import numpy as np
 import pytest
 
-from sot_tracker.datasets.find import find, frames_of, sequence_in, truth_of
+from sot_tracker.datasets.find import find, frames_of, sequences_in, truth_of
 from sot_tracker.datasets.layouts import LAYOUTS
 from sot_tracker.datasets.records import Refused
 from sot_tracker.errors import UserError
@@ -16,6 +17,11 @@ import trees
 from clips import boxes, write_sequence
 
 TRUTH = boxes(3)
+
+
+def only(folder):
+    (sequence,) = sequences_in(folder)
+    return sequence
 
 
 def names(data):
@@ -97,7 +103,7 @@ def test_every_frame_keeps_its_row_whatever_the_names(seed, tmp_path):
     folder = trees.sequence(tmp_path / "a", count, pattern, start=rng.choice([0, 1, 95]))
     for name in rng.sample(["Thumbs.db", ".DS_Store", "._1.jpg", "notes.txt", "preview.png"], 3):
         (folder / pattern.format(0)).parent.joinpath(name).write_bytes(b"\0")
-    sequence = sequence_in(folder)
+    sequence = only(folder)
     assert len(sequence.frames) == len(sequence.truth) == count
     for i in range(count):
         x, y, w = (int(v) for v in sequence.truth[i, :3])
@@ -123,7 +129,7 @@ def test_one_row_or_picture_too_few_or_many_is_refused(seed, tmp_path):
         lines[place] = ""
     truth.write_text("\n".join(lines) + "\n")
     with pytest.raises(UserError, match=r"groundtruth.txt' has \d+ rows.* for \d+ frames"):
-        sequence_in(folder)
+        only(folder)
 
 
 def test_the_sequence_of_a_folder(tmp_path):
@@ -137,17 +143,19 @@ def test_the_sequence_of_a_folder(tmp_path):
 def test_a_folder_without_truth(tmp_path):
     trees.write(tmp_path / "a" / "2.jpg", 0)
     trees.write(tmp_path / "a" / "10.jpg", 0)
-    assert sequence_in(tmp_path / "a") is None
+    assert sequences_in(tmp_path / "a") == []
     assert truth_of(tmp_path / "a") is None
     assert [path.name for path in frames_of(tmp_path / "a")] == ["2.jpg", "10.jpg"]
-    assert sequence_in(tmp_path / "none") is None
+    assert sequences_in(tmp_path / "none") == []
 
 
 def test_a_folder_with_two_targets_needs_a_box(tmp_path):
     folder = trees.sequence(tmp_path / "Jogging", 3, "img/{:04d}.jpg", "groundtruth_rect.1.txt")
     (folder / "groundtruth_rect.2.txt").write_text((folder / "groundtruth_rect.1.txt").read_text())
     with pytest.raises(UserError, match=r"several targets \(Jogging-1, Jogging-2\): give the box"):
-        sequence_in(folder)
+        truth_of(folder)
+    assert truth_of(folder, has_box=True) is None
+    assert len(frames_of(folder)) == 3
 
 
 @pytest.mark.parametrize(
@@ -169,3 +177,14 @@ def test_no_folder(tmp_path):
     (tmp_path / "file.txt").touch()
     with pytest.raises(UserError, match="is a file"):
         list(find(tmp_path / "file.txt"))
+
+
+def test_pixels_are_read_as_stored_without_the_turn_of_exif(tmp_path):
+    """Truth is given in stored pixels; training's cache and evaluation read through the same function."""
+    image = pytest.importorskip("PIL.Image")
+    folder = trees.sequence(tmp_path / "a", 2)
+    exif = image.Exif()
+    exif[0x0112] = 6  # turn by a quarter
+    image.open(folder / "0001.jpg").save(folder / "0001.jpg", exif=exif)
+    assert cv2.imread(str(folder / "0001.jpg")).shape[:2] == trees.SIZE[::-1]  # else the file would prove nothing
+    assert only(folder).picture(0).shape[:2] == trees.SIZE

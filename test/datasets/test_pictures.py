@@ -1,18 +1,14 @@
-"""Which pictures are frames, in which order, with which pixels."""
+"""Which pictures are frames, and in which order."""
 
 from __future__ import annotations
 
 import random
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
 
-from sot_tracker.datasets.pictures import choose_frames, list_pictures, natural, picture_number, read_stored
-from sot_tracker.errors import UserError
-
-import trees
+from sot_tracker.datasets.pictures import choose_frames, list_pictures, picture_number
+from sot_tracker.natural import natural
 
 
 @pytest.mark.parametrize(
@@ -71,34 +67,3 @@ def test_no_folder_holds_no_pictures(tmp_path):
 )
 def test_masks_and_other_pictures_are_no_frames(names, expected, chosen):
     assert [path.name for path in choose_frames([Path(name) for name in names], expected)] == chosen
-
-
-def test_pixels_are_read_as_stored_without_the_turn_of_exif(tmp_path):
-    image = pytest.importorskip("PIL.Image")
-    exif = image.Exif()
-    exif[0x0112] = 6  # turn by a quarter
-    path = tmp_path / "turned.jpg"
-    image.fromarray(np.zeros((40, 60, 3), np.uint8)).save(path, exif=exif)
-    assert cv2.imread(str(path)).shape == (60, 40, 3)  # else the file would prove nothing
-    assert read_stored(path).shape == (40, 60, 3)
-
-
-@pytest.mark.parametrize(
-    ("data", "words"),
-    [
-        (b"", "cannot be decoded"),
-        (b"no picture", "cannot be decoded"),
-        (b"P5 4000000000 4000000000 255\n", "cannot be decoded"),  # OpenCV raises an error of its own
-        (None, "cannot be read"),
-    ],
-)
-def test_a_picture_that_cannot_be_used_is_one_line(data, words, tmp_path):
-    if data is not None:
-        (tmp_path / "a.png").write_bytes(data)
-    with pytest.raises(UserError, match=rf"picture '.*a\.png' {words}"):
-        read_stored(tmp_path / "a.png")
-
-
-def test_read_stored_gives_bgr(tmp_path):
-    trees.write(tmp_path / "a.png", 3)
-    assert (read_stored(tmp_path / "a.png") == trees.picture(3)).all()

@@ -123,7 +123,7 @@ def test_arguments_win_over_files(launch: Any, tmp_path: Path) -> None:
         use_sim_time="true",
     )
     config = ROOT / "config"
-    assert node.parameters[:-1] == [str(config / "default.yaml"), str(config / "fermt.yaml"), str(own)]
+    assert node.parameters[:-1] == [str(config / "default.yaml"), str(own)]
     assert node.parameters[-1] == {"model": "fermt", "init_box": [1.0, 2.5, 3.0, 4.0], "use_sim_time": True}
     assert node.remappings == [("image", "/camera/image_raw")]
     assert node.namespace == "left"

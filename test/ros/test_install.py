@@ -62,6 +62,6 @@ def test_package_xml_names_every_ros_package_that_is_imported() -> None:
     )
     assert {"rclpy", "vision_msgs", "sensor_msgs"} <= imported
     assert imported <= keys
-    assert {"python3-opencv", "python3-numpy", "cv_bridge", "rosidl_default_runtime"} <= keys
+    assert {"python3-opencv", "python3-numpy", "rosidl_default_runtime"} <= keys
     declared = re.findall(r"find_package\((\w+)", (ROOT / "CMakeLists.txt").read_text())
     assert {name for name in declared if name != "ament_cmake_pytest"} <= keys

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
+import time
 
 import numpy as np
 import pytest
 
 from sot_tracker.box import Box, require_trackable
 from sot_tracker.errors import UserError
-from sot_tracker.stream.follower import Follower, Request
-from sot_tracker.stream.frame import Frame, FrameError
-from sot_tracker.tracker import Estimate, Image, State
+from sot_tracker.stream.encodings import FrameError
+from sot_tracker.stream.follower import Follower
+from sot_tracker.stream.frame import Frame, History
+from sot_tracker.stream.requests import Request
+from sot_tracker.tracker import Estimate, Image, Policy, State, TrackerInfo
 
 BOX = Box(2, 3, 4, 5)
 MS = 1_000_000
@@ -20,37 +22,52 @@ MS = 1_000_000
 class NotingTracker:
     """Frames are flat pictures whose grey level is their number."""
 
-    name = "noting"
+    info = TrackerInfo("noting", "none", "", "cpu", "")
 
     def __init__(self) -> None:
         self.seen: list[tuple[str, int]] = []
+        self.stamps: list[int | None] = []
         self.state = State.TRACKING
+        self.policy = Policy()
+        self.seconds = 0.0
 
-    def init(self, image: Image, box: Box) -> None:
+    def init(self, image: Image, box: Box, stamp_ns: int | None = None) -> Estimate:
         require_trackable(box, image.shape[1], image.shape[0])
         self.seen.append(("init", int(image[0, 0, 0])))
+        self.stamps.append(stamp_ns)
+        return Estimate(box, 1.0, State.TRACKING, {"template": 2.0})
 
-    def update(self, image: Image) -> Estimate:
+    def update(self, image: Image, stamp_ns: int | None = None) -> Estimate:
+        time.sleep(self.seconds)
         self.seen.append(("update", int(image[0, 0, 0])))
-        return Estimate(BOX, 0.5, self.state, {"track": 1.0})
+        self.stamps.append(stamp_ns)
+        return Estimate(BOX, 0.5, self.state, {"track": 1e3 * self.seconds or 1.0})
+
+    def recenter(self, box: Box) -> None:
+        raise NotImplementedError
 
 
 def frame(number: int, stamp: int | None = None, size: tuple[int, int] = (20, 16), damaged: bool = False) -> Frame:
-    stamp = number * 10 * MS if stamp is None else stamp
-    stamps = SimpleNamespace(sec=stamp // 10**9, nanosec=stamp % 10**9)
+    """As compressed ones: the size is known once it is decoded."""
 
     def picture() -> Image:
         if damaged:
             raise FrameError("compressed", "damaged")
         return np.full((size[1], size[0], 3), number, np.uint8)
 
-    return Frame(SimpleNamespace(header=SimpleNamespace(stamp=stamps)), picture)
+    return Frame(number * 10 * MS if stamp is None else stamp, picture, 100)
 
 
 class Setup:
-    def __init__(self, history: int = 5) -> None:
+    def __init__(self, history: int = 5, patience: float = 1000.0, now: int = 0) -> None:
         self.tracker, self.warnings = NotingTracker(), []  # type: ignore[var-annotated]
-        self.follower = Follower(self.tracker, history, lambda kind, text: self.warnings.append((kind, text)))
+        self.follower = Follower(
+            self.tracker,
+            History(history, 10**9),
+            lambda kind, text: self.warnings.append((kind, text)),
+            patience,
+            lambda: now,
+        )
 
     def feed(self, *numbers: int) -> None:
         for number in numbers:
@@ -217,4 +234,102 @@ def test_times_of_a_catch_up_are_those_of_all_its_frames(setup: Setup) -> None:
     setup.feed(1, 2, 3)
     result = setup.follower.request(Request(BOX, 10 * MS))
     assert result is not None
-    assert result.tracker_ms > result.estimate.times.get("init", 0.0)  # type: ignore[union-attr]
+    setup.follower.stop()
+    alone = setup.follower.request(Request(BOX, 30 * MS))
+    assert alone is not None
+    assert result.tracker_ms > alone.tracker_ms > 0
+
+
+def test_the_tracker_gets_the_capture_times(setup: Setup) -> None:
+    setup.follower.request(Request(BOX))
+    setup.feed(1, 2)
+    setup.follower.process(frame(3, stamp=0))
+    assert setup.tracker.stamps == [10 * MS, 20 * MS, None]
+
+
+def test_decoding_is_timed_wherever_it_is_first_needed(setup: Setup) -> None:
+    def slow() -> Image:
+        time.sleep(0.02)
+        return np.zeros((16, 20, 3), np.uint8)
+
+    def fed() -> float:
+        return setup.follower.process(Frame(0, slow)).convert_ms
+
+    assert fed() == 0, "nobody looked at it"
+    assert setup.follower.process(Frame(0, slow), decode=True).convert_ms >= 20
+    setup.follower.request(Request(BOX))
+    assert fed() >= 20, "in the frame that starts a target"
+    assert fed() >= 20, "in those that follow"
+
+
+def test_a_frame_that_is_looked_at_must_decode_even_without_a_target(setup: Setup) -> None:
+    setup.follower.process(frame(1, damaged=True))
+    with pytest.raises(FrameError):
+        setup.follower.process(frame(2, damaged=True), decode=True)
+
+
+def test_a_box_for_the_next_frame_is_not_judged_by_a_damaged_newest_one(setup: Setup) -> None:
+    setup.follower.process(frame(1, damaged=True))
+    assert setup.follower.request(Request(BOX)) is None
+    setup.feed(2)
+    assert setup.tracker.seen == [("init", 2)]
+
+
+def test_a_box_in_a_past_that_is_all_damaged_waits_for_the_next_frame(setup: Setup) -> None:
+    setup.follower.process(frame(1, damaged=True))
+    assert setup.follower.request(Request(BOX, 10 * MS)) is None
+    setup.feed(2)
+    assert setup.tracker.seen == [("init", 2)]
+
+
+def test_a_box_whose_frame_is_damaged_starts_in_the_nearest_other(setup: Setup) -> None:
+    setup.feed(1)
+    setup.follower.process(frame(2, damaged=True))
+    setup.feed(3)
+    setup.follower.request(Request(BOX, 20 * MS))
+    assert setup.tracker.seen[0] in [("init", 1), ("init", 3)]
+
+
+def test_after_a_change_of_size_the_newest_frame_judges_a_new_box(setup: Setup) -> None:
+    setup.follower.request(Request(BOX))
+    setup.feed(1)
+    with pytest.raises(FrameError):
+        setup.follower.process(frame(2, size=(40, 30)))
+    assert setup.follower.request(Request(Box(30, 20, 5, 5), target_id="big")) is None, "outside of 20 x 16"
+    setup.follower.process(frame(3, size=(40, 30)))
+    assert setup.tracker.seen[-1] == ("init", 3)
+    assert setup.follower.target_id == "big"
+    with pytest.raises(UserError, match="outside the 40x30 frame"):
+        setup.follower.request(Request(Box(50, 20, 5, 5)))
+
+
+def test_a_future_stamp_waits_only_so_long() -> None:
+    setup = Setup(patience=0.0, now=30 * MS)
+    setup.feed(1)
+    setup.follower.request(Request(BOX, 10**12))
+    assert setup.follower.waiting is not None
+    setup.feed(2)
+    assert setup.follower.waiting is None
+    kind, text = setup.warnings[0]
+    assert kind == "init_box"
+    assert "refused after a wait of 0 s" in text
+    assert "999.980 s later than the newest frame's" in text
+    assert "its sender's clock is 999.970 s ahead of this node's" in text
+
+
+def test_a_box_for_the_next_frame_waits_for_ever() -> None:
+    setup = Setup(patience=0.0)
+    setup.follower.request(Request(BOX))
+    with pytest.raises(FrameError):
+        setup.follower.process(frame(1, damaged=True))
+    assert setup.follower.waiting is not None
+    setup.feed(2)
+    assert setup.tracker.seen == [("init", 2)]
+
+
+def test_only_the_newest_frame_stays_decoded_in_a_catch_up(setup: Setup) -> None:
+    frames = [frame(number) for number in range(1, 5)]
+    for one in frames:
+        setup.follower.process(one)
+    setup.follower.request(Request(BOX, 10 * MS))
+    assert [one._image is None for one in frames] == [True, True, True, False]

@@ -10,10 +10,11 @@ from pathlib import Path
 
 from sot_tracker.datasets.layouts.layout import Layout, Place, guarded
 from sot_tracker.datasets.layouts.video import numbered, video_sequence
-from sot_tracker.datasets.pictures import choose_frames, list_pictures, natural
+from sot_tracker.datasets.pictures import choose_frames, list_pictures
 from sot_tracker.datasets.records import Refused, Sequence
 from sot_tracker.datasets.truth import read_truth, read_values
 from sot_tracker.errors import UserError
+from sot_tracker.natural import natural
 
 TRUTH_FILES = ("groundtruth.txt", "groundtruth_rect.txt")
 _OF_ONE_TARGET = re.compile(r"groundtruth(?:_rect)?[._](\d+)\.txt")

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from sot_tracker.datasets.layouts.layout import Layout, Place, guarded
 from sot_tracker.datasets.layouts.video import video_sequence
-from sot_tracker.datasets.pictures import choose_frames, list_pictures, natural
+from sot_tracker.datasets.pictures import choose_frames, list_pictures
 from sot_tracker.datasets.records import Refused, Sequence
 from sot_tracker.datasets.truth import read_truth
 from sot_tracker.errors import UserError
+from sot_tracker.natural import natural
 
 NAME = "trackingnet"
 

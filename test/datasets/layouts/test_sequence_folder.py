@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sot_tracker.datasets.find import find, sequence_in
+from sot_tracker.datasets.find import find, sequences_in
 from sot_tracker.datasets.layouts.sequence_folder import OTB_FRAMES
 from sot_tracker.errors import UserError
 
@@ -15,10 +15,15 @@ from clips import boxes, write_sequence
 TRUTH = boxes(3)
 
 
+def only(folder):
+    (sequence,) = sequences_in(folder)
+    return sequence
+
+
 @pytest.mark.parametrize("separator", [",", "\t", " ", ", "])
 @pytest.mark.parametrize("name", ["groundtruth.txt", "groundtruth_rect.txt"])
 def test_truth_in_all_its_forms(tmp_path, separator, name):
-    sequence = sequence_in(write_sequence(tmp_path / "a", TRUTH, separator, name))
+    sequence = only(write_sequence(tmp_path / "a", TRUTH, separator, name))
     assert sequence.truth.tolist() == [list(box.xywh) for box in TRUTH]
     assert [path.name for path in sequence.frames] == ["1.png", "2.png", "3.png"]
     assert sequence.visible.all()
@@ -28,7 +33,7 @@ def test_truth_in_all_its_forms(tmp_path, separator, name):
 def test_nan_and_zero_rows_are_absent(tmp_path):
     folder = trees.sequence(tmp_path / "a", 3)
     (folder / "groundtruth.txt").write_text("1,2,3,4\nnan,nan,nan,nan\n0,0,0,0\n")
-    assert sequence_in(folder).visible.tolist() == [True, False, False]
+    assert only(folder).visible.tolist() == [True, False, False]
 
 
 @pytest.mark.parametrize(
@@ -43,14 +48,14 @@ def test_nan_and_zero_rows_are_absent(tmp_path):
 def test_labels_of_got10k_and_lasot(tmp_path, label, text, visible):
     folder = write_sequence(tmp_path / "a", TRUTH)
     (folder / label).write_text(text)
-    assert sequence_in(folder).visible.tolist() == visible
+    assert only(folder).visible.tolist() == visible
 
 
 def test_labels_add_up(tmp_path):
     folder = write_sequence(tmp_path / "a", TRUTH)
     (folder / "absence.label").write_text("0\n1\n0\n")
     (folder / "cover.label").write_text("8\n8\n0\n")
-    assert sequence_in(folder).visible.tolist() == [True, False, False]
+    assert only(folder).visible.tolist() == [True, False, False]
 
 
 def remove_frames(folder):
@@ -74,7 +79,7 @@ def test_damage_is_reported(tmp_path, spoil, words):
     folder = write_sequence(tmp_path / "a", TRUTH)
     spoil(folder)
     with pytest.raises(UserError, match=words):
-        sequence_in(folder)
+        only(folder)
 
 
 @pytest.mark.parametrize(
@@ -98,7 +103,7 @@ def test_otb_sequences_with_truth_for_a_part_of_the_pictures(name, pictures, row
     for number in pictures:
         (tmp_path / name / "img" / f"{number:04d}.jpg").touch()
     (tmp_path / name / "groundtruth_rect.txt").write_text(trees.rows((i, 1, 2, 3) for i in range(rows)))
-    sequence = sequence_in(tmp_path / name)
+    sequence = only(tmp_path / name)
     assert (sequence.frames[0].stem, sequence.frames[-1].stem) == (first, last)
     assert len(sequence.frames) == rows
     assert sequence.numbers[0] == int(first) - pictures[0]
@@ -112,7 +117,7 @@ def test_another_part_is_refused(name, rows, tmp_path):
         (tmp_path / name / "img" / f"{number:04d}.jpg").touch()
     (tmp_path / name / "groundtruth_rect.txt").write_text(trees.rows((i, 1, 2, 3) for i in range(rows)))
     with pytest.raises(UserError, match=rf"has {rows} rows for 770 frames"):
-        sequence_in(tmp_path / name)
+        only(tmp_path / name)
 
 
 def test_the_ranges_of_otb_are_ranges():
@@ -143,7 +148,7 @@ def test_the_first_row_alone_is_a_start_without_truth(tmp_path):
     """GOT-10k's test set."""
     folder = trees.sequence(tmp_path / "GOT-10k_Test_000001", 4, "{:08d}.jpg")
     (folder / "groundtruth.txt").write_text("1,2,3,4\n")
-    sequence = sequence_in(folder)
+    sequence = only(folder)
     assert sequence.known.tolist() == sequence.visible.tolist() == [True, False, False, False]
     assert np.isnan(sequence.truth[1:]).all()
 
@@ -163,4 +168,4 @@ def test_vot_polygons_and_masks(tmp_path):
 def test_pictures_in_img_are_the_frames_and_those_beside_it_are_not(tmp_path):
     folder = trees.sequence(tmp_path / "a", 3, "img/{}.jpg")
     trees.write(folder / "1.png", 0)
-    assert [path.parent.name for path in sequence_in(folder).frames] == ["img"] * 3
+    assert [path.parent.name for path in only(folder).frames] == ["img"] * 3

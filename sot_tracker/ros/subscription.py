@@ -1,0 +1,79 @@
+"""A subscription that takes what the publishers of its topic offer: their reliability and their message type."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from rclpy.node import Node
+from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
+
+POLICIES = {"reliable": ReliabilityPolicy.RELIABLE, "best_effort": ReliabilityPolicy.BEST_EFFORT}
+
+
+class MatchingSubscription:
+    """Subscribes again when publishers come that offer something else. Call `watch` regularly.
+
+    types: name of a message type ("sensor_msgs/msg/Image") -> its class; the first is taken without a publisher.
+    reliability: "reliable", "best_effort", or "auto": best effort as soon as one publisher offers no more, because a
+    reliable subscription would get nothing from it. eager: subscribe before there is a publisher.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        topic: str,
+        types: Mapping[str, Any],
+        receive: Callable[..., None],
+        depth: int,
+        reliability: str,
+        eager: bool = True,
+    ) -> None:
+        self._node, self._receive, self._depth = node, receive, depth
+        self._types = dict(types)
+        self._wanted = POLICIES.get(reliability)
+        self._eager = eager or self._wanted is not None
+        self._subscription: Any = None
+        self._policy: ReliabilityPolicy | None = None
+        self.topic = topic
+        self.type_name = next(iter(types))
+        self.publishers = 0
+        self.foreign_types: list[str] = []
+        """Types that publishers of this topic offer and that cannot be taken."""
+
+    @property
+    def reliability(self) -> str:
+        """As subscribed now: "reliable", "best_effort", or "waiting"."""
+        return next((name for name, policy in POLICIES.items() if policy == self._policy), "waiting")
+
+    def watch(self) -> bool:
+        """Follow the publishers; whether it subscribed anew."""
+        offers = self._node.get_publishers_info_by_topic(self.topic)
+        usable = [offer for offer in offers if offer.topic_type in self._types]
+        self.publishers = len(usable)
+        self.foreign_types = sorted({offer.topic_type for offer in offers} - set(self._types))
+        if not usable and not (self._eager and self._subscription is None):
+            return False
+        offered = {offer.topic_type for offer in usable}
+        name = self.type_name if self.type_name in offered or not offered else sorted(offered)[0]
+        policy = self._wanted or self._offered(usable)
+        if self._subscription is not None and (name, policy) == (self.type_name, self._policy):
+            return False
+        self._subscribe(name, policy)
+        return True
+
+    def close(self) -> None:
+        if self._subscription is not None:
+            self._node.destroy_subscription(self._subscription)
+            self._subscription, self._policy = None, None
+
+    @staticmethod
+    def _offered(offers: list[Any]) -> ReliabilityPolicy:
+        reliable = all(offer.qos_profile.reliability == ReliabilityPolicy.RELIABLE for offer in offers)
+        return POLICIES["reliable" if reliable else "best_effort"]
+
+    def _subscribe(self, name: str, policy: ReliabilityPolicy) -> None:
+        self.close()
+        qos = QoSProfile(depth=self._depth, history=HistoryPolicy.KEEP_LAST, reliability=policy)
+        self.type_name, self._policy = name, policy
+        self._subscription = self._node.create_subscription(self._types[name], self.topic, self._receive, qos)
