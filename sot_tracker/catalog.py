@@ -32,14 +32,19 @@ class NetworkSpec:
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """One row of the catalogue. `network` is None for OpenCV's trackers, which need no weights."""
+    """One row of the catalogue. OpenCV's trackers, which need no weights, have neither `network` nor `module`.
+
+    module: file with the network's `FAMILY` (`nets/family.py`), which has a variant of this name.
+    """
 
     name: str
     title: str
     source: str
     network: NetworkSpec | None = None
+    module: str = ""
 
 
+_NETS = "sot_tracker.nets."
 _CENTER, _CENTER_UNIT = NetworkSpec("center"), NetworkSpec("center", normalization=UNIT)
 _CORNER, _TOKEN = NetworkSpec("corner"), NetworkSpec("token", crop="average")
 
@@ -49,15 +54,17 @@ MODELS: dict[str, ModelSpec] = {
         ModelSpec("csrt", "CSRT", "Lukezic et al., CVPR 2017 (OpenCV)"),
         ModelSpec("kcf", "KCF", "Henriques et al., TPAMI 2015 (OpenCV)"),
         ModelSpec("mil", "MIL", "Babenko et al., CVPR 2009 (OpenCV)"),
-        ModelSpec("fermt", "FERMT", "Zheng et al., ECCV 2024", _CENTER),
-        ModelSpec("fermt_nodau", "FERMT without Dual Attention Unit", "Zheng et al., ECCV 2024", _CENTER),
-        ModelSpec("hit_base", "HiT-Base", "Kang et al., ICCV 2023", _CORNER),
-        ModelSpec("hit_small", "HiT-Small", "Kang et al., ICCV 2023", _CORNER),
-        ModelSpec("hit_tiny", "HiT-Tiny", "Kang et al., ICCV 2023", _CORNER),
-        ModelSpec("smat", "SMAT", "Gopal and Amer, WACV 2024", _CENTER_UNIT),
-        ModelSpec("mvt", "MVT", "Gopal and Amer, BMVC 2023", _CENTER_UNIT),
-        ModelSpec("hcat", "HCAT (N=2)", "Chen et al., ECCV 2022 workshops", _TOKEN),
-        ModelSpec("hcat_n1", "HCAT (N=1)", "Chen et al., ECCV 2022 workshops", _TOKEN),
+        ModelSpec("fermt", "FERMT", "Zheng et al., ECCV 2024", _CENTER, _NETS + "fermt"),
+        ModelSpec(
+            "fermt_nodau", "FERMT without Dual Attention Unit", "Zheng et al., ECCV 2024", _CENTER, _NETS + "fermt"
+        ),
+        ModelSpec("hit_base", "HiT-Base", "Kang et al., ICCV 2023", _CORNER, _NETS + "hit"),
+        ModelSpec("hit_small", "HiT-Small", "Kang et al., ICCV 2023", _CORNER, _NETS + "hit"),
+        ModelSpec("hit_tiny", "HiT-Tiny", "Kang et al., ICCV 2023", _CORNER, _NETS + "hit"),
+        ModelSpec("smat", "SMAT", "Gopal and Amer, WACV 2024", _CENTER_UNIT, _NETS + "smat"),
+        ModelSpec("mvt", "MVT", "Gopal and Amer, BMVC 2023", _CENTER_UNIT, _NETS + "mvt"),
+        ModelSpec("hcat", "HCAT (N=2)", "Chen et al., ECCV 2022 workshops", _TOKEN, _NETS + "hcat"),
+        ModelSpec("hcat_n1", "HCAT (N=1)", "Chen et al., ECCV 2022 workshops", _TOKEN, _NETS + "hcat"),
     )
 }
 

@@ -22,14 +22,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @contextlib.contextmanager
 def _toy_in_catalogue() -> Iterator[catalog.ModelSpec]:
     pytest.importorskip("torch")
-    from sot_tracker.engines import torch as torch_engine
-
     import toy_network
 
-    real = torch_engine.build
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(catalog.MODELS, toy_network.SPEC.name, toy_network.SPEC)
-        patch.setattr(torch_engine, "build", lambda name: toy_network.Toy() if name == "toy" else real(name))
         yield toy_network.SPEC
 
 

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from sot_tracker.datasets.records import Cutter
     from sot_tracker.train.cache import Cache
-    from sot_tracker.train.init_similarity import Normalization
     from sot_tracker.train.recipe import Recipe
 
 SHARES = {
@@ -81,7 +80,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--optimizer", choices=("adamw", "muon"), help="muon: for matrices; a transformer then needs far fewer pairs")
     add("--regress", choices=("peak", "label"), help="cells at which a centre head's box is judged")
-    add("--precision", choices=("fp32", "bf16"), help="arithmetic of forward and backward pass")
+    add(
+        "--precision", choices=("auto", "fp32", "bf16"), help="arithmetic of the network; auto: bf16 where it is native"
+    )
     add("--device", default="cpu", choices=("cpu", "cuda"), help="where to train")
     add("--workers", type=int, default=1, help="processes that make batches; 0 makes them in the main process")
     add("--threads", type=int, default=0, help="CPU threads of the network; 0 leaves it to torch")
@@ -101,7 +102,7 @@ def run(args: argparse.Namespace) -> int:
     from sot_tracker.train.recipe import PRESETS
     from sot_tracker.train.start import world_and_device
 
-    spec = network_spec(args.model)
+    network_spec(args.model)
     _refuse_contradictions(args)
     if args.threads:
         torch.set_num_threads(args.threads)
@@ -119,7 +120,7 @@ def run(args: argparse.Namespace) -> int:
             cache=cache,
             train_tracks=train_tracks,
             val_tracks=val_tracks,
-            start=_start(args, cache, train_tracks, spec.normalization, recipe.seed),
+            start=_start(args, cache, train_tracks, recipe.seed),
             teacher=_teacher(args.teacher),
             teach=("maps", "features") if args.teach == "both" else (args.teach or "maps",),
             features=args.features,
@@ -143,16 +144,15 @@ def _refuse_contradictions(args: argparse.Namespace) -> None:
         raise UserError("--frozen-norms needs --init FILE: a fresh network's norms have no statistics to keep")
 
 
-def _start(
-    args: argparse.Namespace, cache: Cache, tracks: np.ndarray, normalization: Normalization, seed: int
-) -> Callable[[nn.Module], None] | None:
+def _start(args: argparse.Namespace, cache: Cache, tracks: np.ndarray, seed: int) -> Callable[[nn.Module], None] | None:
     """What prepares a fresh network, None to keep its random weights."""
+    from sot_tracker.nets import family_of
     from sot_tracker.train import init_similarity
     from sot_tracker.train.weights import initialise
 
     if args.start == "matching":
-        return partial(init_similarity.start, cache=cache, tracks=tracks, normalization=normalization, seed=seed)
-    return None if args.init is None else lambda net: print(initialise(net, args.init))
+        return partial(init_similarity.start, model=args.model, cache=cache, tracks=tracks, seed=seed)
+    return None if args.init is None else lambda net: print(initialise(net, args.init, family_of(args.model)))
 
 
 def _override(recipe: Recipe, args: argparse.Namespace) -> Recipe:

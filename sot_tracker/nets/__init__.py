@@ -1,7 +1,7 @@
 """The networks, one file per paper, in plain PyTorch.
 
-Each file holds a frozen configuration dataclass, `VARIANTS` (catalogue name -> configuration) and `build(config)`.
-Parameter names are those of the published checkpoints, so that they load without renaming.
+Each file holds a frozen configuration dataclass and `FAMILY` (see `family.Family`), which says all that the rest of the
+package must know of it. Parameter names are those of the published checkpoints, so that they load without renaming.
 """
 
 from __future__ import annotations
@@ -10,11 +10,30 @@ import dataclasses
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from sot_tracker.catalog import network_spec
+from sot_tracker.catalog import network_spec, spec
 from sot_tracker.errors import MissingPackage
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from sot_tracker.nets.family import Family
+
+
+def family_of(name: str) -> Family:
+    """The family of the network of that name, from the module that its row of the catalogue names.
+
+    Raises UserError for a name without a network, MissingPackage without torch.
+    """
+    network_spec(name)
+    try:
+        family: Family = import_module(spec(name).module).FAMILY
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise MissingPackage("torch", f"the network '{name}'", "pip install 'sot_tracker[torch]'") from None
+    if name not in family.variants:
+        raise LookupError(f"{spec(name).module} has no variant '{name}', which the catalogue says it has")
+    return family
 
 
 def build(name: str, **overrides: Any) -> nn.Module:
@@ -25,12 +44,5 @@ def build(name: str, **overrides: Any) -> nn.Module:
 
     Raises UserError for a name without a network, MissingPackage without torch.
     """
-    network_spec(name)
-    try:
-        family = import_module(f"sot_tracker.nets.{name.partition('_')[0]}")
-    except ModuleNotFoundError as error:
-        if error.name != "torch":
-            raise
-        raise MissingPackage("torch", f"the network '{name}'", "pip install 'sot_tracker[torch]'") from None
-    network: nn.Module = family.build(dataclasses.replace(family.VARIANTS[name], **overrides))
-    return network
+    family = family_of(name)
+    return family.build(dataclasses.replace(family.variants[name], **overrides))

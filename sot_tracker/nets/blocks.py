@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
+from sot_tracker.nets import resize
+
 
 @dataclass(frozen=True, slots=True)
 class StageConfig:
@@ -147,3 +149,8 @@ class Neck(nn.Module):
 
     def forward(self, z: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         return self.BN_z(z), self.BN_x(x)
+
+
+def resize_fusor(_net: nn.Module, name: str, value: Tensor, shape: torch.Size) -> Tensor | None:
+    """For `Family.resize`: the correlation's channels are the template's cells."""
+    return resize.cells(value, shape) if "feature_fusor" in name else None

@@ -10,6 +10,7 @@ Confidence: `score` before any window; 1e-4 .. 1 - 1e-4, trained to be 1 on the 
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +18,10 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
+from sot_tracker.nets import fermt_similarity, resize, timm_names
 from sot_tracker.nets.blocks import attention
 from sot_tracker.nets.drop_path import DropPath
+from sot_tracker.nets.family import Family, Tap
 from sot_tracker.nets.heads import CenterHead
 
 Heads = tuple[Any, Any, Any]
@@ -264,8 +267,26 @@ def _initialize(module: nn.Module) -> None:
             nn.init.zeros_(module.bias)
 
 
-VARIANTS = {"fermt": FermtConfig(), "fermt_nodau": FermtConfig(dual_attention=False)}
+def _reset_positions(net: Fermt, loaded: Collection[str]) -> None:
+    """A pre-trained ViT has one table of positions; both of ours are made from it."""
+    if "backbone.pos_embed" in loaded and "backbone.pos_embed_z" not in loaded:
+        net.backbone.reset_positions()
 
 
-def build(config: FermtConfig) -> Fermt:
-    return Fermt(config)
+def _resize(_net: Fermt, name: str, value: Tensor, shape: torch.Size) -> Tensor | None:
+    return resize.positions(value, shape) if "pos_embed" in name else None
+
+
+FAMILY = Family(
+    variants={"fermt": FermtConfig(), "fermt_nodau": FermtConfig(dual_attention=False)},
+    build=Fermt,
+    backbone_features=Tap("box_head", inputs=True),
+    head_features=Tap("box_head", inputs=True),
+    paper={"steps": 140_400, "drop_path": 0.1},
+    scratch={"rate": 5e-4, "optimizer": "muon"},
+    positive_above=1 - 1e-6,  # the label's centre alone
+    pretrained=lambda _config: timm_names.VIT,
+    resize=_resize,
+    after_loading=_reset_positions,
+    similarity_start=fermt_similarity.start,
+)

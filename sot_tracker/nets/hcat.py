@@ -17,7 +17,9 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
+from sot_tracker.nets import timm_names
 from sot_tracker.nets.blocks import attention
+from sot_tracker.nets.family import Family, Tap
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,8 +257,17 @@ def initialise(net: Hcat) -> None:
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
 
-VARIANTS = {"hcat": HcatConfig(), "hcat_n1": HcatConfig(layers=1)}
-
-
-def build(config: HcatConfig) -> Hcat:
-    return Hcat(config)
+FAMILY = Family(
+    variants={"hcat": HcatConfig(), "hcat_n1": HcatConfig(layers=1)},
+    build=Hcat,
+    backbone_features=Tap("backbone.0.body"),
+    head_features=Tap("featurefusion_network.decoder.norm"),
+    paper={
+        "steps": 234_250,
+        "rate": 1e-4,
+        "clip": 0.0,
+        "sampling": {"max_gap": 100, "causal": False, "joint_flip": 0.0, "flip": 0.0},
+    },
+    scratch={"rate": 5e-4},
+    pretrained=lambda _config: timm_names.RESNET,
+)

@@ -17,7 +17,9 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
+from sot_tracker.nets import timm_names
 from sot_tracker.nets.drop_path import DropPath
+from sot_tracker.nets.family import CellTaps, Family, Tap
 from sot_tracker.nets.pair_bias import PairBias
 
 STRIDE = 16
@@ -225,9 +227,8 @@ class Bridge(nn.Module):
         g = self.grid
         s1, s2, s3 = (_search_map(f, side) for f, side in ((f1, g), (f2, g // 2), (f3, g // 4)))
         joined = self.layers[1](torch.relu(self.layers[0](s3) + s2)) + s1
-        return self.proj1(joined.flatten(2).transpose(1, 2)), self.proj2(
-            f3.mean(1)
-        )  # template tokens count in the mean
+        query = self.proj2(f3.mean(1))  # template tokens count in the mean
+        return self.proj1(joined.flatten(2).transpose(1, 2)), query
 
 
 class CornerHead(nn.Module):
@@ -318,12 +319,43 @@ def _search_map(tokens: Tensor, side: int) -> Tensor:
     return tokens[:, : side * side].transpose(1, 2).reshape(tokens.shape[0], -1, side, side)
 
 
-VARIANTS = {
-    "hit_base": HitConfig((384, 512, 768), (4, 4, 4), (6, 9, 12), key=32, drop_path=0.1),
-    "hit_small": HitConfig((128, 256, 384), (4, 4, 4), (4, 8, 12), key=16),
-    "hit_tiny": HitConfig((128, 256, 384), (2, 3, 4), (4, 6, 8), key=16),
-}
+def _cell_taps(net: Hit) -> CellTaps:
+    """The ends of the first two stages, and what the head re-weights (section 6)."""
+    body, grid = net.backbone["body"], net.config.grids[0]
+    stages = tuple(
+        (f"backbone.body.blocks.{end - 1}", dim, grid >> depth)
+        for depth, (end, dim) in enumerate(zip(body.after[:2], net.config.dims, strict=False))
+    )
+    return CellTaps(stages, "bottleneck")
 
 
-def build(config: HitConfig) -> Hit:
-    return Hit(config)
+def _resize(net: Hit, name: str, value: Tensor, _shape: torch.Size) -> Tensor | None:
+    if not name.endswith("attention_biases"):
+        return None
+    layer = net.get_submodule(name.rpartition(".")[0])
+    assert isinstance(layer, PairBias)
+    return layer.resized(value)
+
+
+FAMILY = Family(
+    variants={
+        "hit_base": HitConfig((384, 512, 768), (4, 4, 4), (6, 9, 12), key=32, drop_path=0.1),
+        "hit_small": HitConfig((128, 256, 384), (4, 4, 4), (4, 8, 12), key=16),
+        "hit_tiny": HitConfig((128, 256, 384), (2, 3, 4), (4, 6, 8), key=16),
+    },
+    build=Hit,
+    backbone_features=Tap("bottleneck"),
+    head_features=Tap("bottleneck"),
+    paper={
+        "steps": 702_000,
+        "rate": 5e-4,
+        "backbone_rate": 1.0,
+        "drop_path": 0.1,
+        "sampling": {"size_jitter": 0.5, "shift_jitter": 3.5},
+    },
+    scratch={"optimizer": "muon"},
+    fast_parameters=("attention_biases",),
+    pretrained=lambda config: timm_names.levit(config.depths),
+    resize=_resize,
+    cell_taps=_cell_taps,
+)

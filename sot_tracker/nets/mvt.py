@@ -15,7 +15,19 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from sot_tracker.nets.blocks import ConvBlock, Fusor, InvertedResidual, Neck, StageConfig, attention, fold2x2, unfold2x2
+from sot_tracker.nets import timm_names
+from sot_tracker.nets.blocks import (
+    ConvBlock,
+    Fusor,
+    InvertedResidual,
+    Neck,
+    StageConfig,
+    attention,
+    fold2x2,
+    resize_fusor,
+    unfold2x2,
+)
+from sot_tracker.nets.family import Family, Tap
 from sot_tracker.nets.heads import CenterHead
 
 
@@ -184,13 +196,17 @@ def initialise(net: Mvt) -> None:
             nn.init.xavier_uniform_(weight)
 
 
-VARIANTS = {
-    "mvt": MvtConfig(
-        stage3=StageConfig(channels=96, dim=144, ffn=288, layers=2),
-        stage4=StageConfig(channels=128, dim=192, ffn=384, layers=4),
-    )
-}
-
-
-def build(config: MvtConfig) -> Mvt:
-    return Mvt(config)
+FAMILY = Family(
+    variants={
+        "mvt": MvtConfig(
+            stage3=StageConfig(channels=96, dim=144, ffn=288, layers=2),
+            stage4=StageConfig(channels=128, dim=192, ffn=384, layers=4),
+        )
+    },
+    build=Mvt,
+    backbone_features=Tap("neck", inputs=True),
+    head_features=Tap("box_head", inputs=True),
+    paper={"steps": 46_800, "schedule": "cosine"},
+    pretrained=lambda config: timm_names.mobilevit((config.stage3.layers, config.stage4.layers), version=1),
+    resize=resize_fusor,
+)

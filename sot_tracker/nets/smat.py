@@ -15,7 +15,18 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from sot_tracker.nets.blocks import ConvBlock, Fusor, InvertedResidual, Neck, StageConfig, fold2x2, unfold2x2
+from sot_tracker.nets import timm_names
+from sot_tracker.nets.blocks import (
+    ConvBlock,
+    Fusor,
+    InvertedResidual,
+    Neck,
+    StageConfig,
+    fold2x2,
+    resize_fusor,
+    unfold2x2,
+)
+from sot_tracker.nets.family import Family, Tap
 from sot_tracker.nets.heads import CenterHead
 
 
@@ -192,13 +203,17 @@ def initialise(net: Smat) -> None:
                 nn.init.zeros_(module.bias)
 
 
-VARIANTS = {
-    "smat": SmatConfig(
-        stage3=StageConfig(channels=256, dim=128, ffn=256, layers=2),
-        stage4=StageConfig(channels=384, dim=192, ffn=384, layers=4),
-    )
-}
-
-
-def build(config: SmatConfig) -> Smat:
-    return Smat(config)
+FAMILY = Family(
+    variants={
+        "smat": SmatConfig(
+            stage3=StageConfig(channels=256, dim=128, ffn=256, layers=2),
+            stage4=StageConfig(channels=384, dim=192, ffn=384, layers=4),
+        )
+    },
+    build=Smat,
+    backbone_features=Tap("neck", inputs=True),
+    head_features=Tap("box_head", inputs=True),
+    paper={"steps": 140_400},
+    pretrained=lambda config: timm_names.mobilevit((config.stage3.layers, config.stage4.layers), version=2),
+    resize=resize_fusor,
+)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from sot_tracker.catalog import network_spec
 from sot_tracker.checkpoints import load_state_dict
 from sot_tracker.errors import UserError
-from sot_tracker.train import bn_recalibration
+from sot_tracker.train import bn_recalibration, precision
 from sot_tracker.train.batches import Batches
 from sot_tracker.train.cache import Cache
 from sot_tracker.train.feed import Feed, build_net
@@ -58,6 +58,8 @@ def _mean(values: list[Tensor]) -> Tensor:
 
 def _with_statistics(net: nn.Module, model: str, recipe: Recipe, cache: Cache) -> nn.Module:
     tracks = np.arange(len(cache.tracks))
-    pairs = PairSampler(cache, tracks, recipe.sampling, recipe.template_size, recipe.search_size, bn_recalibration.SEED)
-    feed = Feed(network_spec(model), recipe.precision, torch.device("cpu"))
+    sizes = recipe.template_size, recipe.search_size
+    pairs = PairSampler(cache, tracks, recipe.sampling, network_spec(model), *sizes, bn_recalibration.SEED)
+    device = torch.device("cpu")
+    feed = Feed(network_spec(model), precision.resolve(recipe.precision, device), device)
     return bn_recalibration.calibrated(net, (Batches(pairs, _BATCH)[i] for i in range(_BATCHES)), feed)

@@ -1,10 +1,9 @@
 """Data sets -> one memory-mapped file of uint8 pictures, cropped around their objects, and an index.
 
-Decoding JPEG or WebP costs more than a whole training step of a small network, so every picture is decoded once.
-Around an
-object the cache keeps what any crop can need: CONTEXT x its size (a search crop of 4 x with the published jitter
-reaches
-9 x at its extreme), reduced so that the object measures at most TARGET pixels (64 is its size in a 256 search crop).
+Decoding JPEG or WebP costs more than a whole training step of a small network, so every picture is decoded once. Around
+an object the cache keeps what any crop can need: CONTEXT x its size (a search crop of 4 x with the published jitter
+reaches 9 x at its extreme), reduced so that the object measures at most TARGET pixels (64 is its size in a 256 search
+crop).
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Lessons besides the boxes: the features of another network at every cell, some hundred vectors from one pair.
+"""Feature distillation: besides the boxes, a network learns the features of another one, some hundred vectors a pair.
 
 Of a network that has seen ImageNet, for both patches: the papers start from backbones that were trained on 1.3 million
 pictures, and where such a file cannot be had this takes its place. Of a trained tracker, for the search patch after it
 has met the template: a vector says what a cell shows and whether it is of the target.
 
-The student's features, through one linear map, are asked to point where the lesson's do. Only the student is stored.
+The student's features, through one linear map, are to point where the teacher's do. Only the student is stored.
 """
 
 from __future__ import annotations
@@ -18,27 +18,10 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from sot_tracker.errors import MissingPackage
+from sot_tracker.nets.family import Tap
 
 WEIGHT = 2.0
 """Share in the loss: a cosine distance of 0.5 then weighs about as much as the box terms of a half-trained network."""
-
-Taps = dict[str, tuple[str, bool]]
-"""Family -> the module whose inputs (True) or outputs (False) are its features at stride 16."""
-SEEN: Taps = {
-    "hcat": ("backbone.0.body", False),
-    "smat": ("neck", True),
-    "mvt": ("neck", True),
-    "fermt": ("box_head", True),
-    "hit": ("bottleneck", False),
-}
-"""What a network has seen, of both patches where it has them apart."""
-FUSED: Taps = {
-    **SEEN,
-    "hcat": ("featurefusion_network.decoder.norm", False),
-    "smat": ("box_head", True),
-    "mvt": ("box_head", True),
-}
-"""What its head reads, of the search patch alone."""
 
 
 class EfficientNetLite(nn.Module):
@@ -85,19 +68,18 @@ def outputs(*modules: nn.Module) -> Iterator[list[Any]]:
 
 
 @contextmanager
-def tapped(net: nn.Module, taps: Taps) -> Iterator[list[Tensor]]:
+def tapped(net: nn.Module, tap: Tap) -> Iterator[list[Tensor]]:
     """While open, a forward pass leaves the network's features, (B, C, g, g) each, in the list.
 
-    The template's come first, where the taps have them apart from the search patch's.
+    The template's come first, where the tap has them apart from the search patch's.
     """
-    path, before = taps[type(net).__name__.lower()]
     seen: list[Tensor] = []
 
     def keep(_module: nn.Module, given: tuple[Tensor, ...], made: Any = None) -> None:
-        seen.extend(given if before else (_as_map(made),))
+        seen.extend(given if tap.inputs else (_as_map(made),))
 
-    module = net.get_submodule(path)
-    hook = module.register_forward_pre_hook(keep) if before else module.register_forward_hook(keep)
+    module = net.get_submodule(tap.path)
+    hook = module.register_forward_pre_hook(keep) if tap.inputs else module.register_forward_hook(keep)
     try:
         yield seen
     finally:
@@ -113,45 +95,45 @@ def _as_map(made: Any) -> Tensor:
     return tokens.transpose(1, 2).reshape(batch, width, round(count**0.5), -1)
 
 
-def width(net: nn.Module, sizes: tuple[int, int], taps: Taps) -> int:
+def width(net: nn.Module, sizes: tuple[int, int], tap: Tap) -> int:
     """Channels of a network's features. sizes: template and search patch, pixels."""
     training, where = net.training, next(net.parameters()).device
-    with torch.no_grad(), tapped(net.eval(), taps) as seen:
+    with torch.no_grad(), tapped(net.eval(), tap) as seen:
         net(*(torch.zeros(1, 3, size, size, device=where) for size in sizes))
     net.train(training)
     return seen[0].shape[1]
 
 
-class Pupil(nn.Module):
-    """A tracker and the linear maps from its features to those of its lessons; called like the tracker alone.
+class Student(nn.Module):
+    """A tracker and the linear maps from its features to those of its teachers; called like the tracker alone.
 
-    net: a fresh network. sizes: template and search patch, pixels. lessons: by name, where the tracker's own features
-    are tapped and how many channels the lesson has.
+    net: a fresh network. sizes: template and search patch, pixels. teachers: by name, where the tracker's own features
+    are tapped and how many channels the teacher's have.
     """
 
-    def __init__(self, net: nn.Module, sizes: tuple[int, int], lessons: dict[str, tuple[Taps, int]]) -> None:
+    def __init__(self, net: nn.Module, sizes: tuple[int, int], teachers: dict[str, tuple[Tap, int]]) -> None:
         super().__init__()
         self.net = net
-        self.taps = {name: taps for name, (taps, _) in lessons.items()}
+        self.taps = {name: tap for name, (tap, _) in teachers.items()}
         self.translate = nn.ModuleDict(
-            {name: nn.Conv2d(width(net, sizes, taps), channels, 1) for name, (taps, channels) in lessons.items()}
+            {name: nn.Conv2d(width(net, sizes, tap), channels, 1) for name, (tap, channels) in teachers.items()}
         )
 
     def forward(self, z: Tensor, x: Tensor) -> dict[str, Any]:
-        """The tracker's maps, and by the name of each lesson a list of (B, channels, g, g)."""
+        """The tracker's maps, and by the name of each teacher a list of (B, channels, g, g)."""
         with ExitStack() as open_taps:
-            seen = {name: open_taps.enter_context(tapped(self.net, taps)) for name, taps in self.taps.items()}
+            seen = {name: open_taps.enter_context(tapped(self.net, tap)) for name, tap in self.taps.items()}
             maps = self.net(z, x)
         return {**maps, **{name: [self.translate[name](own) for own in found] for name, found in seen.items()}}
 
 
-def loss(features: list[Tensor], lessons: list[Tensor], inside: Tensor | None = None) -> Tensor:
-    """Mean cosine distance, 0..2 times WEIGHT, between a pupil's features and the lessons of the same size.
+def loss(features: list[Tensor], targets: list[Tensor], inside: Tensor | None = None) -> Tensor:
+    """Mean cosine distance, 0..2 times WEIGHT, between a student's features and the teacher's of the same size.
 
-    Lessons are first standardised over the batch, channel by channel: a few loud channels would drown the rest.
+    The teacher's are first standardised over the batch, channel by channel: a few loud channels would drown the rest.
     inside: (B, g * g) bool, cells that together weigh as much as all others, in each pair that has any.
     """
-    by_side = {lesson.shape[-1]: F.batch_norm(lesson.float(), None, None, training=True) for lesson in lessons}
+    by_side = {target.shape[-1]: F.batch_norm(target.float(), None, None, training=True) for target in targets}
     apart = [1 - F.cosine_similarity(own.float(), by_side[own.shape[-1]], dim=1).flatten(1) for own in features]
     if inside is not None:
         apart = [distance * _halves(inside) for distance in apart]

@@ -19,21 +19,18 @@ from sot_tracker.train.recipe import Recipe
 
 def build_net(model: str, recipe: Recipe) -> nn.Module:
     """A fresh network of the recipe's sizes; seeded, so that every run of a recipe starts alike."""
-    torch.manual_seed(recipe.seed)
-    sizes: dict[str, Any] = {"template_size": recipe.template_size, "search_size": recipe.search_size}
-    net = nets.build(model, **sizes)
-    config: Any = net.config
-    known = {item.name for item in dataclasses.fields(config)}
+    known = {item.name for item in dataclasses.fields(nets.family_of(model).variants[model])}
     asked = {"dropout": recipe.dropout, "drop_path": recipe.drop_path}
     changes = {name: value for name, value in asked.items() if value is not None and name in known}
-    if not changes:
-        return net
     torch.manual_seed(recipe.seed)
-    return nets.build(model, **sizes, **changes)
+    return nets.build(model, template_size=recipe.template_size, search_size=recipe.search_size, **changes)
 
 
 class Feed:
-    """Batches on the device: moved there, augmented there if it is an accelerator, normalised, run under autocast."""
+    """Batches on the device: moved there, augmented there if it is an accelerator, normalised, run under autocast.
+
+    precision: "fp32" or "bf16".
+    """
 
     def __init__(self, spec: NetworkSpec, precision: str, device: torch.device) -> None:
         self.precision, self.device = precision, device
@@ -53,11 +50,11 @@ class Feed:
             maps: dict[str, Any] = net(z, x)
         return maps
 
-    def lesson(self, net: nn.Module, patches: Tensor) -> Tensor:
-        """What a network of features says of patches in 0..1; it normalises them itself."""
+    def features(self, net: nn.Module, patches: Tensor) -> Tensor:
+        """The features of a network that normalises patches in 0..1 itself."""
         with self._arithmetic():
-            told: Tensor = net(patches)
-        return told
+            found: Tensor = net(patches)
+        return found
 
     def _arithmetic(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
@@ -74,19 +71,19 @@ class Teacher:
     """
 
     def __init__(self, name: str, path: Path, recipe: Recipe, device: torch.device) -> None:
-        self.net = build_net(name, recipe)
-        told = weights.initialise(self.net, path)
-        if told.left or told.misshapen:
-            raise UserError(
-                f"teacher '{path}' does not fill a {name}: {told.left[:1] or told.misshapen[:1]} is missing"
-            )
+        self.net, family = build_net(name, recipe), nets.family_of(name)
+        loaded = weights.initialise(self.net, path, family)
+        if loaded.left or loaded.misshapen:
+            missing = (loaded.left or loaded.misshapen)[0]
+            raise UserError(f"teacher '{path}' does not fill a {name}: {missing} is missing")
+        self._tap = family.head_features
         self.net.to(device).eval().requires_grad_(False)
         self.feed = Feed(network_spec(name), recipe.precision, device)
-        self.width = features.width(self.net, (recipe.template_size, recipe.search_size), features.FUSED)
+        self.width = features.width(self.net, (recipe.template_size, recipe.search_size), self._tap)
 
     @torch.no_grad()
     def __call__(self, z: Tensor, x: Tensor) -> tuple[distill.Soft, Tensor]:
         """Patches (B, 3, S, S) in 0..1 -> its view of them, and its features (B, width, g, g)."""
-        with features.tapped(self.net, features.FUSED) as seen:
+        with features.tapped(self.net, self._tap) as seen:
             maps = self.feed.run(self.net, z, x)
         return distill.read(maps), seen[0]

@@ -1,5 +1,5 @@
-"""Affine maps between pictures and patches. A map is 2 x 3, float64, in corner coordinates ((0, 0) = corner of
-pixel 0).
+"""Affine maps between pictures and patches. A map is 2 x 3, float64, in corner coordinates: (0, 0) is the corner of
+pixel 0.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ def crop(
 ) -> Affine:
     """Picture -> patch of out x out showing the square of `side` pixels around `center`.
 
-    angle: radians the picture turns. aspect: the picture's width grows by its root and the height shrinks. flip:
-    mirrored.
+    angle: radians the picture turns. aspect: the picture's width grows by its root and the height shrinks.
+    flip: mirrored.
     """
     scale = out / side
     stretch = np.diag([math.sqrt(aspect) * (-1 if flip else 1), 1 / math.sqrt(aspect)])
@@ -38,17 +38,35 @@ def place(
     return np.column_stack([linear, np.asarray(target) - linear @ np.asarray(center)])
 
 
-def warp(picture: np.ndarray, affine: Affine, out: int) -> np.ndarray:
-    """The out x out patch, bilinear, black outside of the picture, like the trackers' own crop."""
+def square_side(convention: str, w: float, h: float, factor: float) -> float:
+    """Side of the square that a tracker crops around a box, before rounding; `sot_tracker.crop` has the conventions.
+
+    convention: `NetworkSpec.crop`. They differ for boxes that are no squares.
+    """
+    if convention == "black":
+        return factor * math.sqrt(w * h)
+    context = 0.5 * (factor - 1) * (w + h)
+    return math.sqrt((w + context) * (h + context))
+
+
+def padding(convention: str, picture: np.ndarray) -> tuple[int, ...]:
+    """What a tracker shows outside of a picture, per channel: black, or the picture's average, rounded down as HCAT was
+    trained (fact sheet, section 8). A mask, the fourth channel, is empty there.
+    """
+    if convention == "black":
+        return (0, 0, 0, 0)
+    return (*(int(v) for v in cv2.mean(picture)[:3]), 0)
+
+
+def warp(picture: np.ndarray, affine: Affine, out: int, fill: tuple[int, ...] = (0, 0, 0, 0)) -> np.ndarray:
+    """The out x out patch, bilinear, `fill` outside of the picture."""
     centres = affine.copy()
     centres[:, 2] += 0.5 * affine[:, 0] + 0.5 * affine[:, 1] - 0.5
-    return cv2.warpAffine(picture, centres, (out, out), flags=cv2.INTER_LINEAR)
+    return cv2.warpAffine(picture, centres, (out, out), flags=cv2.INTER_LINEAR, borderValue=fill)
 
 
 def move_box(box: XYWH, affine: Affine) -> XYWH:
-    """Bounds of the moved box; under rotation those of its inscribed ellipse, since objects seldom fill their
-    corners.
-    """
+    """Bounds of the moved box; under rotation of its inscribed ellipse, since objects seldom fill their corners."""
     cx, cy = box[0] + 0.5 * box[2], box[1] + 0.5 * box[3]
     x, y = affine[:, :2] @ (cx, cy) + affine[:, 2]
     half_w = math.hypot(affine[0, 0] * box[2] / 2, affine[0, 1] * box[3] / 2)
@@ -76,8 +94,7 @@ def fractions(box: XYWH, out: int) -> XYWH:
     """A box in patch pixels as fractions of the patch, with the published half-pixel shift.
 
     Training puts the crop's centre at (out - 1) / 2 where the trackers decode it at out / 2 (fact sheets, training
-    section);
-    both stay as published.
+    section); both stay as published.
     """
     x, y, w, h = box
     return ((x - 0.5) / out, (y - 0.5) / out, w / out, h / out)

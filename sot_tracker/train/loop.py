@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,28 +13,20 @@ from typing import Any
 import numpy as np
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
 from sot_tracker.catalog import network_spec
 from sot_tracker.errors import UserError
-from sot_tracker.nets.hit import Hit
-from sot_tracker.train import (
-    augment_device,
-    aux_cell_loss,
-    bn_recalibration,
-    depthwise,
-    distill,
-    features,
-    state,
-    validate,
-)
+from sot_tracker.nets import family_of
+from sot_tracker.nets.heads import expect_background
+from sot_tracker.train import augment_device, bn_recalibration, onednn_workarounds, precision, state, validate
 from sot_tracker.train.augment import Photometry
+from sot_tracker.train.auxiliary import AuxiliaryLosses
 from sot_tracker.train.batches import Batch, Batches, loader
 from sot_tracker.train.cache import Cache
-from sot_tracker.train.feed import Feed, Teacher, build_net
-from sot_tracker.train.labels import inside_cells
+from sot_tracker.train.feed import Feed, build_net
 from sot_tracker.train.losses import loss_for
 from sot_tracker.train.optimizers import optimizers_for
 from sot_tracker.train.recipe import Recipe
@@ -51,8 +42,7 @@ class Job:
     """One training run. out: folder of checkpoint.pt, model.safetensors, curves and pictures.
 
     train_tracks, val_tracks: indices into cache.tracks. start: prepares a fresh network (`--init`), or None.
-    teacher: name and weights of a network to learn from besides the labels. teach: what of it, "maps" and "features".
-    features: learn ImageNet features too.
+    teacher, teach, features: see `AuxiliaryLosses`, which calls the last one `imagenet`.
     stop_after: seconds after which to save and stop, 0 for never. *_every: steps.
     """
 
@@ -88,74 +78,32 @@ class World:
         return cls(*(int(os.environ.get(k, d)) for k, d in (("RANK", 0), ("WORLD_SIZE", 1), ("LOCAL_RANK", 0))))
 
 
-def expect_background(net: nn.Module) -> None:
-    """Start centre heads at a score of 0.1, as CornerNet does: from 0.5 the first hundreds of steps go into
-    unlearning it.
-    """
-    for name, parameter in net.named_parameters():
-        if re.search(r"conv\d_ctr\.bias$", name):
-            nn.init.constant_(parameter, -2.19)
-
-
 class Trainer:
-    """Network, average, optimiser and step of a job; `run` trains until the recipe's last step or until told to
-    stop.
-    """
+    """Network, average, optimiser and step of a job; `run` trains until the recipe's last step, or asked to stop."""
 
     def __init__(self, job: Job, world: World, device: torch.device) -> None:
-        self.job, self.world, self.device = job, world, device
+        recipe = dataclasses.replace(job.recipe, precision=precision.resolve(job.recipe.precision, device))
+        self.job = job = dataclasses.replace(job, recipe=recipe)
+        self.world, self.device = world, device
         self.on_device = device.type != "cpu"
-        self.spec = network_spec(job.model)
-        self.net = build_net(job.model, job.recipe)
+        self.spec, family = network_spec(job.model), family_of(job.model)
+        self.net = build_net(job.model, recipe)
         self.checkpoint = job.out / "checkpoint.pt"
         saved = state.load(self.checkpoint) if self.checkpoint.exists() else None
         if saved is None:
             expect_background(self.net)
             if job.start is not None:
                 job.start(self.net)
-        self.pupil: nn.Module = self.net
-        self.teacher = Teacher(*job.teacher, job.recipe, device) if job.teacher else None
-        lessons = self._lessons()
-        if lessons:
-            self.pupil = features.Pupil(self.net, (job.recipe.template_size, job.recipe.search_size), lessons)
-        if job.recipe.guide > 0 and isinstance(self.net, Hit):
-            self.pupil = aux_cell_loss.Guided(self.pupil, self.net)
-        self.pupil.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # 1.4 x faster on CPUs
-        depthwise.prepare(self.net)
-        self.ema = state.Ema(self.net, job.recipe.ema)
-        self.optimizers = optimizers_for(self.pupil, job.recipe)
+        self.feed = Feed(self.spec, recipe.precision, device)
+        self.auxiliary = AuxiliaryLosses(job.model, recipe, self.feed, job.teacher, job.teach, job.features)
+        self.trained = self.auxiliary.around(self.net)
+        self.trained.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # 1.4 x faster on CPUs
+        onednn_workarounds.prepare(self.net)
+        self.ema = state.average_of(self.net, recipe.ema)
+        self.optimizers = optimizers_for(self.trained, recipe, family.fast_parameters)
         self.step = 0 if saved is None else self._restore(saved)
-        self.feed = Feed(self.spec, job.recipe.precision, device)
-        self.imagenet = features.EfficientNetLite().to(device) if job.features else None
-        self.loss = loss_for(job.model, self.spec.decoding, job.recipe.regress)
-        self.replica = DistributedDataParallel(self.pupil) if world.size > 1 else self.pupil
-
-    def _lessons(self) -> dict[str, tuple[features.Taps, int]]:
-        """Which features of the network are taught, and how many channels the lesson has."""
-        lessons = {}
-        if self.job.features:
-            lessons["features"] = (features.SEEN, features.EfficientNetLite.WIDTH)
-        if self.teacher is not None and "features" in self.job.teach:
-            lessons["teacher"] = (features.FUSED, self.teacher.width)
-        return lessons
-
-    def _taught(self, maps: dict[str, Any], batch: Batch, z: Tensor, x: Tensor) -> dict[str, Tensor]:
-        """The losses of what is taught besides the boxes, by name."""
-        told: dict[str, Tensor] = {}
-        if "inside" in maps:
-            labels = (batch[name].to(self.device) for name in ("boxes", "present"))
-            told["guide"] = self.job.recipe.guide * aux_cell_loss.loss(maps["inside"], *labels)
-        if self.imagenet is not None:
-            seen = [self.feed.lesson(self.imagenet, patches) for patches in (z, x)]
-            told["features"] = features.loss(maps["features"], seen)
-        if self.teacher is not None:
-            soft, fused = self.teacher(z, x)
-            if "maps" in self.job.teach:
-                told["distill"] = distill.loss(maps, soft)
-            if "features" in self.job.teach:
-                inside = inside_cells(batch["boxes"], batch["present"], fused.shape[-1]).to(self.device)
-                told["teacher"] = features.loss(maps["teacher"], [fused], inside)
-        return told
+        self.loss = loss_for(self.spec.decoding, recipe.regress, family.positive_above)
+        self.replica = DistributedDataParallel(self.trained) if world.size > 1 else self.trained
 
     def _restore(self, saved: dict[str, Any]) -> int:
         if "optimizers" not in saved:
@@ -163,9 +111,16 @@ class Trainer:
                 f"'{self.checkpoint}' is of an earlier version, which cannot be resumed: "
                 "give another --out, and it as --init"
             )
-        self.pupil.load_state_dict(saved["net"])
-        self.ema.net.load_state_dict(saved["ema"])
+        try:
+            self.trained.load_state_dict(saved["net"])
+            self.ema.module.load_state_dict(saved["ema"])
+        except RuntimeError:
+            raise UserError(
+                f"'{self.checkpoint}' is of another network or other losses: give the options that it was made with, "
+                "or another --out"
+            ) from None
         self.optimizers.load_state_dict(saved["optimizers"])
+        self.ema.n_averaged.fill_(saved["step"])
         return int(saved["step"])
 
     def save(self) -> None:
@@ -176,8 +131,8 @@ class Trainer:
             "step": self.step,
             "model": self.job.model,
             "recipe": self.job.recipe.to_dict(),
-            "net": self.pupil.state_dict(),
-            "ema": self.ema.net.state_dict(),
+            "net": self.trained.state_dict(),
+            "ema": self.ema.module.state_dict(),
             "optimizers": self.optimizers.state_dict(),
         }
         state.save(self.checkpoint, content)
@@ -190,21 +145,21 @@ class Trainer:
             group["lr"] = recipe.rate * group["factor"] * recipe.rate_at(self.step)
         self.replica.train()
         if recipe.frozen_norms:
-            bn_recalibration.freeze(self.pupil)
+            bn_recalibration.freeze(self.trained)
         z, x = self.feed.moved(batch)
         if self.on_device:
             z, x = augment_device.apply(z, x, recipe.sampling.photometry, torch.initial_seed())
         maps = self.feed.run(self.replica, z, x)
         losses = self.loss(maps, batch["boxes"].to(self.device), batch["present"].to(self.device))
-        for name, value in self._taught(maps, batch, z, x).items():
+        for name, value in self.auxiliary.losses(maps, batch, z, x):
             losses[name] = value
             losses["total"] = losses["total"] + value
         self.optimizers.zero_grad()
         losses["total"].backward()  # type: ignore[no-untyped-call]
         if recipe.clip > 0:
-            nn.utils.clip_grad_norm_(self.pupil.parameters(), recipe.clip)
+            nn.utils.clip_grad_norm_(self.trained.parameters(), recipe.clip)
         self.optimizers.step()
-        self.ema.update(self.net, self.step)
+        self.ema.update_parameters(self.net)
         self.step += 1
         return {name: float(value.detach()) for name, value in losses.items()}
 
@@ -215,7 +170,9 @@ class Trainer:
         how = recipe.sampling
         if self.on_device:  # the processor then only crops and pastes
             how = dataclasses.replace(how, photometry=Photometry(grey=0.0, brightness=0.0))
-        pairs = PairSampler(job.cache, job.train_tracks, how, recipe.template_size, recipe.search_size, recipe.seed)
+        pairs = PairSampler(
+            job.cache, job.train_tracks, how, self.spec, recipe.template_size, recipe.search_size, recipe.seed
+        )
         made = Batches(pairs, recipe.batch, self.world.rank, self.world.size)
         stream = loader(made, self.step, recipe.steps, job.workers, pin=self.device.type == "cuda")
         began, figures = time.monotonic(), {}
@@ -243,7 +200,7 @@ class Trainer:
         return figures
 
     def _agreed(self, ended: bool) -> bool:
-        """Whether any process was told to stop; all must end in the same step."""
+        """Whether any process was asked to stop; all must end in the same step."""
         if self.world.size == 1:
             return ended
         flag = torch.tensor(int(ended), device=self.device)
@@ -258,7 +215,7 @@ class Trainer:
         job, recipe = self.job, self.job.recipe
         if self.world.rank:
             return {}
-        net = self.ema.net
+        net = self.ema.module
         if not recipe.frozen_norms:
             seen = self._pairs(job.train_tracks, recipe.sampling, bn_recalibration.SEED)
             net = bn_recalibration.calibrated(net, seen, self.feed)
@@ -274,5 +231,5 @@ class Trainer:
     def _pairs(self, tracks: np.ndarray, how: Sampling, seed: int) -> Iterator[Batch]:
         """`val_pairs` pairs of these tracks, in batches large enough for statistics."""
         recipe, size = self.job.recipe, min(32, self.job.val_pairs)
-        drawn = PairSampler(self.job.cache, tracks, how, recipe.template_size, recipe.search_size, seed)
+        drawn = PairSampler(self.job.cache, tracks, how, self.spec, recipe.template_size, recipe.search_size, seed)
         return (Batches(drawn, size)[i] for i in range(max(1, self.job.val_pairs // size)))

@@ -2,14 +2,14 @@
 
 `regress` says at which cells of a centre map the box is judged:
     "peak": at the argmax of the predicted score, as published. From scratch this learns slowly: while the score is
-        noise, the
-        box is judged at random cells.
+        noise, the box is judged at random cells.
     "label": at the cells of the label's Gaussian, weighted by it; every pair teaches the box from the first step on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -19,6 +19,9 @@ from sot_tracker.train.labels import heatmaps, inside_cells
 
 Losses = dict[str, Tensor]
 """Scalars by name; "total" is what is minimised."""
+
+Loss = Callable[[dict[str, Tensor], Tensor, Tensor], Losses]
+"""Of maps, boxes as x, y, w, h fractions (B, 4) and presence (B,)."""
 
 GIOU, L1, CLASS = 2.0, 5.0, 8.334
 BACKGROUND = 1 / 16
@@ -88,9 +91,7 @@ def center_loss(
 
 
 def corner_boxes(maps: dict[str, Tensor]) -> Tensor:
-    """HiT: expected corners under the softmax of both maps, x1, y1, x2, y2 fractions (B, 4); the cell k stands for
-    k / g.
-    """
+    """HiT: expected corners under the softmax of both maps, x1, y1, x2, y2 (B, 4); cell k stands for k / g."""
     corners = []
     for name in ("tl", "br"):
         logits = maps[name].float()
@@ -102,7 +103,7 @@ def corner_boxes(maps: dict[str, Tensor]) -> Tensor:
 
 
 def corner_loss(maps: dict[str, Tensor], boxes: Tensor, present: Tensor) -> Losses:
-    """2 GIoU + 5 L1 on soft-argmax corners (HiT). GIoU counts as 0 for a batch that holds crossed corners (facts,
+    """2 GIoU + 5 L1 on soft-argmax corners (HiT). For a batch that holds crossed corners GIoU counts as 0 (facts,
     section 9).
     """
     decoded, truth = corner_boxes(maps), label_corners(boxes)
@@ -114,7 +115,7 @@ def corner_loss(maps: dict[str, Tensor], boxes: Tensor, present: Tensor) -> Loss
 
 
 def token_loss(maps: dict[str, Tensor], boxes: Tensor, present: Tensor) -> Losses:
-    """8.334 cross-entropy + 5 L1 + 2 GIoU over the cells inside the box (HCAT, section 8); L1 summed over the four
+    """8.334 cross-entropy + 5 L1 + 2 GIoU over the cells inside the box (HCAT, section 8). L1 is summed over the four
     numbers.
     """
     logits, predicted = maps["logits"].float(), maps["boxes"].float()
@@ -138,11 +139,14 @@ def _total(**parts: Tensor) -> Losses:
     return {"total": torch.stack(list(parts.values())).sum(), **parts}
 
 
-def loss_for(name: str, decoding: str, regress: str) -> Callable[[dict[str, Tensor], Tensor, Tensor], Losses]:
-    """The loss of a network: by its decoding, with FERMT's stricter positives."""
-    if decoding == "corner":
-        return corner_loss
-    if decoding == "token":
-        return token_loss
-    above = 1 - 1e-6 if name.startswith("fermt") else 0.1
-    return lambda maps, boxes, present: center_loss(maps, boxes, present, regress, above)
+def loss_for(decoding: str, regress: str, positive_above: float) -> Loss:
+    """The loss of the maps of that decoding ("center", "corner" or "token").
+
+    regress, positive_above: of centre maps, see `cell_weights` and `focal`.
+    """
+    losses: dict[str, Loss] = {
+        "center": partial(center_loss, regress=regress, positive_above=positive_above),
+        "corner": corner_loss,
+        "token": token_loss,
+    }
+    return losses[decoding]

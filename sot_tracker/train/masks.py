@@ -14,12 +14,10 @@ MARGIN = 0.08
 
 
 def grabcut(image: np.ndarray, box: XYWH | None) -> Mask | None:
-    """The object inside a box (Rother et al. 2004), without one inside the picture's margins; None where no plausible
-    one stands out.
+    """The object inside a box (Rother et al. 2004), or inside the picture's margins where no box is known.
 
-    Plausible: the mask fills 20 to 90 % of the box, one connected part holds most of it, and it spans the box's sides
-    to
-    at least 60 %, so that the box really bounds what was found.
+    None where no plausible one stands out. Plausible: the mask fills 20 to 90 % of the box, one connected part holds
+    most of it, and it spans at least 60 % of the box's sides, so that the box really bounds what was found.
     """
     if box is None:
         height, width = image.shape[:2]

@@ -14,8 +14,6 @@ MUON_FACTOR = 2.0
 """Muon's rate as a multiple of the recipe's; its steps are scaled to the size of AdamW's."""
 LEAST_SIDE = 16
 """A matrix with a shorter side (a head's last layer, a depth-wise filter) is left to AdamW."""
-POSITIONS = "attention_biases"
-"""How the names of HiT's tables of position biases end."""
 
 
 class Optimizers:
@@ -54,9 +52,10 @@ class Optimizers:
             part.load_state_dict(state)
 
 
-def optimizers_for(net: nn.Module, recipe: Recipe) -> Optimizers:
-    """Parameters with "backbone" in their name learn at `backbone_rate` of the rate, as published; HiT's tables of
-    position biases at `position_rate` times that.
+def optimizers_for(net: nn.Module, recipe: Recipe, fast: tuple[str, ...] = ()) -> Optimizers:
+    """Parameters with "backbone" in their name learn at `backbone_rate` of the rate, as published.
+
+    fast: endings of the names of those that learn at `position_rate` times that (`Family.fast_parameters`).
 
     The network must already be where and in the memory format in which it trains. Raises UserError if this torch has
     no Muon.
@@ -65,7 +64,7 @@ def optimizers_for(net: nn.Module, recipe: Recipe) -> Optimizers:
     tables = {id(module.weight) for module in net.modules() if isinstance(module, nn.Embedding)}
     matrices = {n for n, p in named if recipe.optimizer == "muon" and is_matrix(n, p) and id(p) not in tables}
     rate, decay = recipe.rate, recipe.weight_decay
-    rest = _groups([item for item in named if item[0] not in matrices], recipe, 1.0)
+    rest = _groups([item for item in named if item[0] not in matrices], recipe, fast, 1.0)
     parts: list[torch.optim.Optimizer] = [torch.optim.AdamW(rest, lr=rate, weight_decay=decay)]
     flat = {name: (p, nn.Parameter(flattened(p.detach(), p))) for name, p in named if name in matrices}
     if flat:
@@ -73,7 +72,7 @@ def optimizers_for(net: nn.Module, recipe: Recipe) -> Optimizers:
             raise UserError(
                 f"optimizer='muon' needs torch 2.9 or newer, this is {torch.__version__}: choose --optimizer adamw"
             )
-        groups = _groups([(name, matrix) for name, (_, matrix) in flat.items()], recipe, MUON_FACTOR)
+        groups = _groups([(name, matrix) for name, (_, matrix) in flat.items()], recipe, fast, MUON_FACTOR)
         parts.append(torch.optim.Muon(groups, lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw"))
     return Optimizers(*parts, flat=list(flat.values()))
 
@@ -95,12 +94,16 @@ def flattened(values: Tensor, weight: Tensor) -> Tensor:
     return values.reshape(len(values), -1)
 
 
-def _groups(named: list[tuple[str, nn.Parameter]], recipe: Recipe, factor: float) -> list[dict[str, Any]]:
-    positions = [p for n, p in named if n.endswith(POSITIONS)]
-    others = [(n, p) for n, p in named if not n.endswith(POSITIONS)]
+def _groups(
+    named: list[tuple[str, nn.Parameter]], recipe: Recipe, fast: tuple[str, ...], factor: float
+) -> list[dict[str, Any]]:
+    others = [(n, p) for n, p in named if not n.endswith(fast)]
     groups = [
         {"params": [p for n, p in others if "backbone" not in n], "factor": factor},
         {"params": [p for n, p in others if "backbone" in n], "factor": factor * recipe.backbone_rate},
-        {"params": positions, "factor": factor * recipe.backbone_rate * recipe.position_rate},
+        {
+            "params": [p for n, p in named if n.endswith(fast)],
+            "factor": factor * recipe.backbone_rate * recipe.position_rate,
+        },
     ]
     return [group for group in groups if group["params"]]

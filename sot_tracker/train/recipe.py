@@ -4,29 +4,36 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from sot_tracker.errors import UserError
+from sot_tracker.nets import family_of
 from sot_tracker.train.augment import Photometry
 from sot_tracker.train.sampling import Sampling
 
 SCHEDULES = ("constant", "cosine", "step")
 REGRESS = ("peak", "label")
 OPTIMIZERS = ("adamw", "muon")
+PRECISIONS = ("auto", "fp32", "bf16")
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """steps: optimiser steps in all. decay_at: share of them after which "step" divides the rate by 10.
+    """Everything a training run is made of, except the data.
 
-    backbone_rate: factor of the rate for parameters with "backbone" in their name. clip: largest gradient norm, 0 for
-    none.
-    position_rate: on top of it, for HiT's position biases. They add to logits and must grow to several units before
-    tokens tell template from search patch; from zero, by AdamW's steps of one rate each, that takes thousands of steps.
+    steps: optimiser steps in all. batch: pairs per step and process. warmup: steps in which the rate rises.
+    decay_at: share of the steps after which schedule "step" divides the rate by 10.
+    backbone_rate: factor of the rate for parameters with "backbone" in their name.
+    position_rate: on top of it, for the network's fast parameters: HiT's position biases. They add to logits and must
+        grow to several units before tokens tell template from search patch; from zero, by AdamW's steps of one rate
+        each, that takes thousands of steps.
     optimizer: "muon" (see `optimizers`) learns from far fewer pairs where most weights are matrices.
-    guide: share in the loss of what HiT is told cell by cell (see `guide`); the other networks have a score for that.
-    batch: per process. frozen_norms: batch norms keep the statistics that they start with. regress: see `losses`.
+    cell_loss: share in the loss of the auxiliary loss per cell (`aux_cell_loss`), for networks without a score map.
+    clip: largest gradient norm, 0 for no clipping. ema: decay of the weights' moving average.
+    frozen_norms: batch norms keep the statistics that they start with. regress: see `losses`.
+    precision: "fp32", "bf16", or "auto" for bf16 where the hardware computes in it (`precision`).
     dropout, drop_path: None keeps the network's own default.
     """
 
@@ -36,7 +43,7 @@ class Recipe:
     rate: float = 4e-4
     backbone_rate: float = 0.1
     position_rate: float = 1.0
-    guide: float = 0.0
+    cell_loss: float = 0.0
     schedule: str = "step"
     decay_at: float = 0.8
     warmup: int = 0
@@ -57,7 +64,7 @@ class Recipe:
         for name, allowed in (
             ("schedule", SCHEDULES),
             ("regress", REGRESS),
-            ("precision", ("fp32", "bf16")),
+            ("precision", PRECISIONS),
             ("optimizer", OPTIMIZERS),
         ):
             if getattr(self, name) not in allowed:
@@ -87,31 +94,6 @@ class Recipe:
         return cls(**{**values, "sampling": Sampling(**sampling)})
 
 
-def paper(model: str) -> Recipe:
-    """The published schedule of a network (fact sheets, training sections), as optimiser steps."""
-    family = model.partition("_")[0]
-    return {
-        "fermt": Recipe(steps=140_400, batch=128, drop_path=0.1),
-        "smat": Recipe(steps=140_400, batch=128),
-        "mvt": Recipe(steps=46_800, batch=128, schedule="cosine"),
-        "hit": Recipe(
-            steps=702_000,
-            batch=128,
-            rate=5e-4,
-            backbone_rate=1.0,
-            drop_path=0.1,
-            sampling=Sampling(size_jitter=0.5, shift_jitter=3.5),
-        ),
-        "hcat": Recipe(
-            steps=234_250,
-            batch=128,
-            rate=1e-4,
-            clip=0.0,
-            sampling=Sampling(max_gap=100, causal=False, joint_flip=0.0, flip=0.0),
-        ),
-    }[family]
-
-
 SCRATCH_SAMPLING = Sampling(
     max_gap=100,
     causal=False,
@@ -130,29 +112,47 @@ SCRATCH_SAMPLING = Sampling(
 )
 
 
+def paper(model: str) -> Recipe:
+    """The published schedule of a network (fact sheets, training sections), as optimiser steps.
+
+    Raises UserError for an unknown name or a network of which none was published.
+    """
+    changes = family_of(model).paper
+    if changes is None:
+        raise UserError(f"no recipe was published for '{model}': choose --preset scratch")
+    return _changed(Recipe(steps=1, batch=128), changes)
+
+
 def scratch(model: str) -> Recipe:
     """From random weights on a small data set: higher rate everywhere, the box judged at the label's cells, rich
-    augmentation, Muon for FERMT and HiT, HiT's position biases ahead (docs/training.md tells what these gain).
+    augmentation, and what the network's family adds (docs/training.md says what these gain).
+
+    Raises UserError for an unknown name.
     """
-    return Recipe(
+    common = Recipe(
         steps=20_000,
         batch=32,
-        rate=5e-4 if model.startswith(("fermt", "hcat")) else 1e-3,
-        optimizer="muon" if model.startswith(("fermt", "hit")) else "adamw",
+        rate=1e-3,
         backbone_rate=1.0,
         position_rate=100.0,
-        guide=1.0,
+        cell_loss=1.0,
         schedule="cosine",
         warmup=200,
         weight_decay=0.01,
         clip=1.0,
         ema=0.998,
         regress="label",
-        precision="bf16",
+        precision="auto",
         dropout=0.0,
         drop_path=0.0,
         sampling=SCRATCH_SAMPLING,
     )
+    return _changed(common, family_of(model).scratch)
+
+
+def _changed(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
+    sampling = dataclasses.replace(recipe.sampling, **changes.get("sampling", {}))
+    return dataclasses.replace(recipe, **{**changes, "sampling": sampling})
 
 
 PRESETS = {"paper": paper, "scratch": scratch}

@@ -1,5 +1,5 @@
-"""Curves of a run: `curves.csv`, `validation.csv` and TensorBoard, with speed and the share of time spent waiting
-for data.
+"""Curves of a run: `curves.csv`, `validation.csv` and TensorBoard, with speed and the share of time spent waiting for
+data.
 """
 
 from __future__ import annotations
@@ -7,8 +7,6 @@ from __future__ import annotations
 import csv
 from collections import defaultdict
 from pathlib import Path
-
-from sot_tracker.train import plot
 
 CURVES, VALIDATION = "curves.csv", "validation.csv"
 
@@ -54,8 +52,6 @@ class Report:
 
     def validation(self, step: int, figures: dict[str, float]) -> None:
         self._write(VALIDATION, step, figures)
-        if self.enabled:
-            plot.curves(self.out, CURVES, VALIDATION)
 
     def close(self) -> None:
         if self.board is not None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
+from sot_tracker.catalog import NetworkSpec
 from sot_tracker.datasets.records import XYWH
 from sot_tracker.errors import UserError
 from sot_tracker.train import augment, copy_paste, geometry
@@ -37,8 +38,6 @@ class Sampling:
     which one is meant.
     """
 
-    template_factor: float = 2.0
-    search_factor: float = 4.0
     size_jitter: float = 0.25
     shift_jitter: float = 3.0
     max_gap: int = 200
@@ -77,13 +76,21 @@ class Pair:
 class PairSampler:
     """Draws pairs from the tracks of a cache.
 
-    tracks: indices of the tracks to use (a split). seed: with a pair's number it fixes all that is random.
+    tracks: indices of the tracks to use (a split). spec: of the network, which is trained on crops as it will get them.
+    template_size, search_size: of the patches, pixels. seed: with a pair's number it fixes all that is random.
     """
 
     def __init__(
-        self, cache: Cache, tracks: np.ndarray, how: Sampling, template_size: int, search_size: int, seed: int
+        self,
+        cache: Cache,
+        tracks: np.ndarray,
+        how: Sampling,
+        spec: NetworkSpec,
+        template_size: int,
+        search_size: int,
+        seed: int,
     ) -> None:
-        self.cache, self.how, self.seed = cache, how, seed
+        self.cache, self.how, self.spec, self.seed = cache, how, spec, seed
         self.template_size, self.search_size = template_size, search_size
         annotated = ~np.isnan(cache.index["box"][:, 0])
         mine = np.isin(cache.index["track"], tracks)
@@ -103,9 +110,7 @@ class PairSampler:
         return [np.array(own) for own in groups.values()]
 
     def _by_source(self, tracks: list[int]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """Source -> its tracks and their probabilities, the root of their lengths: long videos hold more, but
-        repeat.
-        """
+        """Source -> its tracks and their probabilities, by the root of their lengths: long videos repeat."""
         names: dict[str, list[int]] = {}
         for track in tracks:
             names.setdefault(self.cache.tracks[track]["source"], []).append(track)
@@ -144,9 +149,7 @@ class PairSampler:
         return int(rng.choice(self.scenes[rng.integers(len(self.scenes))]))
 
     def entries(self, rng: np.random.Generator) -> tuple[int, int]:
-        """Template and search entry of one track at most `max_gap` frames apart; the gap grows by 5 until one is
-        found.
-        """
+        """Template and search entry of one track at most `max_gap` frames apart, else the two nearest."""
         tracks, shares = self.groups[rng.choice(list(self.groups), p=self.shares)]
         start, end = self.cache.ranges[rng.choice(tracks, p=shares)]
         first = int(rng.integers(start, end))
@@ -181,32 +184,39 @@ class PairSampler:
         else:
             first, second = self.entries(rng)
             box_t, box_s = self.cache.box(first), self.cache.box(second)
-        template = self._crop(first, box_t, self.how.template_factor, self.template_size)
+        template = self._template(first, box_t)
         if negative and rng.random() < 0.5:
             other = self._region(rng) if region else self._other(rng)
-            template = self._crop(*other, self.how.template_factor, self.template_size)
+            template = self._template(*other)
         elif negative:
-            box_s = _beside(box_s, self.how.search_factor, rng)
+            box_s = _beside(box_s, 0.5 * self._side(box_s, self.spec.search_factor), rng)
         return self._search(template, second, box_s, negative, rng)
 
     def _other(self, rng: np.random.Generator) -> tuple[int, XYWH]:
         entry, _ = self.entries(rng)
         return entry, self.cache.box(entry)
 
-    def _crop(self, entry: int, box: XYWH, factor: float, out: int) -> np.ndarray:
+    def _side(self, box: XYWH, factor: float) -> float:
+        return geometry.square_side(self.spec.crop, box[2], box[3], factor)
+
+    def _template(self, entry: int, box: XYWH) -> np.ndarray:
         center = (box[0] + 0.5 * box[2], box[1] + 0.5 * box[3])
-        side = math.ceil(math.sqrt(box[2] * box[3]) * factor)
-        return geometry.warp(self.cache.picture(entry), geometry.crop(center, side, out), out)[..., :3]
+        side = math.ceil(self._side(box, self.spec.template_factor))
+        return self._patch(entry, geometry.crop(center, side, self.template_size), self.template_size)
+
+    def _patch(self, entry: int, affine: geometry.Affine, out: int) -> np.ndarray:
+        picture = self.cache.picture(entry)
+        return geometry.warp(picture, affine, out, geometry.padding(self.spec.crop, picture))[..., :3]
 
     def _search(
         self, template: np.ndarray, entry: int, box: XYWH, negative: bool, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray, XYWH | None]:
         how, out = self.how, self.search_size
-        x, y, w, h = geometry.jitter(box, how.size_jitter, how.shift_jitter, rng)
+        near = geometry.jitter(box, how.size_jitter, how.shift_jitter, rng)
         angle, aspect = rng.normal(0, how.turn), math.exp(rng.normal(0, how.stretch))
-        side = math.ceil(math.sqrt(w * h) * how.search_factor)
-        affine = geometry.crop((x + 0.5 * w, y + 0.5 * h), side, out, angle, aspect)
-        patch = geometry.warp(self.cache.picture(entry), affine, out)[..., :3]
+        side = math.ceil(self._side(near, self.spec.search_factor))
+        affine = geometry.crop((near[0] + 0.5 * near[2], near[1] + 0.5 * near[3]), side, out, angle, aspect)
+        patch = self._patch(entry, affine, out)
         moved = geometry.move_box(box, affine)
         patch = self._clutter(patch, moved, None, rng)
         return template, patch, None if negative else moved
@@ -231,11 +241,13 @@ class PairSampler:
         scene = self.cache.picture(self._scene(rng))
         other_scene = scene if rng.random() < 0.6 else self.cache.picture(self._scene(rng))
         angle, aspect, flip = rng.normal(0, 0.25), math.exp(rng.normal(0, 0.2)), bool(rng.random() < 0.5)
-        affine = copy_paste.target_map(seen, (small / 2, small / 2), small / how.template_factor, angle, aspect, flip)
+        side = self._pasted_side(seen, small, self.spec.template_factor, angle, aspect, flip)
+        affine = copy_paste.target_map(seen, (small / 2, small / 2), side, angle, aspect, flip)
         template = copy_paste.paste(copy_paste.background(other_scene, small, rng), seen, affine)
-        side = large / how.search_factor * math.exp(rng.normal(0, how.size_jitter))
-        x, y = (large / 2 + how.shift_jitter * side * (rng.random(2) - 0.5)).tolist()
+        grown, shift = math.exp(rng.normal(0, how.size_jitter)), rng.random(2) - 0.5
         angle, aspect = angle + rng.normal(0, how.turn), aspect * math.exp(rng.normal(0, how.stretch))
+        side = grown * self._pasted_side(again, large, self.spec.search_factor, angle, aspect, flip)
+        x, y = (large / 2 + how.shift_jitter * side * shift).tolist()
         box = again.bounds(copy_paste.target_map(again, (x, y), side, angle, aspect, flip))
         search = copy_paste.background(scene, large, rng)
         shown: copy_paste.Cutout | None = again
@@ -249,6 +261,13 @@ class PairSampler:
             search = copy_paste.paste(search, shown, copy_paste.target_map(shown, (x, y), side, angle, aspect, flip))
         like = None if crowded or (negative and rng.random() < 0.5) else again  # a look-alike alone is not the target
         return template, self._clutter(search, box, like, rng), None if negative else box
+
+    def _pasted_side(
+        self, cutout: copy_paste.Cutout, out: int, factor: float, angle: float, aspect: float, flip: bool
+    ) -> float:
+        """sqrt(w h) in a patch of `out` pixels that the tracker would have cropped around the object, turned so."""
+        box = cutout.bounds(copy_paste.target_map(cutout, (0.0, 0.0), 1.0, angle, aspect, flip))
+        return out / self._side(box, factor)
 
     def _views(self, rng: np.random.Generator) -> tuple[copy_paste.Cutout, copy_paste.Cutout]:
         """One object twice: in two frames of its track where both have masks."""
@@ -274,10 +293,10 @@ def _shares(weights: dict[str, float], names: list[str]) -> np.ndarray:
     return shares
 
 
-def _beside(box: XYWH, factor: float, rng: np.random.Generator) -> XYWH:
-    """A box so far to one side that a search crop around it does not reach the target (facts: shifts stay below
-    1.5).
+def _beside(box: XYWH, reach: float, rng: np.random.Generator) -> XYWH:
+    """A box so far to one side that a search crop around it, of twice `reach`, does not show the target (facts: shifts
+    stay below 1.5 sizes).
     """
-    away = math.sqrt(box[2] * box[3]) * (0.5 * factor + 2.2)
+    away = reach + 2.2 * math.sqrt(box[2] * box[3])
     angle = rng.uniform(0, 2 * math.pi)
     return (box[0] + away * math.cos(angle), box[1] + away * math.sin(angle), box[2], box[3])

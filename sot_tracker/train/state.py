@@ -1,10 +1,9 @@
-"""What a run must not lose: weights, their moving average, the optimiser, the step. Files are replaced whole or not
-at all.
+"""What a run must not lose: weights, their moving average, the optimiser, the step. Files are replaced whole or not at
+all.
 """
 
 from __future__ import annotations
 
-import copy
 import pickle
 from pathlib import Path
 from typing import Any
@@ -12,27 +11,32 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from sot_tracker.errors import UserError
 
+Tensors = tuple[Tensor, ...] | list[Tensor]
 
-class Ema:
-    """Exponential moving average of weights and batch-norm statistics; the decay warms up so that early averages
-    are useful.
+
+def average_of(net: nn.Module, decay: float) -> AveragedModel:
+    """The exponential moving average of a network's weights and batch-norm statistics, in eval mode, as `.module`.
+
+    The decay rises to its value with the number of updates, `n_averaged`, so that early averages are useful. Counters
+    are copied. A resumed run sets `n_averaged`.
     """
 
-    def __init__(self, net: nn.Module, decay: float) -> None:
-        self.decay = decay
-        self.net = copy.deepcopy(net).eval().requires_grad_(False)
-
     @torch.no_grad()
-    def update(self, net: nn.Module, step: int) -> None:
-        decay = min(self.decay, (1 + step) / (10 + step))
-        own, new = self.net.state_dict(), net.state_dict()
-        floats = [name for name, value in own.items() if value.is_floating_point()]
-        torch._foreach_lerp_([own[n] for n in floats], [new[n] for n in floats], 1 - decay)
-        for name in own.keys() - set(floats):
-            own[name].copy_(new[name])
+    def mix(own: Tensors, new: Tensors, updates: Tensor | int) -> None:
+        count = float(updates)
+        share = 1 - min(decay, (1 + count) / (10 + count))
+        if own[0].is_floating_point():
+            torch._foreach_lerp_(own, new, share)
+        else:
+            torch._foreach_copy_(own, new)
+
+    average = AveragedModel(net, multi_avg_fn=mix, use_buffers=True)
+    average.module.eval().requires_grad_(False)
+    return average
 
 
 def save(path: Path, content: dict[str, Any]) -> None:

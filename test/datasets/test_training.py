@@ -67,14 +67,14 @@ def test_source_can_be_renamed(tmp_path):
 @pytest.mark.parametrize("counts", [[3, 2, 1], "321"], ids=["list", "compressed"])
 def test_run_lengths(counts):
     """Column-major, background first: 3 rows x 2 columns with the first two pixels of the second column set."""
-    assert coco_masks.from_rle({"size": [3, 2], "counts": counts}).tolist() == [[0, 255], [0, 255], [0, 0]]
+    assert coco_masks.read({"size": [3, 2], "counts": counts}, 2, 3).tolist() == [[0, 255], [0, 255], [0, 0]]
 
 
 def test_compressed_run_lengths_are_differences_from_the_fourth_on():
     flat = np.zeros(400, np.uint8)
     flat[50:90] = flat[140:190] = 255
     coded = _compress([50, 40, 50, 50, 210])
-    assert (coco_masks.from_rle({"size": [20, 20], "counts": coded}) == flat.reshape(20, 20).T).all()
+    assert (coco_masks.read({"size": [20, 20], "counts": coded}, 20, 20) == flat.reshape(20, 20).T).all()
 
 
 def _compress(counts):

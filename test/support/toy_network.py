@@ -1,15 +1,31 @@
-"""A network that exports in a second and has one of everything the real ones have."""
+"""A sixth network, added by this file and one row of the catalogue: `SPEC`. It exports in a second and has one of
+everything that the real ones have.
+"""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from sot_tracker.catalog import IMAGENET, ModelSpec, NetworkSpec
+from sot_tracker.nets.family import Family, Tap
 
-SPEC = ModelSpec("toy", "Toy", "test", NetworkSpec("center", normalization=IMAGENET, template_size=48, search_size=96))
-GRID = SPEC.network.search_size // 16
+SPEC = ModelSpec(
+    "toy", "Toy", "test", NetworkSpec("center", normalization=IMAGENET, template_size=48, search_size=96), __name__
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ToyConfig:
+    template_size: int = 48
+    search_size: int = 96
+
+    @property
+    def grid(self) -> int:
+        return self.search_size // 16
 
 
 class Toy(nn.Module):
@@ -18,14 +34,16 @@ class Toy(nn.Module):
     bias_idxs: Tensor
     position: Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, config: ToyConfig) -> None:
         super().__init__()
+        self.config = config
+        keys = config.grid**2 + (config.template_size // 16) ** 2
         self.stem = nn.Conv2d(3, 32, 16, 16, bias=False)
         self.norm = nn.BatchNorm2d(32)
         self.layer_norm = nn.LayerNorm(32)
         self.qkv = nn.Linear(32, 96)
         self.biases = nn.Parameter(torch.randn(4, 17))
-        self.register_buffer("bias_idxs", torch.arange(GRID**2 * 45).reshape(GRID**2, 45) % 17)
+        self.register_buffer("bias_idxs", torch.arange(config.grid**2 * keys).reshape(config.grid**2, keys) % 17)
         self.register_buffer("position", torch.linspace(-1, 1, 32), persistent=False)
         self.head = nn.Linear(32, 5)
         nn.init.normal_(self.head.weight, std=0.2)
@@ -45,14 +63,22 @@ class Toy(nn.Module):
         return self.split(self.tokens(z))[1:]
 
     def search(self, cached: tuple[Tensor, ...], x: Tensor) -> dict[str, Tensor]:
-        tokens = self.tokens(x)
+        tokens, grid = self.tokens(x), self.config.grid
         q, k, v = self.split(tokens)
         keys, values = torch.cat((cached[0], k), 2), torch.cat((cached[1], v), 2)
         bias = self.biases.index_select(1, self.bias_idxs.flatten()).reshape(1, 4, *self.bias_idxs.shape)
-        mixed = F.scaled_dot_product_attention(q, keys, values, attn_mask=bias).transpose(1, 2).flatten(2)
-        maps = self.head(tokens + mixed).transpose(1, 2).reshape(x.shape[0], 5, GRID, GRID)
+        mixed = F.scaled_dot_product_attention(q, keys, values, attn_mask=bias.to(q)).transpose(1, 2).flatten(2)
+        maps = self.head(tokens + mixed).float().transpose(1, 2).reshape(x.shape[0], 5, grid, grid)
         score, size, offset = maps.split((1, 2, 2), 1)
         return {"score": score.sigmoid().clamp(1e-4, 1 - 1e-4), "size": size.sigmoid(), "offset": offset}
 
     def forward(self, z: Tensor, x: Tensor) -> dict[str, Tensor]:
         return self.search(self.template(z), x)
+
+
+FAMILY = Family(
+    variants={"toy": ToyConfig()},
+    build=Toy,
+    backbone_features=Tap("layer_norm"),
+    head_features=Tap("head", inputs=True),
+)

@@ -1,4 +1,4 @@
-"""What HiT is told cell by cell, and that it is told the truth."""
+"""HiT's auxiliary loss per cell: what is asked where, and that the labels are right."""
 
 from __future__ import annotations
 
@@ -20,6 +20,10 @@ def net():
     return nets.build("hit_tiny", **SIZES).eval()
 
 
+def with_cell_logits(around, net):
+    return aux_cell_loss.WithCellLogits(around, net, nets.family_of("hit_tiny").cell_taps(net))
+
+
 @pytest.fixture(scope="module")
 def patches():
     torch.manual_seed(1)
@@ -27,16 +31,16 @@ def patches():
 
 
 def test_maps_stay_and_three_grids_are_added(net, patches):
-    plain, guided = net(*patches), aux_cell_loss.Guided(net, net).eval()(*patches)
-    inside = guided.pop("inside")
+    plain, with_logits = net(*patches), with_cell_logits(net, net).eval()(*patches)
+    inside = with_logits.pop("inside")
     assert [tuple(logits.shape) for logits in inside] == [(2, 64), (2, 16), (2, 64)]
-    assert guided.keys() == plain.keys()
-    assert all(torch.equal(guided[name], plain[name]) for name in plain)
+    assert with_logits.keys() == plain.keys()
+    assert all(torch.equal(with_logits[name], plain[name]) for name in plain)
 
 
-def test_goes_around_a_pupil(net, patches):
-    pupil = features.Pupil(net, (64, 128), {"teacher": (features.FUSED, 7)})
-    told = aux_cell_loss.Guided(pupil, net).eval()(*patches)
+def test_goes_around_a_student(net, patches):
+    student = features.Student(net, (64, 128), {"teacher": (nets.family_of("hit_tiny").head_features, 7)})
+    told = with_cell_logits(student, net).eval()(*patches)
     assert told["teacher"][0].shape == (2, 7, 8, 8)
     assert len(told["inside"]) == 3
 
@@ -44,15 +48,15 @@ def test_goes_around_a_pupil(net, patches):
 def test_last_logits_are_the_heads_own_comparison(net, patches):
     """The sign of what re-weights the search tokens; its size is free."""
     with torch.no_grad():
-        guided = aux_cell_loss.Guided(net, net).eval()
+        with_logits = with_cell_logits(net, net).eval()
         made = []
         hook = net.bottleneck.register_forward_hook(lambda _m, _i, out: made.append(out))
-        logits = guided(*patches)["inside"][2]
+        logits = with_logits(*patches)["inside"][2]
         hook.remove()
     tokens, query = made[0]
     product = (tokens @ query[:, :, None]).squeeze(2)
-    assert torch.equal((logits - guided.level) > 0, product > 0)
-    assert float((logits - guided.level).detach().abs().max()) <= aux_cell_loss.SHARPNESS
+    assert torch.equal((logits - with_logits.level) > 0, product > 0)
+    assert float((logits - with_logits.level).detach().abs().max()) <= aux_cell_loss.SHARPNESS
 
 
 def test_loss_of_a_guess_is_counted_by_hand():
@@ -82,10 +86,10 @@ def test_the_part_of_the_target_that_is_in_the_patch_is_the_targets(x, y):
 
 
 def test_all_that_compares_learns_from_it(net, patches):
-    guided = aux_cell_loss.Guided(net, net).train()
+    with_logits = with_cell_logits(net, net).train()
     boxes, present = torch.tensor([[0.25, 0.25, 0.5, 0.5]] * 2), torch.tensor([True, True])
-    aux_cell_loss.loss(guided(*patches)["inside"], boxes, present).backward()
+    aux_cell_loss.loss(with_logits(*patches)["inside"], boxes, present).backward()
     silent = {name for name, p in net.named_parameters() if p.grad is None or not p.grad.any()}
     assert {name.split(".")[0] for name in silent} <= {"box_head", "backbone"}
     assert not any(name.startswith("bottleneck.proj") for name in silent)
-    assert all(p.grad is not None for p in guided.stages.parameters())
+    assert all(p.grad is not None for p in with_logits.stages.parameters())

@@ -65,6 +65,8 @@ def test_unusable_frames_are_skipped_and_counted(tmp_path):
             for annotation, size in (
                 ({"size": [9, 9], "counts": [7]}, (128, 96)),
                 ([[1, 2, 3]], (128, 96)),
+                ([[1, 2, 30, 9]], (128, 96)),  # a box?
+                ({"size": [96, 128], "counts": "("}, (128, 96)),
                 ([[1, 2, 30, 2, 30, 9]], (64, 64)),
             )
         ),
@@ -74,7 +76,7 @@ def test_unusable_frames_are_skipped_and_counted(tmp_path):
     assert built.skipped == {
         "unreadable picture": 2,
         "degenerate box": 3,
-        "unreadable mask": 2,
+        "unreadable mask": 4,
         "mask of another size": 1,
     }
 

@@ -10,6 +10,7 @@ torch = pytest.importorskip("torch")
 from sot_tracker import nets  # noqa: E402
 from sot_tracker.catalog import network_spec  # noqa: E402
 from sot_tracker.errors import UserError  # noqa: E402
+from sot_tracker.nets.fermt_similarity import inside_target  # noqa: E402
 from sot_tracker.train import init_similarity  # noqa: E402
 
 NORMALIZATION = network_spec("fermt").normalization
@@ -20,7 +21,7 @@ GRID = 8  # search cells of a side, of 16 pixels
 def started(small_cache):
     torch.manual_seed(0)
     net = nets.build("fermt", template_size=64, search_size=128).eval()
-    init_similarity.start(net, small_cache, np.arange(len(small_cache.tracks)), NORMALIZATION, seed=0)
+    init_similarity.start(net, "fermt", small_cache, np.arange(len(small_cache.tracks)), seed=0)
     return net
 
 
@@ -33,7 +34,7 @@ def target_share(net, template, search):
     )
     for block in backbone.blocks:
         tokens = block(tokens, 16)
-    marks, inside = backbone.pos_embed_z[0], init_similarity.inside_target(4)
+    marks, inside = backbone.pos_embed_z[0], inside_target(4)
     return tokens[0, 16:] @ (marks[inside].mean(0) - marks[~inside].mean(0))
 
 
@@ -65,5 +66,5 @@ def test_patch_embedding_is_centred_and_even(small_cache):
 
 
 def test_other_networks_are_refused(small_cache):
-    with pytest.raises(UserError, match="for FERMT networks"):
-        init_similarity.start(nets.build("smat"), small_cache, np.arange(1), NORMALIZATION, seed=0)
+    with pytest.raises(UserError, match="not possible for smat"):
+        init_similarity.start(nets.build("smat"), "smat", small_cache, np.arange(1), seed=0)

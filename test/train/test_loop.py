@@ -11,6 +11,8 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("tensorboard")
 
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # noqa: E402
+
 from sot_tracker.errors import UserError  # noqa: E402
 from sot_tracker.train import features, state, validate  # noqa: E402
 from sot_tracker.train.batches import Batches  # noqa: E402
@@ -74,7 +76,7 @@ def test_stop_and_resume_equals_straight_through(small_cache, straight, tmp_path
     resumed.run()
     out, run, _ = straight
     assert losses(tmp_path) == losses(out)
-    for mine, theirs in ((resumed.net, run.net), (resumed.ema.net, run.ema.net)):
+    for mine, theirs in ((resumed.net, run.net), (resumed.ema.module, run.ema.module)):
         for (name, a), b in zip(mine.state_dict().items(), theirs.state_dict().values(), strict=True):
             assert torch.equal(a, b), name
 
@@ -93,7 +95,7 @@ def test_every_network_learns_a_batch_in_bfloat16(model, small_cache, tmp_path):
     recipe = dataclasses.replace(scratch(model), steps=12, batch=4, template_size=64, search_size=128, warmup=0)
     run = trainer(job(small_cache, tmp_path, model=model, recipe=recipe))
     tracks = np.arange(len(small_cache.tracks))
-    batch = Batches(PairSampler(small_cache, tracks, recipe.sampling, 64, 128, recipe.seed), recipe.batch)[0]
+    batch = Batches(PairSampler(small_cache, tracks, recipe.sampling, run.spec, 64, 128, recipe.seed), recipe.batch)[0]
     distances = [run.update(batch)["l1"] for _ in range(recipe.steps)]
     assert np.isfinite(distances).all()
     learning = [(name, p) for name, p in run.net.named_parameters() if p.requires_grad]
@@ -101,7 +103,7 @@ def test_every_network_learns_a_batch_in_bfloat16(model, small_cache, tmp_path):
     assert distances[-1] < 0.7 * distances[0]
 
 
-class Lessons(torch.nn.Conv2d):
+class Teacher(torch.nn.Conv2d):
     """Stands in for the ImageNet network: fixed features at stride 16."""
 
     def __init__(self):
@@ -110,7 +112,7 @@ class Lessons(torch.nn.Conv2d):
 
 
 def test_features_are_part_of_the_loss_and_of_the_checkpoint(small_cache, tmp_path, monkeypatch):
-    monkeypatch.setattr(features.EfficientNetLite, "__new__", lambda cls: Lessons())
+    monkeypatch.setattr(features.EfficientNetLite, "__new__", lambda cls: Teacher())
     run = trainer(job(small_cache, tmp_path, features=True))
     run.run()
     (row, *_) = csv.DictReader((tmp_path / "curves.csv").open())
@@ -118,19 +120,21 @@ def test_features_are_part_of_the_loss_and_of_the_checkpoint(small_cache, tmp_pa
     assert min(parts) > 0
     assert float(row["total"]) == pytest.approx(sum(parts), rel=1e-4)
     resumed = trainer(job(small_cache, tmp_path, features=True))
-    assert torch.equal(*(r.pupil.translate["features"].weight for r in (resumed, run)))
+    assert torch.equal(*(r.trained.translate["features"].weight for r in (resumed, run)))
     assert not any("translate" in name for name in state.load(tmp_path / "checkpoint.pt")["ema"])
 
 
 @pytest.mark.parametrize(("share", "told"), [(1.0, True), (0.0, False)])
-def test_hit_is_guided_and_the_guide_is_part_of_the_checkpoint(share, told, small_cache, tmp_path):
-    recipe = dataclasses.replace(scratch("hit_tiny"), steps=2, batch=2, template_size=64, search_size=64, guide=share)
+def test_hit_learns_cells_and_their_layers_are_part_of_the_checkpoint(share, told, small_cache, tmp_path):
+    recipe = dataclasses.replace(
+        scratch("hit_tiny"), steps=2, batch=2, template_size=64, search_size=64, cell_loss=share
+    )
     recipe = dataclasses.replace(recipe, optimizer="adamw", precision="fp32")
     run = trainer(job(small_cache, tmp_path, model="hit_tiny", recipe=recipe))
     run.run()
     (row, *_) = csv.DictReader((tmp_path / "curves.csv").open())
-    parts = [float(row[name]) for name in ("giou", "l1", *(["guide"] if told else []))]
-    assert ("guide" in row) == told
+    parts = [float(row[name]) for name in ("giou", "l1", *(["cells"] if told else []))]
+    assert ("cells" in row) == told
     assert float(row["total"]) == pytest.approx(sum(parts), rel=1e-4)
     saved = state.load(tmp_path / "checkpoint.pt")
     assert any("stages" in name for name in saved["net"]) == told
@@ -138,34 +142,34 @@ def test_hit_is_guided_and_the_guide_is_part_of_the_checkpoint(share, told, smal
     trainer(job(small_cache, tmp_path, model="hit_tiny", recipe=recipe))
 
 
-def test_the_guide_weighs_by_its_share(small_cache, tmp_path):
+def test_the_loss_per_cell_weighs_by_its_share(small_cache, tmp_path):
     told = []
     for share in (1.0, 0.5):
         recipe = dataclasses.replace(
-            scratch("hit_tiny"), steps=1, batch=2, template_size=64, search_size=64, guide=share
+            scratch("hit_tiny"), steps=1, batch=2, template_size=64, search_size=64, cell_loss=share
         )
         recipe = dataclasses.replace(recipe, optimizer="adamw", precision="fp32")
         run = trainer(job(small_cache, tmp_path, model="hit_tiny", recipe=recipe))
-        batch = Batches(PairSampler(small_cache, run.job.train_tracks, Sampling(), 64, 64, 1), 2)[0]
-        told.append(run.update(batch)["guide"])
+        batch = Batches(PairSampler(small_cache, run.job.train_tracks, Sampling(), run.spec, 64, 64, 1), 2)[0]
+        told.append(run.update(batch)["cells"])
     assert told[0] == pytest.approx(2 * told[1], rel=1e-4)
 
 
 def test_a_teachers_features_weigh_by_the_cells_of_the_target(small_cache, straight, tmp_path, monkeypatch):
     given = []
 
-    def loss(own, lessons, inside):
-        given.append((own[0].shape, lessons[0].shape, inside))
+    def loss(own, targets, inside):
+        given.append((own[0].shape, targets[0].shape, inside))
         return own[0].sum() * 0
 
     monkeypatch.setattr(features, "loss", loss)
     out, _, _ = straight
     run = trainer(job(small_cache, tmp_path, teacher=("hcat_n1", out / "model.safetensors"), teach=("features",)))
-    pairs = PairSampler(small_cache, run.job.train_tracks, Sampling(), 64, 64, 1)
+    pairs = PairSampler(small_cache, run.job.train_tracks, Sampling(), run.spec, 64, 64, 1)
     batch = Batches(pairs, 2)[0]
     run.update(batch)
-    ((own, lesson, inside),) = given
-    assert own == lesson == (2, 256, 4, 4)
+    ((own, target, inside),) = given
+    assert own == target == (2, 256, 4, 4)
     assert torch.equal(inside, inside_cells(batch["boxes"], batch["present"], 4))
     assert inside.any()
 
@@ -175,19 +179,21 @@ def test_what_a_run_leaves(straight):
     assert set(figures) == {"overlap", "success50", "score_auc", "threshold"}
     assert 0 <= figures["overlap"] <= 1
     assert (out / "pictures" / "0000004.png").stat().st_size > 1000
-    assert (out / "curves.png").read_bytes().startswith(b"\x89PNG")
-    assert list((out / "tensorboard").iterdir())
+    board = EventAccumulator(str(out / "tensorboard")).Reload()
+    drawn = {name: len(board.Scalars(name)) for name in board.Tags()["scalars"]}
+    assert drawn["curves/total"] == 4
+    assert {name for name in drawn if name.startswith("validation/")} == {f"validation/{name}" for name in figures}
     rows = list(csv.DictReader((out / "curves.csv").open()))
     assert [int(row["step"]) for row in rows] == [1, 2, 3, 4]
     assert all(float(row["samples_per_s"]) > 0 and 0 <= float(row["wait_share"]) <= 1 for row in rows)
     from safetensors.torch import load_file
 
     shipped = load_file(out / "model.safetensors")
-    for name, value in run.ema.net.named_parameters():
+    for name, value in run.ema.module.named_parameters():
         assert torch.equal(shipped[name], value)
     norms = [name for name in shipped if name.endswith("running_var")]
     assert norms
-    assert not any(torch.equal(shipped[name], run.ema.net.state_dict()[name]) for name in norms), "population's own"
+    assert not any(torch.equal(shipped[name], run.ema.module.state_dict()[name]) for name in norms), "population's own"
 
 
 def test_frozen_norms_are_shipped_as_they_started(small_cache, tmp_path):
@@ -219,15 +225,25 @@ def test_interrupted_save_leaves_the_old_checkpoint(tmp_path, monkeypatch):
     assert state.load(path) == {"step": 1}
 
 
-def test_average_follows_the_weights():
-    net = torch.nn.Linear(1, 1, bias=False)
+def test_average_follows_the_weights_and_the_statistics():
+    net = torch.nn.BatchNorm1d(1)
+    for value in (net.weight, net.bias, net.running_mean):
+        torch.nn.init.constant_(value, 0.0)
+    ema = state.average_of(net, decay=0.5)
+    ema.update_parameters(net)
+    for value in (net.weight, net.running_mean):
+        torch.nn.init.constant_(value, 8.0)
+    net.num_batches_tracked += 3
+    ema.n_averaged.fill_(1000)
+    ema.update_parameters(net)
+    assert float(ema.module.weight) == float(ema.module.running_mean) == 4.0
+    assert int(ema.module.num_batches_tracked) == 3, "counted, not averaged"
+    ema.n_averaged.fill_(0)  # the first average is the network itself
+    ema.update_parameters(net)
+    assert float(ema.module.weight) == 8.0
     torch.nn.init.constant_(net.weight, 0.0)
-    ema = state.Ema(net, decay=0.5)
-    torch.nn.init.constant_(net.weight, 8.0)
-    ema.update(net, step=1000)
-    assert float(ema.net.weight) == 4.0
-    ema.update(net, step=0)  # early on the decay is 1/10
-    assert float(ema.net.weight) == pytest.approx(4 + 0.9 * 4)
+    ema.update_parameters(net)  # early on the decay is 2/11
+    assert float(ema.module.weight) == pytest.approx(8 * 2 / 11)
 
 
 @pytest.mark.parametrize(

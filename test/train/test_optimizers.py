@@ -42,7 +42,8 @@ def test_backbone_learns_at_its_own_rate(optimizer, counts):
 @pytest.mark.parametrize(("preset", "ahead"), [("paper", 1.0), ("scratch", 100.0)])
 def test_position_biases_of_hit_run_ahead_from_scratch(preset, ahead):
     net = nets.build("hit_tiny")
-    groups = optimizers_for(net, PRESETS[preset]("hit_tiny")).param_groups
+    fast = nets.family_of("hit_tiny").fast_parameters
+    groups = optimizers_for(net, PRESETS[preset]("hit_tiny"), fast).param_groups
     factors = {id(p): group["factor"] for group in groups for p in group["params"]}
     tables = [p for name, p in net.named_parameters() if name.endswith("attention_biases")]
     assert len(tables) == 11

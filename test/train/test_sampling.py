@@ -7,6 +7,9 @@ import dataclasses
 import numpy as np
 import pytest
 
+from sot_tracker.box import Box
+from sot_tracker.catalog import NetworkSpec
+from sot_tracker.crop import channel_average, crop_average, crop_black
 from sot_tracker.errors import UserError
 from sot_tracker.train import copy_paste, geometry, sampling
 from sot_tracker.train.augment import Photometry
@@ -17,8 +20,11 @@ from sot_tracker.train.sampling import PairSampler, Sampling
 PLAIN = Sampling(joint_flip=0, flip=0, photometry=Photometry(grey=0, brightness=0))
 
 
-def sampler(cache, how=PLAIN, seed=0, tracks=None):
-    return PairSampler(cache, np.arange(len(cache.tracks)) if tracks is None else tracks, how, 128, 256, seed)
+BLACK, AVERAGE = NetworkSpec("center"), NetworkSpec("token", crop="average")
+
+
+def sampler(cache, how=PLAIN, seed=0, tracks=None, spec=BLACK):
+    return PairSampler(cache, np.arange(len(cache.tracks)) if tracks is None else tracks, how, spec, 128, 256, seed)
 
 
 def orange(patch):
@@ -52,6 +58,51 @@ def test_template_shows_the_target_in_its_middle(small_cache):
     x, y, w, h = orange(pair.template)
     assert (x + w / 2, y + h / 2) == pytest.approx((64, 64), abs=2)
     assert np.sqrt(w * h) == pytest.approx(64, abs=2)
+
+
+def deployed(image, box, spec):
+    """The search crop as the tracker takes it."""
+    box = Box(*(float(v) for v in box))
+    if spec.crop == "black":
+        return crop_black(image, box, spec.search_factor, 256)
+    return crop_average(image, box, spec.search_factor, 256, channel_average(image))
+
+
+@pytest.mark.parametrize("spec", [BLACK, AVERAGE], ids=["black", "average"])
+@pytest.mark.parametrize("shape", [(40, 40), (90, 20), (13, 71)])
+def test_square_is_the_deployed_one(spec, shape):
+    side = geometry.square_side(spec.crop, *shape, spec.search_factor)
+    assert np.ceil(side) == deployed(np.zeros((200, 200, 3), np.uint8), (100, 100, *shape), spec).side
+
+
+@pytest.mark.parametrize("spec", [BLACK, AVERAGE], ids=["black", "average"])
+def test_pairs_are_cropped_as_deployed(small_cache, spec, monkeypatch):
+    """Of an elongated box at the picture's border, where the two conventions differ most."""
+    (track,) = videos(small_cache)[:1]
+    entry = int(small_cache.ranges[track][0])
+    image = small_cache.picture(entry)[..., :3]
+    box = (2.0, image.shape[0] - 24.0, 60.0, 20.0)
+    monkeypatch.setattr(type(small_cache), "box", lambda *_: box)
+    monkeypatch.setattr(PairSampler, "entries", lambda *_: (entry, entry))
+    how = dataclasses.replace(PLAIN, size_jitter=0, shift_jitter=0)
+    pair = sampler(small_cache, how, tracks=np.array([track]), spec=spec)._real(np.random.default_rng(0), False, False)
+    _, patch, (x, y, w, h) = pair
+    crop = deployed(image, box, spec)
+    outside = [0, -1, -1], [0, 0, -1]
+    corners = crop.patch[..., ::-1][outside].astype(int)
+    assert patch[outside].astype(int) == pytest.approx(corners, abs=1), "the trackers round, training cuts"
+    assert (w, h) == pytest.approx((60 * 256 / crop.side, 20 * 256 / crop.side), rel=1e-6)
+    assert (x + w / 2, y + h / 2) == pytest.approx((128, 128))
+
+
+def test_pasted_targets_are_as_large_as_deployed(small_cache):
+    how = dataclasses.replace(PLAIN, paste=1.0, size_jitter=0.0)
+    for spec in (BLACK, AVERAGE):
+        pairs = sampler(small_cache, how, spec=spec)
+        for number in range(5):
+            _, _, w, h = pairs.pair(number).box
+            side = geometry.square_side(spec.crop, float(w), float(h), spec.search_factor)
+            assert side == pytest.approx(1.0, abs=1e-4)
 
 
 def test_pair_depends_on_seed_and_number_alone(small_cache):

@@ -145,7 +145,7 @@ def test_two_processes_under_torchrun(trained, tmp_path):
         (["--split", "nowhere.txt"], "cannot be read"),
         (["--init", "nowhere.safetensors"], "does not exist"),
         (["--frozen-norms"], "needs --init"),
-        (["--start", "matching"], "is for FERMT networks"),
+        (["--start", "matching"], "is for FERMT"),
         (["--start", "matching", "--init", "some.safetensors"], "leave --init out"),
         (["--teacher", "x"], "MODEL=FILE"),
         (["--teach", "both"], "needs a teacher"),

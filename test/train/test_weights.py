@@ -96,7 +96,7 @@ def test_every_tensor_of_the_backbone_is_found(model, renamed, tmp_path):
             given[theirs] = torch.rand_like(value) if value.is_floating_point() else value.clone()
     given["head.fc.weight"] = torch.zeros(3)
     save_file(given, tmp_path / "backbone.safetensors")
-    told = weights.initialise(net, tmp_path / "backbone.safetensors")
+    told = weights.initialise(net, tmp_path / "backbone.safetensors", nets.family_of(model))
     assert told.unused == ("head.fc.weight",)
     assert told.misshapen == ()
     assert told.taken == len(given) - 1
@@ -112,7 +112,7 @@ def test_every_tensor_of_the_backbone_is_found(model, renamed, tmp_path):
 def test_vit_positions_are_carried_over(tmp_path):
     net = nets.build("fermt")
     save_file({"pos_embed": torch.full((1, 197, 192), 0.5)}, tmp_path / "vit.safetensors")
-    weights.initialise(net, tmp_path / "vit.safetensors")
+    weights.initialise(net, tmp_path / "vit.safetensors", nets.family_of("fermt"))
     assert torch.allclose(net.backbone.pos_embed_x, torch.full((1, 256, 192), 0.5), atol=1e-6)
 
 
@@ -121,7 +121,7 @@ def test_half_size_weights_fit_the_full_size(tmp_path):
     torch.manual_seed(0)
     small, large = (nets.build("smat", template_size=s, search_size=2 * s) for s in (64, 128))
     save_file(small.state_dict(), tmp_path / "small.safetensors")
-    told = weights.initialise(large, tmp_path / "small.safetensors")
+    told = weights.initialise(large, tmp_path / "small.safetensors", nets.family_of("smat"))
     assert told.misshapen == ()
     assert told.left == ()
     z, x = torch.rand(1, 384, 4, 4), torch.rand(1, 384, 16, 16)
@@ -137,7 +137,7 @@ def test_half_size_biases_of_hit_fit_the_full_size(tmp_path):
         if name.endswith("attention_biases"):
             value.copy_(torch.randn_like(value))
     save_file(half.state_dict(), tmp_path / "half.safetensors")
-    loaded = weights.initialise(full, tmp_path / "half.safetensors")
+    loaded = weights.initialise(full, tmp_path / "half.safetensors", nets.family_of("hit_tiny"))
     assert (loaded.misshapen, loaded.left) == ((), ())
     small, large = (
         next(m for m in net.modules() if isinstance(m, PairBias) and m.stride == 1).bias() for net in (half, full)
@@ -153,7 +153,7 @@ def test_checkpoint_gives_its_average(tmp_path):
     net = nets.build("smat")
     average = {name: torch.full_like(value, 0.25) for name, value in net.state_dict().items()}
     torch.save({"step": 1, "net": net.state_dict(), "ema": average}, tmp_path / "checkpoint.pt")
-    weights.initialise(net, tmp_path / "checkpoint.pt")
+    weights.initialise(net, tmp_path / "checkpoint.pt", nets.family_of("smat"))
     assert all((p == 0.25).all() for p in net.parameters())
 
 
@@ -173,4 +173,4 @@ def test_files_that_do_not_help(name, content, told, tmp_path):
     elif content:
         save_file({key: torch.zeros(2, 2) for key in content}, tmp_path / name)
     with pytest.raises(UserError, match=told):
-        weights.initialise(nets.build("smat"), tmp_path / name)
+        weights.initialise(nets.build("smat"), tmp_path / name, nets.family_of("smat"))

@@ -1,8 +1,8 @@
-"""Depth-wise convolutions whose backward pass on a CPU is fast, and does not crash.
+"""Around two faults of oneDNN: backward passes of depth-wise convolutions that are slow or crash on a CPU.
 
-oneDNN's gradient for the input of a 3x3 depth-wise convolution of stride 2 takes 8 to 60 times as long as the same
+Its gradient for the input of a 3x3 depth-wise convolution of stride 2 takes 8 to 60 times as long as the same
 sums done as a stride-1 convolution of the outer gradient, spread over the finer grid: a quarter of SMAT's step.
-Its gradients of a dilated one (FERMT's) in bfloat16 and channels_last end in a segmentation fault or NaN (torch 2.13).
+The gradients of a dilated one (FERMT's) in bfloat16 and channels_last end in a segmentation fault or NaN (torch 2.13).
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class DilatedDepthwise(nn.Conv2d):
 
 
 def prepare(net: nn.Module) -> None:
-    """Exchange the depth-wise layers that need it; parameters and their names stay the same."""
+    """Replace the depth-wise layers that need it; parameters and their names stay the same."""
     for module in net.modules():
         if type(module) is not nn.Conv2d or module.groups != module.in_channels:
             continue

@@ -9,7 +9,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from sot_tracker import nets  # noqa: E402
-from sot_tracker.train import depthwise  # noqa: E402
+from sot_tracker.train import onednn_workarounds  # noqa: E402
 
 
 @pytest.mark.parametrize("size", [(8, 8), (6, 10)])
@@ -17,8 +17,8 @@ def test_gradients_are_those_of_the_plain_layer(size):
     torch.manual_seed(0)
     plain = torch.nn.Conv2d(5, 5, 3, 2, 1, groups=5, bias=False).double()
     fast = copy.deepcopy(plain)
-    depthwise.prepare(fast)
-    assert type(fast) is depthwise.StridedDepthwise
+    onednn_workarounds.prepare(fast)
+    assert type(fast) is onednn_workarounds.StridedDepthwise
     x = torch.rand(2, 5, *size, dtype=torch.float64)
     found = []
     for layer in (plain, fast):
@@ -35,7 +35,7 @@ def test_a_dilated_layer_is_trained_in_float32():
     torch.manual_seed(0)
     plain = torch.nn.Conv2d(3, 3, 5, padding=6, dilation=3, groups=3).to(memory_format=torch.channels_last)
     safe = copy.deepcopy(plain)
-    depthwise.prepare(safe)
+    onednn_workarounds.prepare(safe)
     x = torch.rand(4, 3, 64, 64).contiguous(memory_format=torch.channels_last)
     with torch.autocast("cpu", torch.bfloat16):
         out = safe(x.bfloat16())
@@ -48,15 +48,15 @@ def test_a_dilated_layer_is_trained_in_float32():
 @pytest.mark.parametrize(
     ("model", "kind", "count"),
     [
-        ("smat", depthwise.StridedDepthwise, 3),
-        ("mvt", depthwise.StridedDepthwise, 3),
-        ("fermt", depthwise.DilatedDepthwise, 1),
-        ("hcat_n1", depthwise.StridedDepthwise, 0),
+        ("smat", onednn_workarounds.StridedDepthwise, 3),
+        ("mvt", onednn_workarounds.StridedDepthwise, 3),
+        ("fermt", onednn_workarounds.DilatedDepthwise, 1),
+        ("hcat_n1", onednn_workarounds.StridedDepthwise, 0),
     ],
 )
 def test_names_stay_and_every_such_layer_is_exchanged(model, kind, count):
     net = nets.build(model)
     names = list(net.state_dict())
-    depthwise.prepare(net)
+    onednn_workarounds.prepare(net)
     assert list(net.state_dict()) == names
     assert sum(isinstance(m, kind) for m in net.modules()) == count

@@ -1,0 +1,71 @@
+"""What a run learns besides the boxes: a teacher's maps and features, ImageNet features, a label per cell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sot_tracker.nets import family_of
+from sot_tracker.nets.family import Tap
+from sot_tracker.train import aux_cell_loss, distill, features
+from sot_tracker.train.batches import Batch
+from sot_tracker.train.feed import Feed, Teacher
+from sot_tracker.train.labels import inside_cells
+from sot_tracker.train.recipe import Recipe
+
+
+class AuxiliaryLosses:
+    """The losses that are added to those of the boxes.
+
+    teacher: name and weights of a trained network, or None. teach: what is learnt of it, "maps" and "features".
+    imagenet: also learn the features of a network that has seen ImageNet.
+
+    Raises UserError for a teacher whose weights do not fit, MissingPackage where the ImageNet network is not installed.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        recipe: Recipe,
+        feed: Feed,
+        teacher: tuple[str, Path] | None = None,
+        teach: tuple[str, ...] = ("maps",),
+        imagenet: bool = False,
+    ) -> None:
+        self.family, self.recipe, self.feed, self.teach = family_of(model), recipe, feed, teach
+        self.teacher = Teacher(*teacher, recipe, feed.device) if teacher else None
+        self.imagenet = features.EfficientNetLite().to(feed.device) if imagenet else None
+
+    def around(self, net: nn.Module) -> nn.Module:
+        """The network with the layers that these losses need beside it; called like the network alone."""
+        teachers: dict[str, tuple[Tap, int]] = {}
+        if self.imagenet is not None:
+            teachers["features"] = (self.family.backbone_features, features.EfficientNetLite.WIDTH)
+        if self.teacher is not None and "features" in self.teach:
+            teachers["teacher"] = (self.family.head_features, self.teacher.width)
+        trained = net
+        if teachers:
+            trained = features.Student(net, (self.recipe.template_size, self.recipe.search_size), teachers)
+        if self.recipe.cell_loss > 0 and self.family.cell_taps is not None:
+            trained = aux_cell_loss.WithCellLogits(trained, net, self.family.cell_taps(net))
+        return trained
+
+    def losses(self, maps: dict[str, Any], batch: Batch, z: Tensor, x: Tensor) -> Iterator[tuple[str, Tensor]]:
+        """Their names and values. maps: of the network that `around` gave; z, x: its patches (B, 3, S, S) in 0..1."""
+        boxes, present = (torch.as_tensor(batch[name]).to(self.feed.device) for name in ("boxes", "present"))
+        if "inside" in maps:
+            yield "cells", self.recipe.cell_loss * aux_cell_loss.loss(maps["inside"], boxes, present)
+        if self.imagenet is not None:
+            targets = [self.feed.features(self.imagenet, patches) for patches in (z, x)]
+            yield "features", features.loss(maps["features"], targets)
+        if self.teacher is not None:
+            soft, target = self.teacher(z, x)
+            if "maps" in self.teach:
+                yield "distill", distill.loss(maps, soft)
+            if "features" in self.teach:
+                inside = inside_cells(boxes, present, target.shape[-1])
+                yield "teacher", features.loss(maps["teacher"], [target], inside)
