@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sot_tracker.datasets.records import Sequence
     from sot_tracker.evaluate.metrics import SequenceScores
     from sot_tracker.evaluate.ope import Entry, Task
+    from sot_tracker.evaluate.submission import Run
 
 EPILOG = """
 DIR is a data set in the layout of GOT-10k, LaSOT, OTB, VOT, TrackingNet or UAV123, a list (annotations.jsonl), or any
@@ -51,7 +52,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="write OUT/submission/LABEL.zip as the evaluation server of GOT-10k or TrackingNet takes it",
     )
     parser.add_argument("--json", action="store_true", help="print summary.json instead of tables")
-    parser.add_argument("--no-plots", action="store_true", help="write no PNG plots (they need matplotlib)")
+    parser.add_argument(
+        "--no-plots",
+        action="store_true",
+        help="write no plots (they need matplotlib) and no pictures of the worst frames",
+    )
     add_tracker_options(parser, without=("model",))
 
 
@@ -89,12 +94,16 @@ def run(args: argparse.Namespace) -> int:
         "data": args.data.resolve().name,
         "entries": {e.label: {"model": e.model, **dict(e.options)} for e in entries},
     }
-    text = write_report(_scores(done), args.out, about, _notes(data, done, tasks), plots=not args.no_plots)
+    runs = _load(done)
+    results = {label: _scores(of_model) for label, of_model in runs.items()}
+    text = write_report(results, args.out, about, _notes(data, done, tasks), plots=not args.no_plots)
+    if not args.no_plots:
+        _write_worst(runs, args.out / "worst")
     print((args.out / "summary.json").read_text(encoding="utf-8") if args.json else text)
-    written = f"summary.json, report.md, sequences.csv, raw/{'' if args.no_plots else ', *.png'}"
+    written = f"summary.json, report.md, sequences.csv, raw/{'' if args.no_plots else ', *.png, worst/'}"
     print(f"\nwritten to {args.out}: {written}", file=_aside(args))
     if args.submission:
-        _submit(args, done)
+        _submit(args, runs)
     if problem:
         raise UserError(problem)
     return 0
@@ -182,16 +191,22 @@ def _first(errors: list[Any]) -> str:
     return "; ".join(texts[:_LISTED]) + (" ..." if len(texts) > _LISTED else "")
 
 
-def _scores(done: list[Task]) -> dict[str, dict[str, SequenceScores]]:
+def _load(done: list[Task]) -> dict[str, list[Run]]:
+    """label -> sequences with what the model said of them. Raises UserError for a result that was damaged."""
     from sot_tracker.evaluate import raw
+
+    runs: dict[str, list[Run]] = {}
+    for task in done:
+        runs.setdefault(task.entry.label, []).append((task.sequence, raw.load(task.path)))
+    return runs
+
+
+def _scores(runs: list[Run]) -> dict[str, SequenceScores]:
     from sot_tracker.evaluate.metrics import measure
 
-    results: dict[str, dict[str, SequenceScores]] = {}
-    for task in done:
-        t, s = raw.load(task.path), task.sequence
-        scores = measure(t.boxes, t.score, t.tracking, t.seconds, s.truth, s.visible, t.size, s.known)
-        results.setdefault(task.entry.label, {})[s.name] = scores
-    return results
+    return {
+        s.name: measure(t.boxes, t.score, t.tracking, t.seconds, s.truth, s.visible, t.size, s.known) for s, t in runs
+    }
 
 
 def _notes(data: DataSet, done: list[Task], tasks: list[Task]) -> list[str]:
@@ -215,18 +230,25 @@ def _notes(data: DataSet, done: list[Task], tasks: list[Task]) -> list[str]:
     return notes
 
 
-def _submit(args: argparse.Namespace, done: list[Task]) -> None:
-    from sot_tracker.evaluate import raw
+def _write_worst(runs: dict[str, list[Run]], out: Path) -> None:
+    from sot_tracker.evaluate.worst import worst_frames, write_sheet
+
+    for label, of_model in runs.items():
+        if frames := worst_frames(of_model):
+            write_sheet(out / f"{label}.jpg", frames)
+
+
+def _submit(args: argparse.Namespace, runs: dict[str, list[Run]]) -> None:
     from sot_tracker.evaluate.submission import SERVERS, write_submission
 
     server = SERVERS[args.submission]
-    for label in dict.fromkeys(task.entry.label for task in done):
-        runs = [(task.sequence, raw.load(task.path)) for task in done if task.entry.label == label]
+    for label, of_model in runs.items():
         path = args.out / "submission" / f"{label}.zip"
-        write_submission(args.submission, path, runs)
+        write_submission(args.submission, path, of_model)
         print(f"written: {path}, for the server of {server.title}", file=_aside(args))
-    if len(runs) != server.sequences:
+    count = len(next(iter(runs.values())))
+    if count != server.sequences:
         print(
-            f"warning: the test set of {server.title} has {server.sequences} sequences, these files have {len(runs)}",
+            f"warning: the test set of {server.title} has {server.sequences} sequences, these files have {count}",
             file=sys.stderr,
         )

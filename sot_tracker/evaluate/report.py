@@ -29,7 +29,7 @@ METRICS = {
 }
 _REQUIRED = ("ao", "sr50", "sr75", "auc", "precision", "norm_precision", "fps")
 LONGEST_TABLE = 40  # sequences; more are in sequences.csv alone
-FILES = ("summary.json", "report.md", "sequences.csv")
+FILES = ("summary.json", "report.md", "sequences.csv", "worst", "submission")
 
 Row = dict[str, float | None]
 

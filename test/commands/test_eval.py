@@ -219,7 +219,7 @@ def test_a_full_disk_is_one_line_and_keeps_the_old_result(evaluate, tmp_path, mo
     assert (tmp_path / "out" / "raw" / "kcf" / "one.txt").read_bytes() == kept
 
 
-def long_data(root, count=4, frames=120):
+def long_data(root, count=6, frames=20):
     for i in range(count):
         write_sequence(root / f"s{i}", boxes(2) * (frames // 2))
     return root
@@ -242,13 +242,13 @@ def test_a_killed_run_loses_nothing_and_the_next_start_goes_on(tmp_path, capsys)
     wait_for(lambda: not any(is_alive(child) for child in children))  # nobody is left behind
     finished = {path: path.read_bytes() for path in (out / "raw").rglob("s*.txt")}
     assert set(done) <= set(finished)
-    if len(finished) == 4:
+    if len(finished) == 6:
         pytest.skip("all was done before it was killed")
     assert main(arguments) == 0
     told = capsys.readouterr().out
-    assert f"4 runs: {len(finished)} done, {4 - len(finished)} to do; going on where an earlier start ended" in told
+    assert f"6 runs: {len(finished)} done, {6 - len(finished)} to do; going on where an earlier start ended" in told
     assert all(path.read_bytes() == content for path, content in finished.items())
-    assert json.loads((out / "summary.json").read_text())["models"]["csrt"]["sequences"] == 4
+    assert json.loads((out / "summary.json").read_text())["models"]["csrt"]["sequences"] == 6
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals")

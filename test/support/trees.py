@@ -132,10 +132,9 @@ def vot(root: Path) -> Path:
 
 def uav123(root: Path) -> Path:
     """A whole video, and one that is cut at picture 775."""
-    for name, count in (("bike1", 3), ("bird1", 778)):
-        for i in range(count):
-            place = root / "data_seq" / "UAV123" / name / f"{i + 1:06d}.jpg"
-            write(place, i) if i in (0, 1, 2, 774, 775, 776, 777) else place.write_bytes(b"never read")
+    for name, indices in (("bike1", range(3)), ("bird1", (0, 1, 773, 774, 775, 776, 777))):
+        for i in indices:
+            write(root / "data_seq" / "UAV123" / name / f"{i + 1:06d}.jpg", i)
     (root / "anno" / "UAV123").mkdir(parents=True)
     (root / "anno" / "UAV123" / "bike1.txt").write_text(rows(box(i) for i in range(3)))
     (root / "anno" / "UAV123" / "bird1_2.txt").write_text(rows([box(774), box(775)]) + "NaN,NaN,NaN,NaN\n")
