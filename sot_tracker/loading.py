@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
+from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from sot_tracker import cpus
 from sot_tracker.catalog import ModelSpec, spec
 from sot_tracker.config import Config
 from sot_tracker.engines.network import ENGINES, Network
@@ -51,6 +53,8 @@ def load_network(model: ModelSpec, config: Config) -> Network:
     Raises UserError for missing or damaged weights and for what the machine cannot do; MissingPackage where the engine
     is not installed.
     """
+    if config.threads == 0 and cpus.is_restricted():  # left alone, ONNX Runtime takes every core of the machine
+        config = replace(config, threads=cpus.usable())
     source = find_weights(model, config.weights)
     name = choose_engine(model, source, config)
     if source.is_seed and name != "torch":

@@ -13,7 +13,9 @@ sys.path.insert(0, str(ROOT))
 
 from sot_tracker.config import DEFAULTS, OPTIONS  # noqa: E402
 
-HEAD = "# All parameters of tracker_node, at their defaults.\n# Made by tools/write_config.py: copy it and change the copy.\n"
+HEAD = """# All parameters of tracker_node, at their defaults.
+# Made by tools/write_config.py: copy it and change the copy.
+"""
 EXAMPLES = {"init_box": "[310.0, 120.0, 48.0, 96.0]", "range16": "[7000.0, 9000.0]"}
 
 

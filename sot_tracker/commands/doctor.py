@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
+from sot_tracker import cpus
 from sot_tracker.catalog import MODELS
 from sot_tracker.engines.network import ENGINES
 from sot_tracker.model_folder import shipped_folder
@@ -33,7 +34,7 @@ class Finding:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.epilog = "Exit status 1 if something needs mending; notes do not count."
+    parser.epilog = "Exit status 1 if something needs fixing; notes do not count."
 
 
 def run(args: argparse.Namespace) -> int:
@@ -42,13 +43,18 @@ def run(args: argparse.Namespace) -> int:
         advice = f"\n{'':7}-> {item.advice}" if item.advice else ""
         print(f"[{_MARKS[item.kind]}] {item.subject}: {item.found}{advice}")
     problems = sum(item.kind == "problem" for item in findings)
-    print(f"\n{problems} problem{'' if problems == 1 else 's'}" if problems else "\nnothing to mend")
+    print(f"\n{problems} problem{'' if problems == 1 else 's'}" if problems else "\nnothing to fix")
     return 1 if problems else 0
 
 
 def check_python() -> Iterator[Finding]:
-    told = f"{platform.python_version()} on {platform.system()} {platform.machine()}, {os.cpu_count()} processors"
+    told = f"{platform.python_version()} on {platform.system()} {platform.machine()}, {_processors()}"
     yield Finding("ok", "Python", told)
+
+
+def _processors() -> str:
+    usable = cpus.usable()
+    return f"{usable} of {os.cpu_count()} processors (CPU affinity)" if cpus.is_restricted() else f"{usable} processors"
 
 
 def check_core() -> Iterator[Finding]:
@@ -120,7 +126,7 @@ def check_ros() -> Iterator[Finding]:
     if isinstance(module, str):
         yield Finding("note", "ROS 2", module, "only the node needs it: source /opt/ros/<distro>/setup.bash first")
         return
-    distro = os.environ.get("ROS_DISTRO", "not told by ROS_DISTRO")
+    distro = os.environ.get("ROS_DISTRO", "not set in ROS_DISTRO")
     yield Finding("ok", "ROS 2", f"rclpy from {Path(str(module.__file__)).parent}, distribution {distro}")
     for package, advice in (
         ("vision_msgs.msg", "sudo apt install ros-$ROS_DISTRO-vision-msgs, or build it, then source its setup file"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import time
 from collections.abc import Iterable, Iterator
@@ -20,6 +19,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from sot_tracker import cpus
 from sot_tracker.catalog import spec
 from sot_tracker.datasets.records import Sequence
 from sot_tracker.errors import UserError
@@ -64,7 +64,7 @@ class Entry:
         """The tracker; of several jobs each takes its share of the processors, unless `threads` is set."""
         options = dict(self.options)
         if jobs > 1 and not options.get("threads"):
-            options["threads"] = max(1, (os.cpu_count() or 1) // jobs)
+            options["threads"] = max(1, cpus.usable() // jobs)
         return load(self.model, **options)
 
 

@@ -115,7 +115,11 @@ class TrackerNode(LifecycleNode):
         config = dataclasses.asdict(self._config)
         options = {name: config[name] for name, facts in OPTIONS.items() if facts.scope is Scope.TRACKER}
         with parameters.explained(self, Config):
-            tracker = load(options.pop("model"), **options)
+            try:
+                tracker = load(options.pop("model"), **options)
+            except OSError as error:  # a name that no file can have
+                name = str(error.filename)[:60]
+                raise UserError(f"the model cannot be loaded: {error.strerror}: '{name}'") from None
         self.get_logger().info(f"model {tracker.info.name}: {tracker.info.description}")
         return tracker
 

@@ -9,7 +9,6 @@ crop).
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -24,6 +23,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from sot_tracker import cpus
 from sot_tracker.datasets.records import XYWH, Cutter, Frame, Track
 from sot_tracker.errors import UserError
 from sot_tracker.stream.pictures import read_picture
@@ -107,7 +107,7 @@ def build(tracks: list[Track], folder: Path, jobs: int = 0, cutter: Cutter | Non
     offset = 0
     with (
         (folder / "pixels.u8").open("wb") as out,
-        _mapper(jobs or min(os.cpu_count() or 1, 1 + len(work) // CHUNK)) as mapped,
+        _mapper(jobs or min(cpus.usable(), 1 + len(work) // CHUNK)) as mapped,
     ):
         arguments = ((frame, cutter if len(track.frames) < 5 else None) for _, track, frame in work)
         results = mapped(_crops, *zip(*arguments, strict=True))

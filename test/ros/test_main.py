@@ -29,6 +29,23 @@ def test_a_missing_package_is_one_line(node, package):
     assert f"'{package}'" in done.stderr
 
 
+LIMITED = """
+import os, sys, types
+from sot_tracker.ros.main import launch
+node = types.ModuleType("sot_tracker.ros.node")
+node.main = lambda: print(os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"], before) or 0
+sys.modules["sot_tracker.ros.node"] = node
+before = "cv2" in sys.modules
+sys.exit(launch("tracker_node"))
+"""
+
+
+def test_opencv_gets_its_limit_of_pixels_before_it_is_imported():
+    pytest.importorskip("ament_index_python")
+    done = subprocess.run([sys.executable, "-c", LIMITED], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.split() == [str(1 << 27), "False"]
+
+
 CHOSEN = """
 import os, sys, types
 node = types.ModuleType("sot_tracker.ros_tools.player")

@@ -19,7 +19,9 @@ from ros_clips import box_at, frame, texture
 pytestmark = [pytest.mark.ros, pytest.mark.usefixtures("ros_domain")]
 pytest.importorskip("rclpy", reason="ROS 2 is not here: `make test` brings it")
 
+from rclpy.qos import QoSProfile, ReliabilityPolicy  # noqa: E402
 from sensor_msgs.msg import CompressedImage, Image  # noqa: E402
+from vision_msgs.msg import Detection2D  # noqa: E402
 
 from sot_tracker.ros import messages  # noqa: E402
 from sot_tracker.ros_tools import harness  # noqa: E402
@@ -27,6 +29,12 @@ from sot_tracker.ros_tools import harness  # noqa: E402
 from talker import MS, PATIENCE, Talker, tracker  # noqa: E402
 
 IDLE, TRACKING, LOST = 0, 1, 2
+
+
+class Verbatim(str):
+    """A parameter's value as the user types it, without JSON's quotes."""
+
+    __slots__ = ()
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +119,7 @@ def test_impossible_boxes_change_nothing(node: Talker, box: Box) -> None:
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
-        ({"encoding": "secret9"}, "encoding 'secret9' is unknown"),
+        ({"encoding": "32FC1"}, "encoding '32FC1' cannot be read"),
         ({"height": 121}, "needs"),
         ({"step": 10}, "step 10 is shorter"),
         ({"height": 0}, "frame is empty"),
@@ -206,7 +214,7 @@ def test_a_lost_target_is_told_by_state_alone(node: Talker) -> None:
 def test_reliability_is_copied_and_a_box_can_be_a_parameter(tmp_path: Any, reliable: bool) -> None:
     with tracker(tmp_path, "/quality", reliable, init_box=(20, 40, 28, 28)) as (talker, _):
         talker.connected()
-        talker.said(f"subscribed to /quality/image ({'reliable' if reliable else 'best_effort'})")
+        talker.said(f"subscribed to /quality/image ({'reliable' if reliable else 'best_effort'}, ")
         sent = talker.send(frame(40))
 
         def seen() -> bool:
@@ -274,11 +282,25 @@ def test_an_early_signal_leaves_no_traceback(moment: str) -> None:
         ({"engine": "steam"}, "engine='steam' is not possible: choose one of"),
         ({"threads": 1000}, "threads"),
         ({"init_box": [1, 2]}, "init_box=[1.0, 2.0] has 2 numbers"),
+        ({"init_box": Verbatim("[.nan, 5.0, 20.0, 20.0]")}, "init_box=[nan, 5.0, 20.0, 20.0] cannot be used"),
+        ({"init_box": [5, 5, -20, 20]}, "positive width and height"),
+        ({"init_box": ["1", "2", "3", "4"]}, "give a list of numbers"),
+        ({"init_box": [True, True, True, True]}, "give a list of numbers"),
+        ({"init_box": "1234"}, "give a list of numbers"),
+        ({"range16": [9000, 7000]}, "two numbers from 0 to 65535"),
+        ({"weights": Verbatim("010")}, "weights was read as 8 and not as a text: to keep the text, quote it twice"),
+        ({"weights": Verbatim("1.50")}, "weights was read as 1.5 and not as a text"),
+        ({"init_box": Verbatim("[310,120.5,48,96]")}, "give all of them a decimal point, or none"),
+        ({"threads": Verbatim("99999999999999999999999")}, "threads"),
+        ({"weights": "x" * 3000}, "cannot be loaded: File name too long"),
     ],
 )
 def test_a_mistake_is_one_line_and_status_2(parameters: dict[str, Any], words: str) -> None:
+    words_given = harness.arguments({k: v for k, v in parameters.items() if not isinstance(v, Verbatim)})
+    for name, value in parameters.items():
+        words_given += ["-p", f"{name}:={value}"] if isinstance(value, Verbatim) else []
     done = subprocess.run(
-        [sys.executable, "-m", "sot_tracker.ros.node", *harness.arguments(parameters)],
+        [sys.executable, "-m", "sot_tracker.ros.node", *words_given],
         capture_output=True,
         text=True,
         timeout=PATIENCE,
@@ -286,7 +308,8 @@ def test_a_mistake_is_one_line_and_status_2(parameters: dict[str, Any], words: s
     )
     assert done.returncode == 2
     assert words in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
+    own = [line for line in done.stderr.strip().splitlines() if "[rcl]" not in line]  # which has a word of its own
+    assert len(own) == 1
 
 
 def test_without_generated_messages_it_runs_without_state(tmp_path: Any) -> None:
@@ -308,3 +331,121 @@ def test_without_generated_messages_it_runs_without_state(tmp_path: Any) -> None
         child.send_signal(signal.SIGINT)
         assert child.wait(PATIENCE) == 0
         talker.close()
+
+
+def test_help_helps_instead_of_starting(capsys: pytest.CaptureFixture[str]) -> None:
+    for program in ("tracker_node", "player"):
+        done = subprocess.run(
+            [sys.executable, f"scripts/{program}", "--help"], capture_output=True, text=True, timeout=30
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        assert f"ros2 run sot_tracker {program} --ros-args" in done.stdout
+        assert "init_box" in done.stdout
+
+
+DAMAGED = {
+    "a cut JPEG": ("jpeg", cv2.imencode(".jpg", frame(0))[1].tobytes()[:300]),
+    "foreign data": ("jpeg", b"no picture at all"),
+    "nothing": ("png", b""),
+    "a format that is no picture": ("h264", b"\0\0\0\1\x67"),
+    "a header that claims any size": (
+        "bmp",
+        b"BM" + bytes(8) + b"\x36\0\0\0\x28\0\0\0" + b"\x60\xea\0\0" * 2 + bytes(40),
+    ),
+}
+
+
+def jpeg(index: int) -> CompressedImage:
+    message = CompressedImage(format="jpeg")
+    message.data.frombytes(cv2.imencode(".jpg", frame(index))[1].tobytes())
+    return message
+
+
+def test_damaged_frames_while_somebody_watches_the_debug_image(tmp_path: Any) -> None:
+    """On `image` remapped to a compressed topic though the transport is raw: it is taken for what it carries."""
+    remap = {"image": "/eye/image_raw/compressed"}
+    with tracker(tmp_path, "/watched", remap=remap, frame_history=3) as (talker, child):
+        images = talker.recorder.create_publisher(CompressedImage, "/eye/image_raw/compressed", 1)
+        pictures: list[Image] = []
+        talker.recorder.create_subscription(Image, "debug_image", pictures.append, 10)
+        talker.images = images
+        talker.until(lambda: images.get_subscription_count() > 0, "the subscription")
+        talker.until(lambda: talker.recorder.count_publishers("debug_image") > 0, "the debug publisher")
+        talker.said("sensor_msgs/msg/CompressedImage")
+
+        def shown() -> bool:
+            talker.stamp += MS
+            talker.publish(jpeg(0))
+            talker.executor.spin_once(timeout_sec=0.05)
+            return bool(pictures)
+
+        talker.until(shown, "a debug image")
+        for text, data in DAMAGED.values():
+            refused = talker.result(talker.publish_next(jpeg(0))).frames_refused
+
+            def counted(text: str = text, data: bytes = data, refused: int = refused) -> bool:
+                talker.publish_next(CompressedImage(format=text, data=data))
+                return bool(talker.result(talker.publish_next(jpeg(0))).frames_refused > refused)
+
+            talker.until(counted, "a refusal")
+            assert child.poll() is None
+        assert talker.log().count("frame refused") < 3, "one throttled warning"
+        # A box for the next frame while the newest one is damaged.
+        talker.publish_next(CompressedImage(format="jpeg", data=b"no picture"))
+        talker.be_known()
+        talker.box(box_at(0))
+        assert talker.result(talker.publish_next(jpeg(0))).state == TRACKING
+
+
+def test_a_topic_of_another_type_is_named(tmp_path: Any) -> None:
+    from std_msgs.msg import String
+
+    with tracker(tmp_path, "/foreign") as (talker, _):
+        talker.recorder.destroy_publisher(talker.images)
+        talker.recorder.create_publisher(String, "/foreign/image", 1)
+        talker.said("/foreign/image carries std_msgs/msg/String, but sensor_msgs/msg/Image or")
+
+
+def test_a_best_effort_box_a_size_change_and_a_box_of_the_future(tmp_path: Any) -> None:
+    with tracker(tmp_path, "/boxes", init_box_timeout=0.3) as (talker, _):
+        talker.connected()
+        talker.recorder.destroy_publisher(talker.boxes)
+        quality = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+        talker.boxes = talker.recorder.create_publisher(Detection2D, "init_box", quality)
+        talker.said("init_box subscribed as best_effort")
+        talker.until(lambda: talker.boxes.get_subscription_count() > 0, "the new subscription")
+        talker.be_known()
+        talker.box(box_at(0))
+        assert talker.result(talker.send(frame(0))).state == TRACKING
+        talker.said("tracking target 1")
+        # The camera changes to twice the size: refused until a box is given in the new size.
+        talker.send(frame(1, 320, 240))
+        talker.said("frame is 320x240 but the target was given in 160x120")
+        talker.box(Box(200, 150, 28, 28), target_id="big")
+        state = talker.result(talker.send(frame(2, 320, 240)))
+        assert (state.state, state.target_id) == (TRACKING, "big")
+        # A stamp that no frame will have.
+        talker.box(box_at(0), stamp=talker.stamp + 10**6 * MS)
+
+        def refused() -> bool:
+            talker.result(talker.send(frame(3, 320, 240)))
+            return "init_box refused after a wait of 0.3 s" in talker.log()
+
+        talker.until(refused, "the end of the wait")
+        talker.said("later than the newest frame's; ")
+        talker.said("send the box with stamp 0")
+        talker.said("taking /boxes/image: 160x120 bgr8 at ")
+
+
+def test_an_unknown_parameter_is_warned_of_with_the_nearest(tmp_path: Any) -> None:
+    with tracker(tmp_path, "/typo", lost_treshold=0.5, whatever=3) as (talker, _):
+        talker.said("there is no parameter 'lost_treshold': did you mean lost_threshold?")
+        talker.said("there is no parameter 'whatever': known are model, ")
+
+
+@pytest.mark.parametrize("words", [["-r", "__node:=a b"], ["-r", "__ns:=/1x"], ["-r", "image:=/1x/y"]])
+def test_names_that_ros_does_not_allow_are_one_line(words: list[str]) -> None:
+    command = [sys.executable, "-m", "sot_tracker.ros.node", *harness.arguments({"model": "kcf"}), *words]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, env=harness.environment())
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr

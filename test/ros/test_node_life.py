@@ -43,12 +43,12 @@ def test_a_lifecycle_manager_leads_it(node: Talker) -> None:
     assert node.images.get_subscription_count() == 0
     for _ in range(2):
         assert change(node, Transition.TRANSITION_CONFIGURE)
-        node.said("model kcf: OpenCV")
+        node.said("model kcf: ")
         assert node.images.get_subscription_count() == 0, "an inactive node does not listen"
         assert change(node, Transition.TRANSITION_ACTIVATE)
         assert label(node) == "active"
         node.connected()
-        assert node.result(node.send(frame(0))).state == 1, "the init_box parameter is used at every activation"
+        assert node.result(node.send(frame(0))).state == 1, "the init_box parameter is used after every configure"
         assert change(node, Transition.TRANSITION_DEACTIVATE)
         node.until(lambda: node.images.get_subscription_count() == 0, "the end of the subscription")
         assert change(node, Transition.TRANSITION_CLEANUP)
@@ -68,7 +68,7 @@ def test_every_option_is_a_described_parameter(node: Talker) -> None:
     for name, facts in OPTIONS.items():
         item = described[name]
         assert item.description == facts.help
-        assert item.read_only is not facts.live
+        assert item.read_only is (name == "autostart")
         if facts.choices:
             assert item.additional_constraints == f"one of: {', '.join(facts.choices)}"
         ranges = [*item.integer_range, *item.floating_point_range]
@@ -84,7 +84,9 @@ def set_one(node: Talker, name: str, value: Any) -> tuple[bool, str]:
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
-        ("model", "csrt", "read-only"),
+        ("autostart", False, "read-only"),
+        ("model", 1.5, "wrong type"),
+        ("init_box", [1.0, 2.0, -3.0, 4.0], "positive width"),
         ("debug_width", 10, "out of range"),
         ("debug_width", "wide", "type"),
         ("lost_threshold", 2.0, "out of range"),
@@ -102,6 +104,41 @@ def test_what_a_parameter_does_not_allow_is_refused_with_a_reason(
 @pytest.mark.parametrize(("name", "value"), [("debug_width", 128), ("lost_threshold", 0.25), ("lost_threshold", 0)])
 def test_live_parameters_can_be_set(node: Talker, name: str, value: Any) -> None:
     assert set_one(node, name, value) == (True, "")
+
+
+def test_what_configure_reads_can_be_set_before_it_and_after_cleanup(node: Talker) -> None:
+    assert label(node) == "unconfigured"
+    for model in ("csrt", "kcf"):
+        assert set_one(node, "model", model) == (True, "")
+        node.said(f"parameter model changed from '{'kcf' if model == 'csrt' else 'csrt'}' to '{model}'")
+        assert change(node, Transition.TRANSITION_CONFIGURE)
+        node.said(f"model {model}: ")
+        done, reason = set_one(node, "model", "mil")
+        assert not done
+        assert reason == "model is read when the node is configured: deactivate and clean it up first"
+        assert set_one(node, "debug_width", 256) == (True, "")
+        assert change(node, Transition.TRANSITION_CLEANUP)
+
+
+@pytest.mark.parametrize(
+    "transition",
+    [
+        Transition(id=Transition.TRANSITION_DEACTIVATE),
+        Transition(id=Transition.TRANSITION_ACTIVATE),
+        Transition(id=Transition.TRANSITION_CLEANUP),
+        Transition(id=99),
+        Transition(label="deactivate"),
+        Transition(label="fly"),
+    ],
+    ids=str,
+)
+def test_a_transition_that_is_not_possible_is_answered_and_changes_nothing(
+    node: Talker, transition: Transition
+) -> None:
+    assert label(node) == "unconfigured"
+    request = ChangeState.Request(transition=transition)
+    assert node.call(ChangeState, "change_state", request).success is False
+    assert label(node) == "unconfigured"
 
 
 def test_live_options_are_the_ones_tested() -> None:

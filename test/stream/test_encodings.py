@@ -280,7 +280,7 @@ def test_the_huge_one_really_raises_in_opencv() -> None:
 
 @pytest.mark.parametrize("data", DAMAGED)
 def test_every_kind_of_damage_is_a_damaged_frame(data: bytes) -> None:
-    with pytest.raises(FrameError, match="compressed frame of .* cannot be (decoded|used)") as caught:
+    with pytest.raises(FrameError, match=r"compressed frame of .* cannot be (decoded|used)") as caught:
         compressed_picture(data, "jpeg", Range16())
     assert caught.value.kind == "compressed"
 

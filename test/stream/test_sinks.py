@@ -111,7 +111,7 @@ def test_truth_beside_a_folder_of_frames_is_kept(tmp_path: Path) -> None:
 
 def test_a_video_is_not_overwritten_by_itself(tmp_path: Path) -> None:
     video = write_video(tmp_path / "a.avi", TRUTH)
-    with pytest.raises(UserError, match="--save .* is read here"):
+    with pytest.raises(UserError, match=r"--save .* is read here"):
         outputs(video, save=video)
     write(outputs(video, save=tmp_path / "b.avi"))
 
@@ -133,9 +133,14 @@ def test_what_was_there_stays_until_the_work_has_ended(folder: Path, tmp_path: P
 
 def test_what_was_written_before_a_failure_is_kept(folder: Path, tmp_path: Path) -> None:
     (output,) = outputs(folder, table=tmp_path / "a.csv")
-    with pytest.raises(UserError, match="damaged"), output:
-        output.write(frame(TRUTH[0]), FOUND)
-        raise UserError("picture 2 is damaged")
+
+    def fails() -> None:
+        with output:
+            output.write(frame(TRUTH[0]), FOUND)
+            raise UserError("picture 2 is damaged")
+
+    with pytest.raises(UserError, match="damaged"):
+        fails()
     assert len((tmp_path / "a.csv").read_text().splitlines()) == 2
 
 

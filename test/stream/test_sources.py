@@ -104,7 +104,7 @@ def test_a_pipeline_goes_to_gstreamer(opened, monkeypatch):
 
 @pytest.mark.skipif(sources.has_gstreamer(), reason="this OpenCV has GStreamer")
 def test_a_pipeline_without_gstreamer_is_explained():
-    with pytest.raises(UserError, match="built without GStreamer.*python3-opencv"):
+    with pytest.raises(UserError, match=r"built without GStreamer.*python3-opencv"):
         open_source(PIPELINE)
 
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from sot_tracker.stream.statistics import WINDOW, Sequence, Throttle, Times, percentiles
+from sot_tracker.stream.statistics import WINDOW, Sequence, Throttle, Times, dropping, percentiles
 
 
 def test_percentiles() -> None:
@@ -48,3 +48,14 @@ def test_restart_forgets_the_last_number() -> None:
 def test_throttle_tells_each_kind_once() -> None:
     throttle = Throttle(1000.0)
     assert [throttle.ready(kind) for kind in "aabab"] == [True, False, True, False, False]
+
+
+@pytest.mark.parametrize(("processed", "dropped"), [(30, 0), (30, 2), (100, 10)])
+def test_a_few_dropped_frames_are_no_warning(processed: int, dropped: int) -> None:
+    assert dropping(processed, dropped, 1.0) == ""
+
+
+def test_many_dropped_frames_are_a_warning_with_rates_and_advice() -> None:
+    text = dropping(27, 60, 1.0)
+    assert "60 of 87 frames dropped: 27.0 of 87.0 per second are processed" in text
+    assert "faster model" in text

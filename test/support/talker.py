@@ -77,6 +77,11 @@ class Talker:
         self.images.publish(message)
         return self.stamp
 
+    def publish_next(self, message: Any) -> int:
+        """Publish with the next stamp; returns it."""
+        self.stamp += 40 * MS
+        return self.publish(message)
+
     def box(self, box: Box, stamp: int = 0, target_id: str = "") -> None:
         """Ask for a target, and wait until the node has said something to it."""
         message = messages.detection_of(box, 1.0, Image().header, target_id)

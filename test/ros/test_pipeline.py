@@ -1,0 +1,269 @@
+"""The node in this process, fed by hand: what a frame may do to it, what it costs, and what it gives back."""
+
+from __future__ import annotations
+
+import gc
+import time
+import weakref
+from array import array
+from collections.abc import Iterator
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from sot_tracker.box import Box
+from sot_tracker.errors import UserError
+from sot_tracker.tracker import Estimate, Policy, State, TrackerInfo
+
+from ros_clips import box_at, frame
+
+pytestmark = [pytest.mark.ros, pytest.mark.usefixtures("ros_domain")]
+pytest.importorskip("rclpy", reason="ROS 2 is not here: `make test` brings it")
+
+from rclpy.lifecycle import TransitionCallbackReturn  # noqa: E402
+from rclpy.parameter import Parameter  # noqa: E402
+from sensor_msgs.msg import CompressedImage, Image  # noqa: E402
+
+from sot_tracker.ros import messages  # noqa: E402
+from sot_tracker.ros import node as node_module  # noqa: E402
+from sot_tracker.ros.node import TrackerNode  # noqa: E402
+from sot_tracker.ros.pipeline import MOST_FAILURES  # noqa: E402
+
+DONE = TransitionCallbackReturn.SUCCESS
+
+
+class Network:
+    """Stands for the memory that a model takes."""
+
+
+class Fake:
+    """A tracker that fails as told."""
+
+    info = TrackerInfo("fake", "none", "", "cpu", "a stand-in")
+
+    def __init__(self) -> None:
+        self.network = Network()
+        self.policy = Policy()
+        self.error: Exception | None = None
+        self.seconds = 0.0
+        self.started = 0
+
+    def init(self, image: Any, box: Box, stamp_ns: int | None = None) -> Estimate:
+        self.started += 1
+        return Estimate(box, 1.0, State.TRACKING)
+
+    def update(self, image: Any, stamp_ns: int | None = None) -> Estimate:
+        if self.error is not None:
+            raise self.error
+        time.sleep(self.seconds)
+        return Estimate(box_at(0), 1.0, State.TRACKING, {"track": self.seconds * 1e3})
+
+
+class Record:
+    """In place of the publishers."""
+
+    debug_is_watched = False
+
+    def __init__(self, _: Any) -> None:
+        self.stages: list[dict[str, float]] = []
+        self.states: list[State | None] = []
+        self.counts = (0, 0, 0)
+
+    def publish(self, result: Any, stages: Any, age_ms: float, counts: tuple[int, int, int]) -> None:
+        self.stages.append(dict(stages))
+        self.states.append(result.estimate.state if result.estimate else None)
+        self.counts = counts
+
+    def publish_debug(self, result: Any, name: str, max_width: int) -> None:
+        if self.debug_is_watched:
+            assert result.frame.image.shape[2] == 3
+
+    def close(self) -> None:
+        pass
+
+
+class Setup:
+    def __init__(self, **parameters: Any) -> None:
+        given = [Parameter(name, value=value) for name, value in {"autostart": False, **parameters}.items()]
+        self.node = TrackerNode(namespace="/inside", parameter_overrides=given)
+        self.stamp = 0
+
+    @property
+    def tracker(self) -> Any:
+        return self.node._tracker
+
+    @property
+    def record(self) -> Any:
+        return self.node._outputs
+
+    def go(self, *steps: str) -> None:
+        for step in steps:
+            assert getattr(self.node, f"trigger_{step}")() == DONE
+
+    def send(self, message: Any = None) -> None:
+        if message is None:
+            image = frame(0)
+            message = Image(encoding="bgr8", height=image.shape[0], width=image.shape[1], step=image.strides[0])
+            message.data = array("B", image.tobytes())
+        self.stamp += 1
+        message.header.stamp.nanosec = self.stamp
+        self.node._pipeline._on_image(message)
+
+    def box(self, box: Box) -> None:
+        self.node._pipeline._on_init_box(messages.detection_of(box, 1.0, Image().header, ""))
+
+    def state(self) -> str:
+        return str(self.node._state_machine.current_state[1])
+
+
+@pytest.fixture
+def setup(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Makes a node with these parameters."""
+    made: list[Setup] = []
+
+    def make(**parameters: Any) -> Setup:
+        made.append(Setup(**parameters))
+        return made[-1]
+
+    monkeypatch.setattr(node_module, "load", lambda model, **_: Fake())
+    monkeypatch.setattr(node_module, "Outputs", Record)
+    yield make
+    for one in made:
+        one.node.destroy_node()
+
+
+def jpeg(width: int = 1280, height: int = 720) -> CompressedImage:
+    message = CompressedImage(format="jpeg")
+    picture = np.random.default_rng(0).integers(0, 255, (height, width, 3), dtype=np.uint8)
+    message.data.frombytes(cv2.imencode(".jpg", picture)[1].tobytes())
+    return message
+
+
+def test_the_stages_add_up_to_the_whole(setup: Any) -> None:
+    one = setup()
+    one.go("configure", "activate")
+    one.box(box_at(0))
+    one.tracker.seconds = 0.005
+    for _ in range(6):
+        one.send(jpeg())
+    for stages in one.record.stages[1:]:
+        parts = sum(ms for name, ms in stages.items() if name != "process")
+        assert parts <= stages["process"]
+    best = max(
+        sum(ms for name, ms in stages.items() if name != "process") / stages["process"]
+        for stages in one.record.stages[1:]
+    )
+    assert best > 0.9, "what is in no stage is the rest of the callback, well below a millisecond"
+    assert min(stages["convert"] for stages in one.record.stages) > 2, "decoding a 720p JPEG of noise takes its time"
+
+
+@pytest.mark.parametrize("error", [cv2.error("broken"), RuntimeError("CUDA out of memory"), MemoryError()])
+def test_an_unexpected_error_costs_its_frame(setup: Any, capfd: pytest.CaptureFixture[str], error: Exception) -> None:
+    one = setup()
+    one.go("configure", "activate")
+    one.box(box_at(0))
+    one.send()
+    one.tracker.error = error
+    for _ in range(MOST_FAILURES - 1):
+        one.send()
+    one.tracker.error = None
+    one.send()
+    one.node._pipeline._watch()
+    assert one.state() == "active"
+    assert one.record.states == [State.TRACKING] * 2
+    told = [line for line in capfd.readouterr().err.splitlines() if "frame failed" in line]
+    assert len(told) == 1
+    assert type(error).__name__ in told[0]
+
+
+def test_errors_frame_after_frame_end_in_unconfigured_and_can_be_tried_again(
+    setup: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
+    one = setup()
+    one.go("configure", "activate")
+    one.box(box_at(0))
+    one.send()
+    one.tracker.error = RuntimeError("device lost")
+    for _ in range(MOST_FAILURES):
+        one.send()
+    one.node._pipeline._watch()
+    assert one.state() == "unconfigured"
+    assert one.tracker is None
+    told = capfd.readouterr().err
+    assert "10 frames in a row failed, the last with RuntimeError: device lost" in told
+    assert "configure and activate it to try again" in told
+    one.go("configure", "activate")
+    one.box(box_at(0))
+    one.send()
+    assert one.record.states == [State.TRACKING]
+
+
+def test_a_frame_that_the_tracker_refuses_is_no_failure(setup: Any) -> None:
+    one = setup()
+    one.go("configure", "activate")
+    one.box(box_at(0))
+    one.send()
+    one.tracker.error = UserError("of another size")
+    for _ in range(2 * MOST_FAILURES):
+        one.send()
+    one.node._pipeline._watch()
+    assert one.state() == "active"
+
+
+def test_damaged_frames_are_refused_while_somebody_watches_without_a_target(setup: Any) -> None:
+    one = setup()
+    one.go("configure", "activate")
+    one.record.debug_is_watched = True
+    one.send(jpeg(64, 48))
+    one.send(CompressedImage(format="jpeg", data=b"no picture"))
+    one.send(jpeg(64, 48))
+    assert one.record.counts == (2, 0, 1)
+    assert one.record.states == [None, None]
+
+
+@pytest.mark.parametrize("active", [True, False])
+def test_cleanup_frees_the_network_at_once(setup: Any, active: bool) -> None:
+    one = setup(init_box=[10.0, 10.0, 20.0, 20.0])
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(2):
+            one.go("configure", "activate")
+            network = weakref.ref(one.tracker.network)
+            one.send()
+            one.send()
+            one.go("deactivate")
+            assert network() is not None
+            if active:
+                one.go("activate")
+                one.send()
+                one.go("deactivate")
+            one.go("cleanup")
+            assert network() is None
+    finally:
+        gc.enable()
+
+
+def test_the_box_parameter_starts_one_target_per_configure(setup: Any) -> None:
+    one = setup(init_box=[10.0, 10.0, 20.0, 20.0])
+    one.go("configure", "activate", "deactivate", "activate")
+    one.send()
+    assert one.tracker.started == 1, "it waited through an activation without frames"
+    one.go("deactivate", "activate")
+    one.send()
+    one.send()
+    assert one.tracker.started == 1, "the target is elsewhere by now"
+    one.go("deactivate", "cleanup", "configure", "activate")
+    one.send()
+    assert one.tracker.started == 1
+
+
+def test_the_history_is_bounded_in_bytes(setup: Any) -> None:
+    one = setup(frame_history=300, frame_history_mb=1)
+    one.go("configure", "activate")
+    for _ in range(60):
+        one.send()
+    assert len(frame(0).tobytes()) * 60 > 2 << 20
+    assert one.node._pipeline._follower._history.nbytes <= 1 << 20
