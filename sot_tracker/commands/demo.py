@@ -12,7 +12,7 @@ from tqdm import tqdm
 from sot_tracker.box import Box, require_trackable
 from sot_tracker.catalog import spec
 from sot_tracker.commands.options import add_tracker_options, tracker_options
-from sot_tracker.datasets.sequences import read_truth, truth_file_of
+from sot_tracker.datasets.find import truth_of
 from sot_tracker.errors import UserError
 from sot_tracker.model_folder import find_weights
 from sot_tracker.opencv_peers import find_files
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     source = open_source(video)
     if source.live:
         raise UserError(f"'{video}' is live: the demo needs a clip with an end; use the player node for cameras")
-    truth = _truth(video)
+    truth = truth_of(Path(video), bool(args.box))
     box = _first_box(args.box, truth, video)
     require_trackable(box, *source.size)
     log = args.out / "sent.csv"
@@ -105,11 +105,6 @@ def _built_in_clip(folder: Path, config: ClipConfig | None = None) -> Path:
         write_sequence(config, folder, builtin_pictures())
         note.write_text(repr(config))
     return folder
-
-
-def _truth(video: str) -> Any | None:
-    path = truth_file_of(Path(video)) if Path(video).is_dir() else None
-    return read_truth(path) if path else None
 
 
 def _first_box(text: str, truth: Any | None, video: str) -> Box:

@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sot_tracker.commands.options import add_tracker_options, tracker_options
 from sot_tracker.errors import UserError
 
+if TYPE_CHECKING:
+    from sot_tracker.datasets.evaluation import DataSet
+    from sot_tracker.datasets.records import Sequence
+    from sot_tracker.evaluate.metrics import SequenceScores
+    from sot_tracker.evaluate.ope import Entry, Task
+    from sot_tracker.evaluate.submission import Run
+
 EPILOG = """
-A sequence is a folder of pictures with groundtruth.txt or groundtruth_rect.txt: x,y,w,h per line (comma, tab or space;
-NaN or zeros where the target is absent). absence.label and cover.label (GOT-10k), full_occlusion.txt and
-out_of_view.txt (LaSOT) are honoured. Sequences may lie at any depth below DIR.
-Finished sequences are not run again, unless they were made with other options, weights or frames.
+DIR is a data set in the layout of GOT-10k, LaSOT, OTB, VOT, TrackingNet or UAV123, a list (annotations.jsonl), or any
+folder of pictures with groundtruth.txt, x,y,w,h per line; at any depth. docs/datasets.md says what is read and how.
+Finished sequences are not run again, unless they were made with other options, weights or frames; what is odd in the
+data is left out, reported at the end, and makes the exit status 2. For example:
+sot-tracker eval --data OTB100 --model smat --model kcf --sequences "Blur*" David --out out/eval
 """
 
-_TOLD = 3
+_LISTED = 3
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,20 +40,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="model to evaluate; give it several times to compare, as in --model mvt --model mine=mvt@my/weights",
     )
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder for tables, plots, raw boxes")
+    parser.add_argument(
+        "--sequences", nargs="+", default=[], metavar="NAME", help="only these; * stands for any characters"
+    )
+    parser.add_argument("--frames", type=int, metavar="N", help="only the first N frames of each sequence")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="sequences at once (default: 1)")
     parser.add_argument("--again", action="store_true", help="run finished sequences again")
-    parser.add_argument("--no-plots", action="store_true", help="write no PNG plots (they need matplotlib)")
+    parser.add_argument(
+        "--submission",
+        choices=("got10k", "trackingnet"),
+        help="write OUT/submission/LABEL.zip as the evaluation server of GOT-10k or TrackingNet takes it",
+    )
+    parser.add_argument("--json", action="store_true", help="print summary.json instead of tables")
+    parser.add_argument(
+        "--no-plots",
+        action="store_true",
+        help="write no plots (they need matplotlib) and no pictures of the worst frames",
+    )
     add_tracker_options(parser, without=("model",))
 
 
 def run(args: argparse.Namespace) -> int:
-    from sot_tracker.datasets.sequences import find_sequences
-    from sot_tracker.evaluate import ope, raw
-    from sot_tracker.evaluate.metrics import measure
-    from sot_tracker.evaluate.report import require_plots, write_report
+    """Evaluate, write, print; returns 0. Raises UserError, after the report, if anything had to be left out."""
+    from sot_tracker.datasets import evaluation
+    from sot_tracker.evaluate import ope
+    from sot_tracker.evaluate.plots import require_plots
+    from sot_tracker.evaluate.report import write_report
 
-    if args.jobs < 1:
-        raise UserError(f"--jobs {args.jobs} is not possible: give 1 or more")
+    _check(args)
     if not args.no_plots:
         require_plots()
     options = tracker_options(args)
@@ -51,50 +75,91 @@ def run(args: argparse.Namespace) -> int:
     labels = [entry.label for entry in entries]
     if twice := {label for label in labels if labels.count(label) > 1}:
         raise UserError(f"two models are called '{twice.pop()}': tell them apart by --model LABEL=NAME@WEIGHTS")
-    sequences = find_sequences(args.data)
-    _make(args.out)
+    data = evaluation.read(args.data, args.sequences, args.frames or 0)
+    _check_submission(args.submission, data.sequences)
+    _make(args.out, entries, data)
 
-    tasks = ope.plan(entries, sequences, args.out)
+    tasks = ope.plan(entries, data.sequences, args.out)
     waiting = tasks if args.again else ope.pending(tasks)
-    _announce(tasks, waiting, args.jobs)
+    _announce(tasks, waiting, args)
     for entry in {task.entry.label: task.entry for task in waiting}.values():
-        entry.load(args.jobs)  # what is wrong with a model is told before the first sequence runs
-    if wrong := _run_with_progress(waiting, args.jobs):
-        told = "; ".join(str(error) for error in wrong[:_TOLD]) + (" ..." if len(wrong) > _TOLD else "")
-        raise UserError(f"{len(wrong)} of {len(tasks)} runs failed: {told}. Mend it and run again: the others are kept")
+        entry.load(args.jobs)  # what is wrong with a model is reported before the first sequence runs
+    failed = _run_with_progress(waiting, args.jobs)
 
-    results: dict[str, dict[str, Any]] = {label: {} for label in labels}
-    for task in tasks:
-        t, s = raw.load(task.path), task.sequence
-        results[task.entry.label][s.name] = measure(t.boxes, t.score, t.tracking, t.seconds, s.truth, s.visible, t.size)
+    done = ope.complete(tasks, [task for task, _ in failed])
+    problem = _left_out(data, len(tasks), [error for _, error in failed])
+    if not done:
+        raise UserError(problem)
     about = {
         "data": args.data.resolve().name,
         "entries": {e.label: {"model": e.model, **dict(e.options)} for e in entries},
     }
-    print(write_report(results, args.out, about, plots=not args.no_plots))
-    print(f"\nwritten to {args.out}: summary.json, report.md, sequences.csv, raw/{'' if args.no_plots else ', *.png'}")
+    runs = _load(done)
+    results = {label: _scores(of_model) for label, of_model in runs.items()}
+    text = write_report(results, args.out, about, _notes(data, done, tasks), plots=not args.no_plots)
+    if not args.no_plots:
+        _write_worst(runs, args.out / "worst")
+    print((args.out / "summary.json").read_text(encoding="utf-8") if args.json else text)
+    written = f"summary.json, report.md, sequences.csv, raw/{'' if args.no_plots else ', *.png, worst/'}"
+    print(f"\nwritten to {args.out}: {written}", file=_aside(args))
+    if args.submission:
+        _submit(args, runs)
+    if problem:
+        raise UserError(problem)
     return 0
 
 
-def _make(out: Path) -> None:
+def _check(args: argparse.Namespace) -> None:
+    if args.jobs < 1:
+        raise UserError(f"--jobs {args.jobs} is not possible: give 1 or more")
+    if args.frames is not None and args.frames < 2:
+        raise UserError(f"--frames {args.frames} is not possible: give 2 or more")
+    if args.submission and args.frames:
+        raise UserError("--submission needs whole sequences: leave --frames out")
+
+
+def _check_submission(server: str | None, sequences: list[Sequence]) -> None:
+    from sot_tracker.evaluate.submission import require_layout
+
+    if server:
+        require_layout(server, sequences)
+
+
+def _make(out: Path, entries: Iterable[Entry], data: DataSet) -> None:
+    """The folder for the results, refused where writing into it could destroy or change something."""
+    from sot_tracker.evaluate.report import require_own
+
     if out.exists() and not out.is_dir():
         raise UserError(f"--out '{out}' is a file: give a folder")
+    pictures = {frame.parent.resolve() for sequence in data.sequences for frame in sequence.frames}
+    if inside := pictures & {out.resolve(), *out.resolve().parents}:
+        raise UserError(f"--out '{out}' is in '{inside.pop()}', where frames of the data are: give another folder")
+    require_own(out)
     try:
-        out.mkdir(parents=True, exist_ok=True)
+        for entry in entries:
+            (out / "raw" / entry.label).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"--out '{out}' cannot be made: {error.strerror}") from None
 
 
-def _announce(tasks: list[Any], waiting: list[Any], jobs: int) -> None:
+def _announce(tasks: list[Task], waiting: list[Task], args: argparse.Namespace) -> None:
     stale = sum(task.path.exists() for task in waiting)
+    done = len(tasks) - len(waiting)
     print(
-        f"{len(tasks)} runs: {len(tasks) - len(waiting)} done, {len(waiting)} to do"
+        f"{len(tasks)} runs: {done} done, {len(waiting)} to do"
         + (f" ({stale} of them anew: their results were made with something else)" if stale else "")
-        + (f"; fps is measured with {jobs} runs at once" if jobs > 1 and waiting else "")
+        + ("; going on where an earlier start ended" if done and waiting and not stale else "")
+        + (f"; fps is measured with {args.jobs} runs at once" if args.jobs > 1 and waiting else ""),
+        file=_aside(args),
     )
 
 
-def _run_with_progress(waiting: list[Any], jobs: int) -> list[UserError]:
+def _aside(args: argparse.Namespace) -> Any:
+    """Where messages go, so that standard output is JSON alone where it is asked for."""
+    return sys.stderr if args.json else sys.stdout
+
+
+def _run_with_progress(waiting: list[Task], jobs: int) -> list[tuple[Task, UserError]]:
     """What went wrong, in the order in which it did."""
     from tqdm import tqdm
 
@@ -106,5 +171,84 @@ def _run_with_progress(waiting: list[Any], jobs: int) -> list[UserError]:
             bar.set_description(f"{task.entry.label} {task.sequence.name}")
             bar.update(len(task.sequence.frames))
             if error:
-                wrong.append(error)
+                wrong.append((task, error))
     return wrong
+
+
+def _left_out(data: DataSet, runs: int, failed: list[UserError]) -> str:
+    """What was left out and why, in one line; empty where it was nothing."""
+    parts = []
+    if data.refused:
+        count = len(data.refused)
+        parts.append(f"{count} of {count + len(data.sequences)} sequences cannot be read: {_first(data.refused)}")
+    if failed:
+        parts.append(f"{len(failed)} of {runs} runs failed: {_first(failed)}")
+    return ". ".join(parts) + ". Correct this and run again: the others are kept" if parts else ""
+
+
+def _first(errors: list[Any]) -> str:
+    texts = [str(getattr(item, "error", item)) for item in errors]
+    return "; ".join(texts[:_LISTED]) + (" ..." if len(texts) > _LISTED else "")
+
+
+def _load(done: list[Task]) -> dict[str, list[Run]]:
+    """label -> sequences with what the model said of them. Raises UserError for a result that was damaged."""
+    from sot_tracker.evaluate import raw
+
+    runs: dict[str, list[Run]] = {}
+    for task in done:
+        runs.setdefault(task.entry.label, []).append((task.sequence, raw.load(task.path)))
+    return runs
+
+
+def _scores(runs: list[Run]) -> dict[str, SequenceScores]:
+    from sot_tracker.evaluate.metrics import measure
+
+    return {
+        s.name: measure(t.boxes, t.score, t.tracking, t.seconds, s.truth, s.visible, t.size, s.known) for s, t in runs
+    }
+
+
+def _notes(data: DataSet, done: list[Task], tasks: list[Task]) -> list[str]:
+    """What a reader of the figures must know about the data."""
+    sequences = list({task.sequence.name: task.sequence for task in done}.values())
+    notes = []
+    for kind, rule in (
+        ("polygon", "smallest and largest x and y of the polygon, as the VOT toolkit does"),
+        ("mask", "the box around the mask's pixels"),
+    ):
+        if count := sum(s.truth_kind == kind for s in sequences):
+            notes.append(f"True boxes of {count} sequences were made from {kind}s: {rule}.")
+    if count := sum(not s.known[1:].any() for s in sequences):
+        notes.append(f"{count} sequences have truth for the first frame alone: only their speed is measured.")
+    if data.stills:
+        notes.append(f"{data.stills} single pictures, with nothing to follow, were left out.")
+    if data.refused:
+        notes.append("Left out, since they cannot be read: " + ", ".join(item.name for item in data.refused) + ".")
+    if lost := {task.sequence.name for task in tasks} - {s.name for s in sequences}:
+        notes.append("Left out for all models, since a run failed: " + ", ".join(sorted(lost)) + ".")
+    return notes
+
+
+def _write_worst(runs: dict[str, list[Run]], out: Path) -> None:
+    from sot_tracker.evaluate.worst import worst_frames, write_sheet
+
+    for label, of_model in runs.items():
+        if frames := worst_frames(of_model):
+            write_sheet(out / f"{label}.jpg", frames)
+
+
+def _submit(args: argparse.Namespace, runs: dict[str, list[Run]]) -> None:
+    from sot_tracker.evaluate.submission import SERVERS, write_submission
+
+    server = SERVERS[args.submission]
+    for label, of_model in runs.items():
+        path = args.out / "submission" / f"{label}.zip"
+        write_submission(args.submission, path, of_model)
+        print(f"written: {path}, for the server of {server.title}", file=_aside(args))
+    count = len(next(iter(runs.values())))
+    if count != server.sequences:
+        print(
+            f"warning: the test set of {server.title} has {server.sequences} sequences, these files have {count}",
+            file=sys.stderr,
+        )

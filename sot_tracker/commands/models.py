@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from sot_tracker.evaluate.report import table
+    from sot_tracker.tables import table
 
     print(table(list(HEAD), [list(_row(model)) for model in MODELS.values()], right={"parameters"}))
     return 0

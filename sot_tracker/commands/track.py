@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     source = open_source(args.source)
     with ExitStack() as stack:
         stack.callback(source.close)
-        truth = _truth(Path(args.source).expanduser())
+        truth = _truth(Path(args.source).expanduser(), given is not None)
         tracker = load(args.model, **tracker_options(args))
         name = _name(tracker)
         outputs = open_outputs(args.save, args.csv, args.show, source, name)
@@ -103,12 +103,11 @@ def _name(tracker: Tracker) -> str:
     return f"{tracker.info.name} (random weights)" if tracker.info.random else tracker.info.name
 
 
-def _truth(folder: Path) -> np.ndarray | None:
+def _truth(folder: Path, has_box: bool) -> np.ndarray | None:
     """N x 4 of a folder with a truth file."""
-    from sot_tracker.datasets.sequences import read_truth, truth_file_of
+    from sot_tracker.datasets.find import truth_of
 
-    path = truth_file_of(folder)
-    return None if path is None else read_truth(path)
+    return truth_of(folder, has_box)
 
 
 def _first_box(truth: np.ndarray | None) -> Box | None:

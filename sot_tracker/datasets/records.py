@@ -1,4 +1,4 @@
-"""What every data set is read into: tracks of annotated frames, whatever the layout on disk."""
+"""What every data set is read into, whatever its layout on disk."""
 
 from __future__ import annotations
 
@@ -9,6 +9,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from sot_tracker.box import Box
+from sot_tracker.errors import UserError
+from sot_tracker.stream.pictures import read_picture
+from sot_tracker.stream.range16 import Range16
+from sot_tracker.tracker import Image
+
 Mask = npt.NDArray[np.uint8]
 """H x W, 255 inside the object and 0 outside, in the picture's own size."""
 
@@ -17,10 +23,67 @@ XYWH = tuple[float, float, float, float]
 Cutter = Callable[[np.ndarray, XYWH | None], Mask | None]
 """H x W x 3 BGR picture, and the object's box or None where none is known -> its mask, None where it is unsure."""
 
+MaskReader = Callable[[], Mask]
+
+Array = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Sequence:
+    """One target in a video, or in one still picture, or a picture without annotation.
+
+    layout: the name of the layout that read it. own_name: as in the data set's lists; place: the folders between the
+    data folder and it, with / between them. group: the video or picture it belongs to, which targets can share.
+    source: where it comes from, for weights by source; mostly the layout.
+
+    frames: N files. numbers: N, counted from 0 in the video, so that numbers[0] is the picture that the truth begins
+    with. truth: N x 4, x, y, w, h in pixels of the stored picture; NaN where the target is absent or nothing is known.
+    visible: N, whether the target is there and shows. known: N, whether the data set says anything about the frame.
+    masks: N readers of the target's mask, None for a frame without; empty where there are none at all.
+    truth_kind: "box", or the "polygon" or "mask" that the boxes were made from.
+    """
+
+    layout: str
+    own_name: str
+    frames: tuple[Path, ...]
+    truth: Array
+    visible: Flags
+    known: Flags
+    numbers: npt.NDArray[np.int64]
+    place: str = ""
+    group: str = ""
+    source: str = ""
+    masks: tuple[MaskReader | None, ...] = ()
+    truth_kind: str = "box"
+
+    @property
+    def name(self) -> str:
+        """Unique within a data folder."""
+        return f"{self.place}/{self.own_name}" if self.place else self.own_name
+
+    @property
+    def first_box(self) -> Box:
+        return Box.from_xywh(self.truth[0])
+
+    def picture(self, index: int, range16: Range16 | None = None) -> Image:
+        """H x W x 3 BGR pixels of a frame as they are stored: annotations are made on these, so EXIF's turn is not
+        applied. range16: scales 16-bit pictures, one for all pictures of a pass. Raises UserError if it cannot be read.
+        """
+        return read_picture(self.frames[index], range16)
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A sequence that cannot be read, and why."""
+
+    name: str
+    error: UserError
+
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One object in one picture.
+    """One object in one picture, as training takes it.
 
     box: x, y, w, h in pixels of the picture, or None for a picture without annotation (a background).
     mask: makes the object's mask when asked, since most masks are never needed at once.
@@ -29,12 +92,12 @@ class Frame:
     path: Path
     number: int
     box: XYWH | None
-    mask: Callable[[], Mask] | None = None
+    mask: MaskReader | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """One object through a video, or in one still picture, or a picture without annotation.
+    """One object through a video, or in one still picture, or a picture without annotation, as training takes it.
 
     name: unique within its source. group: the video or picture it belongs to; splits never cut through a group.
     """

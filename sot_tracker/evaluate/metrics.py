@@ -1,7 +1,9 @@
 """The metrics of the GOT-10k and LaSOT toolkits, and two of our own for frames without the target.
 
-AO, SR0.5, SR0.75: GOT-10k (Huang et al., TPAMI 2021; github.com/got-10k/toolkit, experiments/got10k.py): predicted and
-true boxes are cut to the image; the first frame and frames where the target does not show are left out; "greater than".
+AO, SR0.5, SR0.75: GOT-10k (Huang et al., TPAMI 2021; github.com/got-10k/toolkit 0.1.3, experiments/got10k.py): the
+first frame and frames where the target does not show are left out; "greater than". Overlaps are those of the toolkit's
+`rect_iou` with `bound`: a corner left of or above the image is moved to its edge while width and height stay, and only
+what then is beyond the right or lower edge is cut off. So a box that sticks out on the left keeps its full width.
 
 Success AUC, precision, normalised precision: LaSOT (Fan et al., CVPR 2019; github.com/HengLan/LaSOT_Evaluation_Toolkit,
 utils/calc_seq_err_robust.m, eval_tracker.m): the first frame counts, with its true box; success is the share of frames
@@ -14,12 +16,13 @@ out of numerator and denominator, as for GOT-10k.
 Overall values are means over sequences, so that long ones do not outweigh the others: LaSOT's way. GOT-10k's toolkit
 takes the frames of all sequences together for its overall AO and SR: `over_all_frames` gives these as well.
 
-In both, a prediction that is not finite or has no size is replaced by the one before (LaSOT).
+In both, a prediction that is not finite or has no size is replaced by the one before (LaSOT). Frames of which the data
+set says nothing (test sets give the first box alone) count for speed only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,13 +39,17 @@ PRECISION_AT = 20
 
 @dataclass(frozen=True, eq=False)
 class SequenceScores:
-    """What is measured on one sequence.
+    """What is measured on one sequence of so many frames.
 
+    judged: whether there is truth beyond the first frame; without, the curves and overlaps mean nothing.
     overlaps: GOT-10k's, one per counted frame. success (21,), precision (51,), norm_precision (51,): LaSOT's curves.
     seconds: duration of each update, without the first frame.
-    score, tracking: the tracker's score and belief in each frame but the first, and `present`, whether it was right to.
+    score, tracking: the tracker's score, and whether it reported the target as tracked, in each frame but the first of
+    which the truth is known; present: whether the target was there.
     """
 
+    frames: int
+    judged: bool
     overlaps: Array
     success: Array
     precision: Array
@@ -51,6 +58,10 @@ class SequenceScores:
     score: Array
     tracking: Mask
     present: Mask
+
+
+Results = Mapping[str, Mapping[str, SequenceScores]]
+"""label of a model -> name of a sequence -> scores."""
 
 
 def hold_last(boxes: Array) -> Array:
@@ -62,11 +73,11 @@ def hold_last(boxes: Array) -> Array:
     return held
 
 
-def clip(boxes: Array, size: tuple[int, int]) -> Array:
-    """N x 4 boxes cut to a (width, height) image."""
-    low, limit = boxes[:, :2], np.array(size, dtype=np.float64)
-    first, last = np.clip(low, 0, limit), np.clip(low + boxes[:, 2:], 0, limit)
-    return np.hstack([first, last - first])
+def bound(boxes: Array, size: tuple[int, int]) -> Array:
+    """N x 4 boxes held to a (width, height) image as GOT-10k's toolkit does it: corner first, then the size."""
+    limit = np.array(size, dtype=np.float64)
+    corner = np.clip(boxes[:, :2], 0, limit)
+    return np.hstack([corner, np.clip(boxes[:, 2:], 0, limit - corner)])
 
 
 def iou(a: Array, b: Array) -> Array:
@@ -86,25 +97,37 @@ def center_errors(predicted: Array, truth: Array, normalized: bool = False) -> A
 
 
 def measure(
-    boxes: Array, score: Array, tracking: Mask, seconds: Array, truth: Array, visible: Mask, size: tuple[int, int]
+    boxes: Array,
+    score: Array,
+    tracking: Mask,
+    seconds: Array,
+    truth: Array,
+    visible: Mask,
+    size: tuple[int, int],
+    known: Mask | None = None,
 ) -> SequenceScores:
     """Score one sequence of N frames of that (width, height).
 
-    boxes, truth: N x 4. score, tracking, seconds (duration of update), visible: N.
+    boxes, truth: N x 4. score, tracking, seconds (duration of update), visible: N. known: N, where the truth is; all
+    if not given.
     """
     held = hold_last(np.vstack([truth[:1], boxes[1:]]))
-    later = visible.copy()
-    later[0] = False
+    known = np.ones(len(boxes), dtype=np.bool_) if known is None else known
+    visible = np.logical_and(visible, known)
+    later, said = visible.copy(), known.copy()
+    later[0] = said[0] = False
     predicted, true = held[visible], truth[visible]
     return SequenceScores(
-        overlaps=iou(clip(held[later], size), clip(truth[later], size)),
+        frames=len(boxes),
+        judged=len(boxes) == 1 or bool(said.any()),
+        overlaps=iou(bound(held[later], size), bound(truth[later], size)),
         success=(iou(predicted, true)[:, None] > OVERLAPS).mean(axis=0),
         precision=(center_errors(predicted, true)[:, None] <= PIXELS).mean(axis=0),
         norm_precision=(center_errors(predicted, true, normalized=True)[:, None] <= FRACTIONS).mean(axis=0),
         seconds=seconds[1:],
-        score=score[1:],
-        tracking=tracking[1:],
-        present=visible[1:],
+        score=score[said],
+        tracking=tracking[said],
+        present=visible[said],
     )
 
 
@@ -114,11 +137,13 @@ def summarize(results: Iterable[SequenceScores]) -> dict[str, float | None]:
     fps is the frames of all sequences by the time spent in `update`. Where the target was absent in some frame, over
     the frames of all sequences: `presence_auc`, the chance that the score is higher in a frame with the target than in
     one without (ROC AUC, ties count half), and `false_confidence`, the share of frames without the target in which the
-    tracker said it was tracking.
+    tracker reported it as tracked.
     """
-    items = list(results)
+    everything = list(results)
+    items = [r for r in everything if r.judged]
     overlaps = [r.overlaps for r in items if len(r.overlaps)]
-    seconds, present = np.concatenate([r.seconds for r in items]), np.concatenate([r.present for r in items])
+    seconds = np.concatenate([r.seconds for r in everything])
+    present = np.concatenate([r.present for r in everything])
     values: dict[str, float | None] = {
         "ao": _mean([o.mean() for o in overlaps]),
         "sr50": _mean([(o > 0.5).mean() for o in overlaps]),
@@ -136,7 +161,7 @@ def summarize(results: Iterable[SequenceScores]) -> dict[str, float | None]:
 
 def over_all_frames(results: Iterable[SequenceScores]) -> dict[str, float | None]:
     """AO, SR0.5, SR0.75 over the frames of all sequences together: the overall values of GOT-10k's toolkit."""
-    overlaps = np.concatenate([r.overlaps for r in results])
+    overlaps = np.concatenate([r.overlaps for r in results if r.judged] or [np.empty(0)])
     return {"ao": _mean(overlaps), "sr50": _mean(overlaps > 0.5), "sr75": _mean(overlaps > 0.75)}
 
 

@@ -6,11 +6,14 @@ import signal
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import wait
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import cv2
@@ -18,12 +21,12 @@ import numpy as np
 
 from sot_tracker import cpus
 from sot_tracker.catalog import spec
-from sot_tracker.datasets.sequences import Sequence
+from sot_tracker.datasets.records import Sequence
 from sot_tracker.errors import UserError
 from sot_tracker.evaluate import raw
 from sot_tracker.loading import load
 from sot_tracker.model_folder import MANIFEST, find_weights, shipped_folder
-from sot_tracker.stream.pictures import read_picture
+from sot_tracker.stream.range16 import Range16
 from sot_tracker.tracker import State, Tracker
 
 
@@ -96,6 +99,7 @@ def made_with(task: Task) -> dict[str, Any]:
         "opencv": cv2.__version__,
         "sot_tracker": _version(),
         "frames": [len(task.sequence.frames), first.name, last.name],
+        "pixels": "stored",
         "first_box": list(task.sequence.first_box.xywh),
     }
 
@@ -105,6 +109,12 @@ def pending(tasks: list[Task]) -> list[Task]:
     return [task for task in tasks if raw.made_with(task.path) != made_with(task)]
 
 
+def complete(tasks: list[Task], failed: list[Task]) -> list[Task]:
+    """The tasks of the sequences that went through with every entry, so that their means can be compared."""
+    lost = {task.sequence.name for task in failed}
+    return [task for task in tasks if task.sequence.name not in lost]
+
+
 def track_sequence(tracker: Tracker, sequence: Sequence) -> raw.Track:
     """Run a tracker once through a sequence. Reading pictures is not timed. Raises UserError naming the sequence."""
     count = len(sequence.frames)
@@ -112,8 +122,9 @@ def track_sequence(tracker: Tracker, sequence: Sequence) -> raw.Track:
     tracking, seconds = np.ones(count, dtype=np.bool_), np.empty(count)
     boxes[0], size = sequence.truth[0], (0, 0)
     try:
-        for i, path in enumerate(sequence.frames):
-            image = read_picture(path)
+        range16 = Range16()
+        for i in range(count):
+            image = sequence.picture(i, range16)
             start = time.perf_counter()
             if i == 0:
                 tracker.init(image, sequence.first_box)
@@ -132,16 +143,22 @@ def run(tasks: list[Task], jobs: int) -> Iterator[tuple[Task, UserError | None]]
     """Run the tasks and save their results, in `jobs` processes.
 
     Yields each task when its file is written, or with what was wrong: one damaged picture leaves the others alone.
+    Raises UserError if a process was killed; what is finished then is kept.
     """
     if jobs == 1:
         for task in tasks:
             yield task, _work(task, jobs)
         return
-    pool = ProcessPoolExecutor(min(jobs, len(tasks) or 1), get_context("spawn"), _end_on_interrupt)
+    pool = ProcessPoolExecutor(min(jobs, len(tasks) or 1), get_context("spawn"), _end_with_parent)
     try:
         running = {pool.submit(_work, task, jobs): task for task in tasks}
         for future in as_completed(running):
             yield running[future], future.result()
+    except BrokenProcessPool:
+        raise UserError(
+            f"one of {jobs} processes was killed, perhaps for want of memory: finished runs are kept; run the same "
+            "command again to go on, with fewer --jobs if memory was short"
+        ) from None
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -160,9 +177,13 @@ def _loaded(entry: Entry, jobs: int) -> Tracker:
     return entry.load(jobs)
 
 
-def _end_on_interrupt() -> None:
-    """Ctrl-C reaches all processes of a terminal: workers end at once and in silence; results are written whole."""
+def _end_with_parent() -> None:
+    """Workers end at once and in silence, on Ctrl-C, which reaches all processes of a terminal, and when the parent was
+    killed, which would otherwise leave them waiting for ever; results are written whole.
+    """
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if parent := parent_process():
+        Thread(target=lambda: (wait([parent.sentinel]), os._exit(1)), daemon=True).start()
 
 
 def _fingerprint(model: str, weights: str) -> list[list[Any]]:

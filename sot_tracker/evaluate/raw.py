@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from sot_tracker.atomic import new_file
+from sot_tracker.errors import UserError
 
 _COLUMNS = "x,y,w,h,score,tracking,ms"
 
@@ -30,15 +32,15 @@ class Track:
 
 
 def save(path: Path, track: Track, made_with: dict[str, Any]) -> None:
-    """Write the track as comma-separated rows that `numpy.loadtxt(path, delimiter=",")` reads; all or nothing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write the track as comma-separated rows that `numpy.loadtxt(path, delimiter=",")` reads; all or nothing.
+
+    Raises UserError if it cannot be written.
+    """
     table = np.column_stack([track.boxes, track.score, track.tracking, track.seconds * 1e3])
     head = json.dumps({"size": list(track.size), "made_with": made_with}, sort_keys=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    np.savetxt(
-        unfinished, table, fmt=["%.4f"] * 4 + ["%.6f", "%d", "%.4f"], delimiter=",", header=f"{head}\n{_COLUMNS}"
-    )
-    unfinished.replace(path)
+    columns = ["%.4f"] * 4 + ["%.6f", "%d", "%.4f"]
+    with new_file(path) as unfinished:
+        np.savetxt(unfinished, table, fmt=columns, delimiter=",", header=f"{head}\n{_COLUMNS}")
 
 
 def made_with(path: Path) -> dict[str, Any] | None:
@@ -53,8 +55,13 @@ def made_with(path: Path) -> dict[str, Any] | None:
 
 
 def load(path: Path) -> Track:
-    """The track in that file, written by `save`."""
-    with path.open(encoding="utf-8") as file:
-        width, height = json.loads(file.readline().removeprefix("#"))["size"]
-    table = np.loadtxt(path, delimiter=",", ndmin=2)
+    """The track in that file, written by `save`. Raises UserError for a file that was damaged since."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            width, height = json.loads(file.readline().removeprefix("#"))["size"]
+        table = np.loadtxt(path, delimiter=",", ndmin=2)
+        if table.shape[1] != len(_COLUMNS.split(",")):
+            raise ValueError(f"{table.shape[1]} columns")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"result '{path}' cannot be read ({error}): remove it and run again") from None
     return Track(table[:, :4], table[:, 4], table[:, 5] > 0, table[:, 6] / 1e3, (width, height))

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from sot_tracker.errors import MissingPackage
-from sot_tracker.evaluate.metrics import (
-    FRACTIONS,
-    OVERLAPS,
-    PIXELS,
-    PRECISION_AT,
-    SequenceScores,
-    over_all_frames,
-    summarize,
-)
+from sot_tracker.atomic import write_text
+from sot_tracker.errors import UserError
+from sot_tracker.evaluate.metrics import Results, over_all_frames, summarize
+from sot_tracker.evaluate.plots import FILES as PLOTS
+from sot_tracker.evaluate.plots import write_plots
+from sot_tracker.tables import table
 
 METRICS = {
     "ao": "AO (average overlap, GOT-10k)",
@@ -29,42 +24,69 @@ METRICS = {
     "precision": "precision at 20 px (LaSOT)",
     "norm_precision": "normalised precision AUC (LaSOT)",
     "fps": "fps (frames by time in update)",
-    "presence_auc": "presence AUC (score above in frames with the target)",
-    "false_confidence": "false confidence (share of frames without the target said to be tracked)",
+    "presence_auc": "presence AUC (chance that the score is higher in a frame with the target than in one without)",
+    "false_confidence": "false confidence (share of frames without the target in which it was reported as tracked)",
 }
 _REQUIRED = ("ao", "sr50", "sr75", "auc", "precision", "norm_precision", "fps")
 LONGEST_TABLE = 40  # sequences; more are in sequences.csv alone
+FILES = ("summary.json", "report.md", "sequences.csv", "worst", "submission")
 
-Results = Mapping[str, Mapping[str, SequenceScores]]
-"""label -> sequence name -> scores."""
 Row = dict[str, float | None]
 
 
-def require_plots() -> None:
-    """Raises UserError where matplotlib is missing, so that nobody learns of it after hours."""
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError:
-        raise MissingPackage("matplotlib", "plotting in `sot-tracker eval`", "pip install matplotlib") from None
+def require_own(out: Path) -> None:
+    """Raises UserError if `out` has a file that would be overwritten and that no evaluation wrote."""
+    if (out / "raw").is_dir() or not out.is_dir():
+        return
+    foreign = [name for name in (*FILES, *PLOTS) if (out / name).exists()]
+    if foreign:
+        raise UserError(f"--out '{out}' holds {foreign[0]}, which no evaluation wrote there: give another folder")
 
 
-def write_report(results: Results, out: Path, about: dict[str, Any], plots: bool = True) -> str:
-    """Write all files into `out` and return the tables as text. `about` goes into summary.json as it is."""
+def write_report(
+    results: Results, out: Path, about: dict[str, Any], notes: Collection[str] = (), plots: bool = True
+) -> str:
+    """Write all files into `out` and return the tables as text.
+
+    about: goes into summary.json as it is; about["data"] names the data set. notes: lines below the title. Raises
+    UserError if a file cannot be written.
+    """
     rows = {label: {name: summarize([s]) for name, s in found.items()} for label, found in results.items()}
     overall = {label: summarize(found.values()) for label, found in results.items()}
     pooled = {label: over_all_frames(found.values()) for label, found in results.items()}
-    text = "\n\n".join([*_metric_tables(rows, overall, pooled), _overview(overall, rows)])
+    text = "\n\n".join([_title(results, about["data"], notes), _overview(overall, rows)])
+    text = "\n\n".join([text, *_metric_tables(rows, overall, pooled)])
     summary = {
         "models": {label: {**values, "sequences": len(results[label])} for label, values in overall.items()},
         "over_all_frames": pooled,
+        "notes": list(notes),
         **about,
     }
-    (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-    (out / "report.md").write_text(text + "\n", encoding="utf-8")
-    _write_csv(rows, results, out / "sequences.csv")
+    write_text(out / "summary.json", json.dumps(summary, indent=2) + "\n")
+    write_text(out / "report.md", text + "\n")
+    write_text(out / "sequences.csv", _csv(rows, results))
     if plots:
-        _plots(results, out)
+        write_plots(results, out, about["data"])
     return text
+
+
+def _title(results: Results, data: str, notes: Collection[str]) -> str:
+    found = next(iter(results.values()))
+    frames = sum(scores.frames for scores in found.values())
+    lines = [f"One-pass evaluation on {data}: {len(found)} sequence{'s' if len(found) > 1 else ''}, {frames} frames"]
+    return "\n\n".join([*lines, *notes])
+
+
+def _overview(overall: Mapping[str, Row], rows: Mapping[str, Mapping[str, Row]]) -> str:
+    shown = _present(overall)
+    body = [
+        [label, *(_cell(m, values.get(m)) for m in shown), str(len(rows[label]))] for label, values in overall.items()
+    ]
+    return (
+        "Overall: each value is the mean over sequences, so that long ones do not outweigh the others; fps and what is "
+        "said of frames without the target are over all frames\n\n"
+        + table(["model", *(METRICS[m].split(" (")[0] for m in shown), "sequences"], body)
+    )
 
 
 def _metric_tables(
@@ -83,29 +105,10 @@ def _metric_tables(
     return tables
 
 
-def _overview(overall: Mapping[str, Row], rows: Mapping[str, Mapping[str, Row]]) -> str:
-    shown = _present(overall)
-    body = [
-        [label, *(_cell(m, values.get(m)) for m in shown), str(len(rows[label]))] for label, values in overall.items()
-    ]
-    return "Overall\n\n" + table(["model", *(METRICS[m].split(" (")[0] for m in shown), "sequences"], body)
-
-
-def table(head: list[str], body: list[list[str]], right: Collection[str] | None = None) -> str:
-    """A Markdown table with aligned columns; `right` names those set to the right, all but the first if not given."""
-    at_right = [name in right if right is not None else i > 0 for i, name in enumerate(head)]
-    widths = [max(len(row[i]) for row in [head, *body]) for i in range(len(head))]
-    columns = list(zip(widths, at_right, strict=True))
-    rule = ["-" * (w - 1) + (":" if r else "-") for w, r in columns]
-    lines = [
-        [cell.rjust(w) if r else cell.ljust(w) for cell, (w, r) in zip(row, columns, strict=True)]
-        for row in [head, rule, *body]
-    ]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
 def _present(overall: Mapping[str, Row]) -> list[str]:
-    """The required metrics, and the others where some model has them."""
+    """The required metrics, and the others where some model has them; fps alone where there is no truth at all."""
+    if all(values["auc"] is None for values in overall.values()):
+        return ["fps"]
     return [m for m in METRICS if m in _REQUIRED or any(m in values for values in overall.values())]
 
 
@@ -115,37 +118,14 @@ def _cell(metric: str, value: float | None) -> str:
     return f"{value:.1f}" if metric == "fps" else f"{value:.3f}"
 
 
-def _write_csv(rows: Mapping[str, Mapping[str, Row]], results: Results, path: Path) -> None:
+def _csv(rows: Mapping[str, Mapping[str, Row]], results: Results) -> str:
     shown = [m for m in METRICS if m in _REQUIRED or any(m in row for found in rows.values() for row in found.values())]
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["model", "sequence", "frames", "visible", *shown])
-        for label, found in rows.items():
-            for name, row in found.items():
-                present = results[label][name].present
-                values = ["" if (v := row.get(m)) is None else f"{v:.6g}" for m in shown]
-                writer.writerow([label, name, len(present) + 1, int(present.sum()) + 1, *values])
-
-
-def _plots(results: Results, out: Path) -> None:
-    _plot(results, "success", OVERLAPS, "overlap threshold", None, out)
-    _plot(results, "precision", PIXELS, "centre error threshold, pixels", PRECISION_AT, out)
-    _plot(results, "norm_precision", FRACTIONS, "centre error threshold, true widths and heights", None, out)
-
-
-def _plot(results: Results, curve: str, x: Any, x_label: str, at: int | None, out: Path) -> None:
-    """Mean curves over sequences; the legend gives the value at index `at`, or the mean of the curve."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6, 4.5), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    curves = {label: np.mean([getattr(s, curve) for s in found.values()], axis=0) for label, found in results.items()}
-    value = {label: float(y.mean() if at is None else y[at]) for label, y in curves.items()}
-    for label in sorted(curves, key=lambda name: -value[name]):
-        axes.plot(x, curves[label], label=f"{label} [{value[label]:.3f}]")
-    axes.set(xlabel=x_label, ylabel="share of frames", title=curve.replace("_", " "), xlim=(x[0], x[-1]), ylim=(0, 1))
-    axes.grid(alpha=0.3)
-    axes.legend()
-    figure.savefig(out / f"{curve}.png", dpi=150)
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(["model", "sequence", "frames", "visible", *shown])
+    for label, found in rows.items():
+        for name, row in found.items():
+            scores = results[label][name]
+            values = ["" if (v := row.get(m)) is None else f"{v:.6g}" for m in shown]
+            writer.writerow([label, name, scores.frames, int(scores.present.sum()) + 1, *values])
+    return file.getvalue()

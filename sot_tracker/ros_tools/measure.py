@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from sot_tracker.box import Box
-from sot_tracker.datasets.sequences import read_truth, truth_file_of
+from sot_tracker.datasets.find import truth_of
 from sot_tracker.errors import UserError
 from sot_tracker.ros_tools import harness
 from sot_tracker.ros_tools.harness import Recording
@@ -97,7 +97,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _measure(args: argparse.Namespace) -> dict[str, dict[str, float]]:
-    truth = truth_file_of(args.source)
+    truth = truth_of(args.source)
     if truth is None:
         raise UserError(
             f"'{args.source}' has no truth file: give a sequence folder, as `sot-tracker synth` writes them"
@@ -107,7 +107,7 @@ def _measure(args: argparse.Namespace) -> dict[str, dict[str, float]]:
         with tempfile.TemporaryDirectory() as folder:
             player = {
                 "source": str(args.source.resolve()),
-                "init_box": Box.from_xywh(read_truth(truth)[0]).xywh,
+                "init_box": Box.from_xywh(truth[0]).xywh,
                 "loop": True,
                 "frames": args.frames,
                 "width": width,

@@ -20,7 +20,7 @@ from vision_msgs.msg import Detection2D
 
 from sot_tracker.box import Box
 from sot_tracker.config import options_of
-from sot_tracker.datasets.sequences import read_truth, truth_file_of
+from sot_tracker.datasets.find import truth_of
 from sot_tracker.errors import UserError
 from sot_tracker.ros import messages, parameters
 from sot_tracker.ros.process import run
@@ -43,7 +43,7 @@ class Player(Node):
         self._config = parameters.declare(self, PlayerConfig, tuple(options_of(PlayerConfig)))
         with parameters.explained(self, PlayerConfig):
             self._source = _open(self._config)
-        self._truth = _truth_of(self._config.source) if self._source.files else None
+        self._truth = _truth_of(self._config.source, bool(self._config.init_box)) if self._source.files else None
         self._scale = _scale(self._source, self._config)
         self._messages = self._make_messages()
         self._next: Any = None
@@ -207,11 +207,9 @@ def _open(config: PlayerConfig) -> FrameSource:
     return source
 
 
-def _truth_of(source: str) -> Any | None:
+def _truth_of(source: str, has_box: bool) -> Any | None:
     """N x 4 boxes of the folder's truth file; None without one."""
-    folder = Path(source).expanduser()
-    path = truth_file_of(folder) if folder.is_dir() else None
-    return read_truth(path) if path else None
+    return truth_of(Path(source).expanduser(), has_box)
 
 
 def _scale(source: FrameSource, config: PlayerConfig) -> tuple[float, float]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
 from sot_tracker.errors import UserError
+from sot_tracker.natural import natural
 from sot_tracker.stream.encodings import Encoding, FrameError, Pixels, decode_pixels, to_bgr
 from sot_tracker.stream.range16 import Range16
 from sot_tracker.tracker import Image
@@ -34,7 +34,7 @@ def is_turned(path: Path) -> bool:
 
 def in_natural_order(paths: Iterable[Path]) -> list[Path]:
     """ "2.jpg" before "10.jpg"."""
-    return sorted(paths, key=_natural)
+    return sorted(paths, key=lambda path: (natural(path.stem), path.name))
 
 
 def pictures_in(folder: Path) -> list[Path]:
@@ -52,8 +52,3 @@ def _pixels(path: Path, upright: bool) -> Pixels:
         return decode_pixels(data, upright)
     except FrameError as error:
         raise UserError(f"picture '{path}' {error}") from None
-
-
-def _natural(path: Path) -> tuple[list[tuple[int, str]], str]:
-    parts = re.findall(r"\d+|\D+", path.stem)
-    return [(int(p), "") if p.isdecimal() else (-1, p) for p in parts], path.name

@@ -12,10 +12,11 @@ from urllib.parse import unquote, urlsplit
 
 import cv2
 
+from sot_tracker.datasets.find import frames_of
 from sot_tracker.errors import UserError
 from sot_tracker.stream.captures import Capture, is_file_complete
 from sot_tracker.stream.frame import Frame
-from sot_tracker.stream.pictures import PICTURES, in_natural_order, is_turned, pictures_in, read_picture
+from sot_tracker.stream.pictures import PICTURES, in_natural_order, is_turned, read_picture
 from sot_tracker.stream.range16 import Range16
 from sot_tracker.tracker import Image
 
@@ -100,14 +101,6 @@ def _camera_by_number(text: str) -> Camera:
     return Camera(f"camera {text}", int(text))
 
 
-def list_frames(folder: Path) -> list[Path]:
-    """The pictures of that folder, or of its `img` (OTB, LaSOT) or `color` (VOT), "2.jpg" before "10.jpg"."""
-    for place in (folder, folder / "img", folder / "color"):
-        if place.is_dir() and (found := pictures_in(place)):
-            return found
-    return []
-
-
 class Pictures:
     """Picture files, in natural order of their names, at DEFAULT_FPS.
 
@@ -131,7 +124,7 @@ class Pictures:
     @classmethod
     def of_folder(cls, folder: Path, range16: Sequence[float] = ()) -> Pictures:
         """Raises UserError if there is no picture in it, or the first cannot be decoded."""
-        paths = list_frames(folder)
+        paths = frames_of(folder)
         if not paths:
             raise UserError(f"folder '{folder}' holds no pictures ({', '.join(PICTURES)}): give one with frames")
         return cls(folder.resolve().name, paths, not any(folder.glob(_TRUTH)), range16)

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sot_tracker.evaluate.metrics import roc_auc
 from sot_tracker.train.batches import Batch
 from sot_tracker.train.losses import corner_boxes, decode_centers, label_corners
 
@@ -43,14 +44,6 @@ def iou(a: Tensor, b: Tensor) -> Tensor:
     return shared / (area[0] + area[1] - shared).clamp(min=1e-9)
 
 
-def roc_auc(scores: np.ndarray, present: np.ndarray) -> float:
-    """Probability that a present target scores above an absent one, ties half; NaN if either kind is missing."""
-    yes, no = scores[present], scores[~present]
-    if not len(yes) or not len(no):
-        return float("nan")
-    return float((yes[:, None] > no).mean() + 0.5 * (yes[:, None] == no).mean())
-
-
 def best_threshold(scores: np.ndarray, present: np.ndarray) -> float:
     """The score that tells present from absent best (Youden's index), midway to the next; NaN if a kind is missing."""
     if present.all() or not present.any():
@@ -74,10 +67,11 @@ def validate(net: nn.Module, batches: Iterable[Batch], forward: Forward) -> dict
         present.append(there.cpu().numpy().astype(bool))
     overlap, flags = np.concatenate(overlaps), np.concatenate(present)
     overlap, score_of = overlap[flags], np.concatenate(scores)
+    auc = roc_auc(score_of, flags)
     return {
         "overlap": float(overlap.mean()),
         "success50": float((overlap > 0.5).mean()),
-        "score_auc": roc_auc(score_of, flags),
+        "score_auc": float("nan") if auc is None else auc,
         "threshold": best_threshold(score_of, flags),
     }
 

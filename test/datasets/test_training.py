@@ -5,18 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sot_tracker.datasets import training
+from sot_tracker.datasets import coco_masks, training
 from sot_tracker.errors import UserError
-from sot_tracker.train import masks
 
 import trees
 
 
 @pytest.mark.parametrize("name", trees.LAYOUTS)
-def test_layout_is_recognised_and_every_frame_exists(name, tmp_path):
-    root = trees.LAYOUTS[name](tmp_path)
-    assert training.layout(root) == name
-    for track in training.read(root):
+def test_every_layout_becomes_tracks_of_frames_that_exist(name, tmp_path):
+    tracks = training.read(trees.LAYOUTS[name](tmp_path))
+    assert tracks
+    for track in tracks:
         assert all(frame.path.is_file() for frame in track.frames)
         assert [f.number for f in track.frames] == sorted(f.number for f in track.frames)
 
@@ -68,14 +67,14 @@ def test_source_can_be_renamed(tmp_path):
 @pytest.mark.parametrize("counts", [[3, 2, 1], "321"], ids=["list", "compressed"])
 def test_run_lengths(counts):
     """Column-major, background first: 3 rows x 2 columns with the first two pixels of the second column set."""
-    assert masks.read({"size": [3, 2], "counts": counts}, 2, 3).tolist() == [[0, 255], [0, 255], [0, 0]]
+    assert coco_masks.read({"size": [3, 2], "counts": counts}, 2, 3).tolist() == [[0, 255], [0, 255], [0, 0]]
 
 
 def test_compressed_run_lengths_are_differences_from_the_fourth_on():
     flat = np.zeros(400, np.uint8)
     flat[50:90] = flat[140:190] = 255
     coded = _compress([50, 40, 50, 50, 210])
-    assert (masks.read({"size": [20, 20], "counts": coded}, 20, 20) == flat.reshape(20, 20).T).all()
+    assert (coco_masks.read({"size": [20, 20], "counts": coded}, 20, 20) == flat.reshape(20, 20).T).all()
 
 
 def _compress(counts):
@@ -96,8 +95,10 @@ def _compress(counts):
         (lambda root: None, "none of the known layouts"),
         (lambda root: (root / "annotations.jsonl").write_text("{"), "annotations.jsonl:1 is not JSON"),
         (lambda root: (root / "annotations.jsonl").write_text(""), "holds no track"),
-        (lambda root: _truth(root, "1,2,3"), "not four per line"),
-        (lambda root: _truth(root, "1,2,x,3"), "no number"),
+        (lambda root: _truth(root, "1,2,3"), "groundtruth.txt' line 1 is not x,y,w,h"),
+        (lambda root: _truth(root, "1,2,x,3"), "groundtruth.txt' line 1 is not x,y,w,h"),
+        (lambda root: _truth(root, "1,2,3,4,5\n" * 4), "groundtruth.txt' line 1 .* has 5 numbers"),
+        (lambda root: _truth(root, "1,2,3,4\n1,2,3,4\n1,2,3,4\n"), "has 3 rows for 2 frames"),
     ],
 )
 def test_mistakes_are_told_in_one_line(make, told, tmp_path):
@@ -107,8 +108,28 @@ def test_mistakes_are_told_in_one_line(make, told, tmp_path):
 
 
 def _truth(root, text):
-    (root / "a").mkdir()
+    trees.sequence(root / "a", 2)
     (root / "a" / "groundtruth.txt").write_text(text)
+
+
+def test_all_that_cannot_be_read_is_reported_at_once(tmp_path):
+    for name in ("a", "b", "c"):
+        _truth(tmp_path / name, "1,2,3\n")
+    trees.sequence(tmp_path / "good", 2)
+    with pytest.raises(UserError, match=r"3 sequences of .*a/a/groundtruth.txt.*b/a/groundtruth.txt"):
+        training.read(tmp_path)
+
+
+def test_the_first_row_alone_is_one_frame(tmp_path):
+    _truth(tmp_path, "1,2,3,4\n")
+    (track,) = training.read(tmp_path)
+    assert [frame.number for frame in track.frames] == [0]
+
+
+def test_targets_of_one_video_are_in_one_group(tmp_path):
+    folder = trees.sequence(tmp_path / "Jogging", 2, truth="groundtruth_rect.1.txt")
+    (folder / "groundtruth_rect.2.txt").write_text("1,2,3,4\n1,2,3,4\n")
+    assert [(t.name, t.group) for t in training.read(tmp_path)] == [("Jogging-1", "Jogging"), ("Jogging-2", "Jogging")]
 
 
 def test_missing_folder(tmp_path):

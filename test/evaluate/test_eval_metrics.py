@@ -5,8 +5,8 @@ import pytest
 
 from sot_tracker.evaluate.metrics import (
     OVERLAPS,
+    bound,
     center_errors,
-    clip,
     hold_last,
     iou,
     measure,
@@ -24,7 +24,7 @@ def array(*rows):
     return np.array(rows, dtype=np.float64)
 
 
-def scored(boxes, truth, visible=None, score=None, tracking=None, seconds=None, size=SIZE):
+def scored(boxes, truth, visible=None, score=None, tracking=None, seconds=None, size=SIZE, known=None):
     n = len(boxes)
     return measure(
         array(*boxes),
@@ -34,6 +34,7 @@ def scored(boxes, truth, visible=None, score=None, tracking=None, seconds=None, 
         array(*truth),
         np.ones(n, bool) if visible is None else np.array(visible),
         size,
+        None if known is None else np.array(known),
     )
 
 
@@ -53,16 +54,26 @@ def test_iou(a, b, expected):
 
 
 @pytest.mark.parametrize(
-    ("box", "expected"),
-    [
-        (T, T),
-        ([-10, -20, 30, 30], [0, 0, 20, 10]),
-        ([90, 95, 30, 30], [90, 95, 10, 5]),
-        ([150, 20, 30, 30], [100, 20, 0, 30]),
+    ("predicted", "truth", "expected"),
+    [  # rect_iou(predicted, truth, bound=(100, 80)) of the package got10k 0.1.3
+        ([-10, 0, 20, 20], [0, 0, 10, 20], 0.5),
+        ([-10, -10, 30, 30], [0, 0, 20, 20], 0.444444444444),
+        ([90, 10, 20, 20], [90, 10, 10, 20], 1),
+        ([90, 70, 30, 30], [85, 65, 15, 15], 0.444444444444),
+        ([-30, 10, 20, 20], [0, 10, 20, 20], 1),
+        ([120, 10, 20, 20], [100, 10, 20, 20], 0),
+        ([10, -15, 20, 40], [10, 0, 20, 25], 0.625),
+        ([5.5, 6.25, 20.5, 10.75], [7, 8, 19.25, 12], 0.609897458761),
+        ([-5, -5, 200, 200], [0, 0, 100, 80], 1),
+        ([10, 10, 20, 20], [10, 10, 20, 20], 1),
+        ([10, 10, 20, 20], [40, 40, 20, 20], 0),
+        ([-10, 75, 50, 20], [5, 70, 30, 10], 0.375),
     ],
 )
-def test_clip_to_the_image(box, expected):
-    assert clip(array(box), SIZE).tolist() == [expected]
+def test_got10k_overlaps_are_those_of_its_toolkit(predicted, truth, expected):
+    given = array(predicted)
+    assert iou(bound(given, (100, 80)), bound(array(truth), (100, 80))) == pytest.approx([expected], abs=1e-9)
+    assert given.tolist() == [predicted]  # not changed in place, as the toolkit does
 
 
 def test_center_errors():
@@ -87,12 +98,12 @@ def test_got10k_leaves_out_the_first_frame_and_hidden_ones():
     assert values["sr75"] == pytest.approx(1 / 3)
 
 
-def test_got10k_cuts_boxes_to_the_image():
-    """Truth sticks out to the left: inside are 10 x 20 pixels of it, and the prediction is just these."""
+def test_ao_holds_boxes_to_the_image_and_auc_does_not():
+    """Truth sticks out to the left by half: the toolkit moves it inside at full width, so that the overlap is 1/2."""
     values = summarize([scored([T, [0, 10, 10, 20]], [T, [-10, 10, 20, 20]])])
-    assert values["ao"] == pytest.approx(1)
-    assert values["auc"] == pytest.approx((20 / 21 + 10 / 21) / 2)  # LaSOT does not cut: overlap 1/2
-    assert summarize([scored([T, [-10, 10, 20, 20]], [T, [0, 10, 10, 20]])])["ao"] == pytest.approx(1)
+    assert values["ao"] == pytest.approx(0.5)
+    assert values["auc"] == pytest.approx((20 / 21 + 10 / 21) / 2)  # LaSOT: overlap 1/2
+    assert summarize([scored([T, [-10, 10, 20, 20]], [T, [0, 10, 20, 20]])])["ao"] == pytest.approx(1)
 
 
 @pytest.mark.parametrize(
@@ -176,6 +187,19 @@ def test_presence_is_measured_where_the_target_was_absent():
     assert values["presence_auc"] == pytest.approx(3.5 / 4)
     assert values["false_confidence"] == pytest.approx(0.5)
     assert "presence_auc" not in summarize([scored(boxes, truth)])
+
+
+def test_frames_without_truth_count_for_speed_only():
+    """A test set's sequence beside one with truth: it changes fps, nothing else."""
+    judged = scored([T, T, T], [T, T, T])
+    start_only = scored([T] * 5, [T, *[[NAN] * 4] * 4], visible=[True, *[False] * 4], known=[True, *[False] * 4])
+    assert not start_only.judged
+    together, alone = summarize([judged, start_only]), summarize([judged])
+    assert together == {**alone, "fps": together["fps"]}
+    assert summarize([start_only])["auc"] is None
+    assert summarize([start_only])["fps"] == pytest.approx(10)
+    assert "presence_auc" not in summarize([start_only])
+    assert over_all_frames([judged, start_only]) == over_all_frames([judged])
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sot_tracker.box import Box
-from sot_tracker.datasets.sequences import find_sequences
+from sot_tracker.datasets import evaluation
 from sot_tracker.errors import MissingPackage, UserError
 from sot_tracker.evaluate import ope, raw
 from sot_tracker.model_folder import Source
@@ -41,7 +41,7 @@ def data(tmp_path):
 
 
 def test_one_pass_gets_the_true_box_once(data):
-    sequence = find_sequences(data)[0]
+    sequence = evaluation.read(data).sequences[0]
     said = [Estimate(Box(i, 2, 3, 4), i / 10, State.LOST if i == 2 else State.TRACKING) for i in range(1, 4)]
     tracker = Script(said)
     track = ope.track_sequence(tracker, sequence)
@@ -54,7 +54,7 @@ def test_one_pass_gets_the_true_box_once(data):
 
 
 def test_an_error_names_the_sequence(data):
-    sequence = dataclasses.replace(find_sequences(data)[0], truth=np.full((4, 4), 1000.0))
+    sequence = dataclasses.replace(evaluation.read(data).sequences[0], truth=np.full((4, 4), 1000.0))
     with pytest.raises(UserError, match=r"sequence 'one': box .* lies outside"):
         ope.track_sequence(KCF.load(), sequence)
 
@@ -80,7 +80,7 @@ def test_foreign_files_are_no_results(tmp_path, text):
 
 
 def test_done_sequences_are_not_run_again(data, tmp_path):
-    tasks = ope.plan([KCF], find_sequences(data), tmp_path / "out")
+    tasks = ope.plan([KCF], evaluation.read(data).sequences, tmp_path / "out")
     assert [str(t.path.relative_to(tmp_path)) for t in tasks] == ["out/raw/kcf/one.txt", "out/raw/kcf/two.txt"]
     assert list(ope.run(tasks[:1], jobs=1)) == [(tasks[0], None)]
     assert ope.pending(tasks) == tasks[1:]
@@ -90,7 +90,7 @@ def test_done_sequences_are_not_run_again(data, tmp_path):
 
 @pytest.mark.parametrize("change", ["options", "frames", "truth", "damage"])
 def test_results_made_with_something_else_are_not_used(data, tmp_path, change):
-    tasks = ope.plan([KCF], find_sequences(data), tmp_path)
+    tasks = ope.plan([KCF], evaluation.read(data).sequences, tmp_path)
     list(ope.run(tasks, jobs=1))
     entry, expected = KCF, ["one"]
     if change == "options":
@@ -102,11 +102,12 @@ def test_results_made_with_something_else_are_not_used(data, tmp_path, change):
         (data / "one" / "groundtruth.txt").write_text("\n".join(["21,40,24,24", *rows[1:]]))
     else:
         tasks[0].path.write_text("nonsense")
-    assert [t.sequence.name for t in ope.pending(ope.plan([entry], find_sequences(data), tmp_path))] == expected
+    waiting = ope.pending(ope.plan([entry], evaluation.read(data).sequences, tmp_path))
+    assert [task.sequence.name for task in waiting] == expected
 
 
 def test_processes_give_the_same_boxes_as_one(data, tmp_path):
-    sequences, handler = find_sequences(data), signal.getsignal(signal.SIGINT)
+    sequences, handler = evaluation.read(data).sequences, signal.getsignal(signal.SIGINT)
     alone, shared = ope.plan([KCF], sequences, tmp_path / "1"), ope.plan([KCF], sequences, tmp_path / "2")
     list(ope.run(alone, jobs=1))
     assert {task.path for task, _ in ope.run(shared, jobs=2)} == {task.path for task in shared}
@@ -118,7 +119,7 @@ def test_processes_give_the_same_boxes_as_one(data, tmp_path):
 
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_damaged_picture_is_told_and_the_other_sequences_run(data, tmp_path, jobs):
-    tasks = ope.plan([KCF], find_sequences(data), tmp_path)
+    tasks = ope.plan([KCF], evaluation.read(data).sequences, tmp_path)
     (data / "one" / "3.png").write_bytes(b"no picture")
     told = {task.sequence.name: error for task, error in ope.run(tasks, jobs)}
     assert re.match(r"sequence 'one': picture .*3.png' cannot be decoded", str(told["one"]))
@@ -175,7 +176,7 @@ def test_entries_refused(text, words):
 def test_new_weights_in_the_same_place_make_results_stale(data, tmp_path):
     weights = tmp_path / "w.safetensors"
     weights.write_bytes(b"old")
-    task = ope.plan([ope.Entry.parse(f"mvt@{weights}", {})], find_sequences(data), tmp_path)[0]
+    task = ope.plan([ope.Entry.parse(f"mvt@{weights}", {})], evaluation.read(data).sequences, tmp_path)[0]
     before = ope.made_with(task)
     weights.write_bytes(b"newer")
     assert ope.made_with(task) != before

@@ -107,4 +107,53 @@ def coco(root: Path) -> Path:
     return root
 
 
-LAYOUTS = {"list": jsonl, "got10k": got10k, "lasot": lasot, "trackingnet": trackingnet, "coco": coco}
+def sequence(
+    folder: Path, count: int = 4, names: str = "{:04d}.jpg", truth: str = "groundtruth.txt", start: int = 1
+) -> Path:
+    """Pictures of `count` frames and one row each; `names` may hold a folder, as "img/{}.jpg" does."""
+    for i in range(count):
+        write(folder / names.format(i + start), i)
+    (folder / truth).write_text(rows(box(i) for i in range(count)))
+    return folder
+
+
+def otb(root: Path) -> Path:
+    sequence(root / "Boy", names="img/{:04d}.jpg", truth="groundtruth_rect.txt")
+    return root
+
+
+def vot(root: Path) -> Path:
+    """Polygons, as up to VOT 2019."""
+    folder = sequence(root / "ball", names="color/{:08d}.jpg")
+    corners = [(x, y, x + w, y, x + w, y + h, x, y + h) for x, y, w, h in map(box, range(4))]
+    (folder / "groundtruth.txt").write_text(rows(corners))
+    return root
+
+
+def uav123(root: Path) -> Path:
+    """A whole video, and one that is cut at picture 775."""
+    for name, indices in (("bike1", range(3)), ("bird1", (0, 1, 773, 774, 775, 776, 777))):
+        for i in indices:
+            write(root / "data_seq" / "UAV123" / name / f"{i + 1:06d}.jpg", i)
+    (root / "anno" / "UAV123").mkdir(parents=True)
+    (root / "anno" / "UAV123" / "bike1.txt").write_text(rows(box(i) for i in range(3)))
+    (root / "anno" / "UAV123" / "bird1_2.txt").write_text(rows([box(774), box(775)]) + "NaN,NaN,NaN,NaN\n")
+    return root
+
+
+def folder(root: Path) -> Path:
+    sequence(root / "plain", names="{}.png")
+    return root
+
+
+LAYOUTS = {
+    "list": jsonl,
+    "got10k": got10k,
+    "lasot": lasot,
+    "trackingnet": trackingnet,
+    "coco": coco,
+    "otb": otb,
+    "vot": vot,
+    "uav123": uav123,
+    "folder": folder,
+}

@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 import pytest
 
-from sot_tracker.datasets import training
+from sot_tracker.datasets import coco_masks, training
 from sot_tracker.datasets.records import Frame, Track
 from sot_tracker.errors import UserError
-from sot_tracker.train import cache, masks
+from sot_tracker.train import cache
 
 import trees
 
@@ -35,7 +35,7 @@ def test_round_trip(tmp_path):
                 assert np.isnan(opened.index["box"][entry]).all()
                 continue
             x, y, w, h = opened.index["box"][entry].astype(int)
-            fx, fy, _, _ = frame.box
+            fx, fy, _, _ = map(int, frame.box)
             assert (stored[y : y + h, x : x + w, :3] == source[fy : fy + h, fx : fx + w]).all()
 
 
@@ -60,15 +60,16 @@ def test_unusable_frames_are_skipped_and_counted(tmp_path):
         Frame(tmp_path / "good.png", 0, (10, 10, 0, 20)),
         Frame(tmp_path / "good.png", 0, (10, 10, float("nan"), 20)),
         Frame(tmp_path / "good.png", 0, (500, 10, 20, 20)),
-        Frame(
-            tmp_path / "good.png", 0, (10, 10, 20, 20), partial(masks.read, {"size": [9, 9], "counts": [7]}, 128, 96)
+        *(
+            Frame(tmp_path / "good.png", 0, (10, 10, 20, 20), partial(coco_masks.read, annotation, *size))
+            for annotation, size in (
+                ({"size": [9, 9], "counts": [7]}, (128, 96)),
+                ([[1, 2, 3]], (128, 96)),
+                ([[1, 2, 30, 9]], (128, 96)),  # a box?
+                ({"size": [96, 128], "counts": "("}, (128, 96)),
+                ([[1, 2, 30, 2, 30, 9]], (64, 64)),
+            )
         ),
-        Frame(tmp_path / "good.png", 0, (10, 10, 20, 20), partial(masks.read, [[1, 2, 3]], 128, 96)),
-        Frame(tmp_path / "good.png", 0, (10, 10, 20, 20), partial(masks.read, [[1, 2, 30, 9]], 128, 96)),  # a box?
-        Frame(
-            tmp_path / "good.png", 0, (10, 10, 20, 20), partial(masks.read, {"size": [96, 128], "counts": "("}, 128, 96)
-        ),
-        Frame(tmp_path / "good.png", 0, (10, 10, 20, 20), partial(masks.read, [[1, 2, 30, 2, 30, 9]], 64, 64)),
     ]
     built = cache.build(stills(tmp_path, frames), tmp_path / "cache", 1, None)
     assert len(built.index) == 1

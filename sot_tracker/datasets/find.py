@@ -1,0 +1,125 @@
+"""From a folder to its sequences: `find` for a data folder, `sequence_in` for the folder of one sequence."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from sot_tracker.datasets.layouts import LAYOUTS, Layout, Place
+from sot_tracker.datasets.layouts.coco import read_listing
+from sot_tracker.datasets.layouts.sequence_folder import PICTURE_FOLDERS
+from sot_tracker.datasets.pictures import list_pictures
+from sot_tracker.datasets.records import Array, Refused, Sequence
+from sot_tracker.errors import UserError
+from sot_tracker.natural import natural
+
+
+def find(data: Path) -> Iterator[Sequence | Refused]:
+    """Every sequence at or below that folder, or in that listing of COCO, in natural order of the names.
+
+    Links are followed, each folder is read once, hidden ones and __MACOSX are left out. A sequence that cannot be read
+    comes as `Refused`, so that the others can be used. Raises UserError if nothing there has a known layout.
+    """
+    if not data.exists():
+        raise UserError(f"data folder '{data}' does not exist: give a folder in one of the layouts of {_names()}")
+    if data.is_file():
+        if data.suffix != ".json":
+            raise UserError(f"data '{data}' is a file: give a folder, or a listing of COCO (.json)")
+        yield from read_listing(data)
+        return
+    empty = True
+    for place, layout in _places(data):
+        empty = False
+        yield from _read(place, layout, data)
+    if empty:
+        raise UserError(
+            f"'{data}' has none of the known layouts ({_names()}), nor its subfolders: there is no groundtruth.txt or "
+            "groundtruth_rect.txt and no listing; see docs/datasets.md"
+        )
+
+
+def _read(place: Place, layout: Layout, data: Path) -> Iterator[Sequence | Refused]:
+    folder = place.folder if layout.whole else place.folder.parent
+    inside = place.folder != data and folder != data
+    prefix = folder.relative_to(data).as_posix() if inside else ""
+    try:
+        for found in layout.read(place):
+            if isinstance(found, Refused):
+                yield Refused("/".join(filter(None, (prefix, found.name))), found.error)
+            else:
+                yield dataclasses.replace(found, place="/".join(filter(None, (prefix, found.place))))
+    except UserError as error:
+        yield Refused(place.folder.name, error)
+
+
+def layout_of(place: Place) -> Layout | None:
+    return next((layout for layout in LAYOUTS if layout.detect(place)), None)
+
+
+def _places(data: Path) -> Iterator[tuple[Place, Layout]]:
+    """Every folder that a layout knows, and that layout; below one that is read as a whole nothing is looked for."""
+    seen = set()
+    for name, subfolders, files in os.walk(data, followlinks=True):
+        folder = Path(name)
+        if (real := folder.resolve()) in seen:
+            subfolders.clear()
+            continue
+        seen.add(real)
+        subfolders[:] = sorted((f for f in subfolders if not f.startswith(".") and f != "__MACOSX"), key=natural)
+        place = Place(folder, frozenset(subfolders), frozenset(f for f in files if not f.startswith(".")))
+        layout = layout_of(place)
+        if layout is None:
+            continue
+        yield place, layout
+        subfolders[:] = [] if layout.whole else [f for f in subfolders if f not in PICTURE_FOLDERS]
+
+
+def sequences_in(folder: Path) -> list[Sequence]:
+    """The sequences whose own folder this is, one for each target; empty where there is no truth, or no such folder.
+
+    Raises UserError if one of them cannot be read.
+    """
+    if not folder.is_dir():
+        return []
+    _, folders, files = next(os.walk(folder), ("", [], []))
+    place = Place(folder, frozenset(folders), frozenset(f for f in files if not f.startswith(".")))
+    layout = layout_of(place)
+    found = [] if layout is None or layout.whole else list(layout.read(place))
+    for item in found:
+        if isinstance(item, Refused):
+            raise item.error
+    return [item for item in found if isinstance(item, Sequence)]
+
+
+def frames_of(folder: Path) -> list[Path]:
+    """The frames of a folder: those that its truth is for, or all its pictures where it has none.
+
+    Raises UserError as `sequences_in`.
+    """
+    if sequences := sequences_in(folder):
+        return list(sequences[0].frames)
+    places = [folder, *(folder / name for name in PICTURE_FOLDERS)]
+    return next((found for place in places if (found := list_pictures(place))), [])
+
+
+def truth_of(folder: Path, has_box: bool = False) -> Array | None:
+    """N x 4 boxes of those frames, NaN where the target is absent or unknown; None where there is no truth.
+
+    Raises UserError as `sequences_in`; and if there are several targets, unless it is known which one is meant by a box
+    (has_box): then None.
+    """
+    sequences = sequences_in(folder)
+    if len(sequences) > 1 and not has_box:
+        names = ", ".join(sequence.name for sequence in sequences)
+        raise UserError(f"'{folder}' has truth for several targets ({names}): give the box of the one that is meant")
+    if len(sequences) != 1:
+        return None
+    return np.where(sequences[0].visible[:, None], sequences[0].truth, np.nan)
+
+
+def _names() -> str:
+    return ", ".join(layout.name for layout in LAYOUTS)

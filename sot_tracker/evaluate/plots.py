@@ -1,0 +1,61 @@
+"""Curves of an evaluation as PNG, told apart by line style and marker as well as by colour, so also in grey print."""
+
+from __future__ import annotations
+
+from itertools import cycle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sot_tracker.atomic import new_file
+from sot_tracker.errors import MissingPackage
+from sot_tracker.evaluate.metrics import FRACTIONS, OVERLAPS, PIXELS, PRECISION_AT, Results
+
+FILES = ("success.png", "precision.png", "norm_precision.png")
+_DASHES = ("-", "--", "-.", ":")
+_MARKERS = ("o", "s", "^", "D", "v")
+
+
+def require_plots() -> None:
+    """Raises UserError where matplotlib is missing, so that nobody learns of it after hours."""
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError:
+        raise MissingPackage("matplotlib", "plotting in `sot-tracker eval`", "pip install matplotlib") from None
+
+
+def write_plots(results: Results, out: Path, data: str) -> None:
+    """The three curves, as means over sequences with truth; none where there is no such sequence."""
+    judged = {label: [s for s in found.values() if s.judged] for label, found in results.items()}
+    count = len(next(iter(judged.values())))
+    if not count:
+        return
+    where = f"{data}, {count} sequence{'s' if count > 1 else ''}"
+    _plot(judged, "success", OVERLAPS, "overlap threshold", None, f"success: {where}", out)
+    _plot(judged, "precision", PIXELS, "centre error threshold, pixels", PRECISION_AT, f"precision: {where}", out)
+    x_label = "centre error threshold, true widths and heights"
+    _plot(judged, "norm_precision", FRACTIONS, x_label, None, f"normalised precision: {where}", out)
+
+
+def _plot(judged: Any, curve: str, x: Any, x_label: str, at: int | None, title: str, out: Path) -> None:
+    """The legend gives the value at index `at`, or the mean of the curve; the best comes first."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 4.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    curves = {label: np.mean([getattr(s, curve) for s in found], axis=0) for label, found in judged.items()}
+    value = {label: float(y.mean() if at is None else y[at]) for label, y in curves.items()}
+    styles = zip(cycle(_DASHES), cycle(_MARKERS), strict=False)  # 20 pairs before one comes again
+    for number, (label, (dash, marker)) in enumerate(
+        zip(sorted(curves, key=lambda n: -value[n]), styles, strict=False)
+    ):
+        every = (number % 5, max(1, len(x) // 8))
+        axes.plot(x, curves[label], dash, marker=marker, ms=4, markevery=every, label=f"{label} [{value[label]:.3f}]")
+    axes.set(xlabel=x_label, ylabel="share of frames", title=title, xlim=(x[0], x[-1]), ylim=(0, 1))
+    axes.grid(alpha=0.3)
+    axes.legend()
+    with new_file(out / f"{curve}.png") as unfinished:
+        figure.savefig(unfinished, dpi=150)
