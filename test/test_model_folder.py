@@ -13,7 +13,8 @@ import pytest
 
 from sot_tracker import catalog, model_folder
 from sot_tracker.errors import UserError
-from sot_tracker.model_folder import MANIFEST, SEARCH, TEMPLATE, WEIGHTS, Manifest, find_weights
+from sot_tracker.manifest import MANIFEST, SEARCH, TEMPLATE, WEIGHTS, Manifest, Variant, expected_maps, network_fields
+from sot_tracker.model_folder import find_weights, open_folder, private_copy
 
 FERMT = catalog.spec("fermt")
 
@@ -24,14 +25,14 @@ def make_folder(folder: Path, model: catalog.ModelSpec = FERMT, origin: str = "f
         (folder / name).write_bytes(name.encode())
     Manifest(
         model=model.name,
-        network=model_folder.network_fields(model),
+        network=network_fields(model),
         cached={"cached_0": [1, 64, 192]},
-        maps={"score": [1, 1, 16, 16]},
+        maps=expected_maps(model.network),
         lost_threshold=0.37,
         storage="fp16",
         parameters=123,
-        macs={"template": 1, "search": 2},
-        files={name: model_folder.sha256(folder / name) for name in (TEMPLATE, SEARCH, WEIGHTS)},
+        macs={"template": 1, "search": 2, "uncached": 3},
+        variants={"fp32": Variant({name: model_folder.sha256(folder / name) for name in (TEMPLATE, SEARCH, WEIGHTS)})},
         exported_from={"weights": origin},
     ).write(folder)
     return folder

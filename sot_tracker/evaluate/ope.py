@@ -22,7 +22,8 @@ from sot_tracker.datasets.sequences import Sequence
 from sot_tracker.errors import UserError
 from sot_tracker.evaluate import raw
 from sot_tracker.loading import load
-from sot_tracker.model_folder import MANIFEST, find_weights, shipped_folder
+from sot_tracker.manifest import MANIFEST
+from sot_tracker.model_folder import find_weights, shipped_folder
 from sot_tracker.stream.sources import read_picture
 from sot_tracker.tracker import State, Tracker
 

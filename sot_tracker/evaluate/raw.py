@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from sot_tracker.atomic import new_file
 
 _COLUMNS = "x,y,w,h,score,tracking,ms"
 
@@ -31,14 +32,11 @@ class Track:
 
 def save(path: Path, track: Track, made_with: dict[str, Any]) -> None:
     """Write the track as comma-separated rows that `numpy.loadtxt(path, delimiter=",")` reads; all or nothing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     table = np.column_stack([track.boxes, track.score, track.tracking, track.seconds * 1e3])
     head = json.dumps({"size": list(track.size), "made_with": made_with}, sort_keys=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    np.savetxt(
-        unfinished, table, fmt=["%.4f"] * 4 + ["%.6f", "%d", "%.4f"], delimiter=",", header=f"{head}\n{_COLUMNS}"
-    )
-    unfinished.replace(path)
+    formats = ["%.4f"] * 4 + ["%.6f", "%d", "%.4f"]
+    with new_file(path) as beside:
+        np.savetxt(beside, table, fmt=formats, delimiter=",", header=f"{head}\n{_COLUMNS}")
 
 
 def made_with(path: Path) -> dict[str, Any] | None:
