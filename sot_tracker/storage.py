@@ -17,8 +17,10 @@ from sot_tracker.weights_file import SCALE_SUFFIX
 
 _LARGEST_HALF = 65504.0
 _LARGEST_INT8 = 127
-_SMALLEST_MATRIX, _SMALLEST_ROW = 4096, 64
-"""Numbers of a tensor, and per output channel, from which int8 saves more than its scales and the header cost."""
+_LARGEST_HALF_MATRIX = 1 << 16
+"""Up to so many numbers a matrix stays in half in int8 storage too. These are a tenth of the bytes, but the networks'
+early layers and attention among them make most of the difference: measured on HiT-Tiny, boxes overlapped those of fp16
+by 0.993 with them in int8 and by 0.998 without, on HCAT the worst twentieth by 0.983 and 0.990."""
 
 
 def packed(state: Mapping[str, Tensor], storage: str) -> dict[str, Tensor]:
@@ -69,14 +71,8 @@ def _quantised(tensor: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _is_large_matrix(name: str, tensor: Tensor) -> bool:
-    """Weights of layers; tables (positions, attention biases) are small and no output channels."""
-    rows = len(tensor) if tensor.dim() > 1 else 1
-    return (
-        name.endswith("weight")
-        and tensor.dim() > 1
-        and tensor.numel() >= _SMALLEST_MATRIX
-        and tensor.numel() // rows >= _SMALLEST_ROW
-    )
+    """Weights of layers only: tables (positions, attention biases) have no output channels."""
+    return name.endswith("weight") and tensor.dim() > 1 and tensor.numel() > _LARGEST_HALF_MATRIX
 
 
 def _fits_half(tensor: Tensor) -> bool:
