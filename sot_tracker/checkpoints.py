@@ -23,7 +23,7 @@ except ModuleNotFoundError as error:
     raise MissingPackage(str(error.name), "reading weights", "pip install 'sot_tracker[torch]'") from None
 
 from sot_tracker.storage import unpacked
-from sot_tracker.torch_pickle import LazyTensor, find_weights, read_torch_file
+from sot_tracker.torch_pickle import LazyTensor, TorchFile, find_weights, read_torch_file, skipped
 from sot_tracker.weights_file import read_header
 
 _OLD_PREFIXES = {"backbone.tau.": "backbone.dau."}
@@ -41,7 +41,12 @@ def load_official(path: Path, model: str) -> dict[str, Tensor]:
     another kind of number, or an index table other than ours.
     """
     network_spec(model)
-    file = read_torch_file(path)
+    return _complete_state(read_torch_file(path), model)
+
+
+def _complete_state(file: TorchFile, model: str) -> dict[str, Tensor]:
+    network_spec(model)
+    path = file.path
     stored = {_renamed(name): lazy for name, lazy in find_weights(file).items()}
     expected = build(model).state_dict()
     # Shapes first: a hostile file can claim a tensor of any size with few bytes.
@@ -49,13 +54,16 @@ def load_official(path: Path, model: str) -> dict[str, Tensor]:
     return complete(path, model, {name: file.tensor(lazy) for name, lazy in stored.items()}, expected)
 
 
-def import_checkpoint(path: Path, model: str, out: Path) -> None:
+def import_checkpoint(path: Path, model: str, out: Path) -> list[str]:
     """Turn a published checkpoint into our own file: safetensors, float32, with its origin in the metadata.
 
-    `out` appears whole or not at all. Raises UserError as `load_official` does, or if `out` cannot be written.
+    `out` appears whole or not at all. Returns the names of what the checkpoint holds besides the weights. Raises
+    UserError as `load_official` does, or if `out` cannot be written.
     """
-    state = load_official(path, model)
+    file = read_torch_file(path)
+    state = _complete_state(file, model)
     save_state_dict(out, model, state, {"source": path.name, "source_sha256": sha256(path)})
+    return skipped(file)
 
 
 def save_state_dict(path: Path, model: str, state: Mapping[str, Tensor], origin: Mapping[str, str]) -> None:
@@ -117,7 +125,9 @@ def require_fit(
     expected: Mapping[str, Tensor],
     optional: Iterable[str] = (),
 ) -> None:
-    """Raise UserError listing what is missing, extra or misshapen."""
+    """Raise UserError listing what is missing, extra or misshapen; where little is there, it first says that the file is
+    none of `target`.
+    """
     missing = sorted(set(expected) - set(stored) - set(optional))
     extra = sorted(set(stored) - set(expected))
     shared = sorted(set(expected) & set(stored))
@@ -127,7 +137,10 @@ def require_fit(
         if tuple(stored[name].shape) != tuple(expected[name].shape)
     ]
     found = {"missing": missing, "extra": extra, "misshapen": misshapen}
-    _refuse(path, target, found)
+    if len(shared) < len(missing):
+        count = f"{len(shared)} of the {len(shared) + len(missing)} tensors of {target} are in it"
+        _refuse(path, f"is not a checkpoint of {target} ({count})", found)
+    _refuse(path, f"does not fit {target}", found)
 
 
 def complete(
@@ -150,18 +163,18 @@ def complete(
             tables.append(name)
         state[name] = theirs.to(ours.dtype)
     found = {"of another kind": kinds, "not finite": values, "tables that differ from ours": tables}
-    _refuse(path, target, found)
+    _refuse(path, f"does not fit {target}", found)
     return state
 
 
-def _refuse(path: Path, target: str, found: Mapping[str, list[str]]) -> None:
+def _refuse(path: Path, claim: str, found: Mapping[str, list[str]]) -> None:
     problems = []
     for problem, names in found.items():
         if names:
             more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
             problems.append(f"{len(names)} {problem}: {', '.join(names[:_LISTED])}{more}")
     if problems:
-        raise UserError(f"{path} does not fit {target}: {'; '.join(problems)}")
+        raise UserError(f"{path} {claim}: {'; '.join(problems)}")
 
 
 def _renamed(name: str) -> str:

@@ -53,7 +53,7 @@ def test_folder_is_read_back(tmp_path: Path) -> None:
     source = find_weights(FERMT, str(folder))
     assert source.folder == folder
     assert source.manifest is not None
-    assert source.source.files.files.keys() == {TEMPLATE, SEARCH, WEIGHTS}
+    assert source.files.files.keys() == {TEMPLATE, SEARCH, WEIGHTS}
     assert source.manifest.network["search_size"] == 256
     assert source.lost_threshold == 0.37
     assert not source.random
