@@ -5,11 +5,10 @@ Everything is strict: what does not fit is listed, by name, and nothing is loade
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from sot_tracker.atomic import write_bytes
 from sot_tracker.catalog import network_spec
 from sot_tracker.errors import MissingPackage, UserError
 from sot_tracker.model_folder import sha256
@@ -23,7 +22,9 @@ try:
 except ModuleNotFoundError as error:
     raise MissingPackage(str(error.name), "reading weights", "pip install 'sot_tracker[torch]'") from None
 
-from sot_tracker.torch_pickle import LazyTensor, find_weights, read_torch_file
+from sot_tracker.storage import unpacked
+from sot_tracker.torch_pickle import LazyTensor, TorchFile, find_weights, read_torch_file, skipped
+from sot_tracker.weights_file import read_header
 
 _OLD_PREFIXES = {"backbone.tau.": "backbone.dau."}
 """Names that files in the wild use -> names of the manifests (fact sheet of FERMT, section 10)."""
@@ -40,7 +41,12 @@ def load_official(path: Path, model: str) -> dict[str, Tensor]:
     another kind of number, or an index table other than ours.
     """
     network_spec(model)
-    file = read_torch_file(path)
+    return _complete_state(read_torch_file(path), model)
+
+
+def _complete_state(file: TorchFile, model: str) -> dict[str, Tensor]:
+    network_spec(model)
+    path = file.path
     stored = {_renamed(name): lazy for name, lazy in find_weights(file).items()}
     expected = build(model).state_dict()
     # Shapes first: a hostile file can claim a tensor of any size with few bytes.
@@ -48,54 +54,68 @@ def load_official(path: Path, model: str) -> dict[str, Tensor]:
     return complete(path, model, {name: file.tensor(lazy) for name, lazy in stored.items()}, expected)
 
 
-def import_checkpoint(path: Path, model: str, out: Path) -> None:
+def import_checkpoint(path: Path, model: str, out: Path) -> list[str]:
     """Turn a published checkpoint into our own file: safetensors, float32, with its origin in the metadata.
 
-    `out` appears whole or not at all. Raises UserError as `load_official` does, or if `out` cannot be written.
+    `out` appears whole or not at all. Returns the names of what the checkpoint holds besides the weights. Raises
+    UserError as `load_official` does, or if `out` cannot be written.
     """
-    state = load_official(path, model)
+    file = read_torch_file(path)
+    state = _complete_state(file, model)
     save_state_dict(out, model, state, {"source": path.name, "source_sha256": sha256(path)})
+    return skipped(file)
 
 
 def save_state_dict(path: Path, model: str, state: Mapping[str, Tensor], origin: Mapping[str, str]) -> None:
-    """Write a state dict as safetensors, atomically. origin: what to remember of where it came from."""
+    """Write a state dict as safetensors, whole or not at all. origin: what to remember of where it came from (recipe,
+    data, source), shown where the file is loaded as another model. Raises UserError if it cannot be written.
+    """
     metadata = {"format": "pt", "model": model, **origin}
     data = safetensors.torch.save({name: tensor.contiguous() for name, tensor in state.items()}, metadata)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            try:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-                Path(file.name).chmod(0o644)
-                Path(file.name).replace(path)
-            except BaseException:
-                Path(file.name).unlink(missing_ok=True)
-                raise
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}") from None
+    write_bytes(path, data)
 
 
 def load_state_dict(path: Path, net: nn.Module, model: str) -> None:
-    """Load one of our safetensors files into the network of that model; halves become float32 again.
+    """Load one of our safetensors files into the network of that model; halves and int8 become float32 again.
 
     Integer tensors (counters, index tables) may be absent, since the network knows them. Raises UserError, changing
     nothing, if the file cannot be read or does not fit.
     """
-    try:
-        with safetensors.safe_open(path, "pt") as file:
-            claim = (file.metadata() or {}).get("model", "nothing")
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a mapping
-    except FileNotFoundError:
-        raise UserError(f"weights file {path} does not exist") from None
-    except (safetensors.SafetensorError, OSError) as error:
-        raise UserError(f"{path} is no readable safetensors file ({error}): copy or make it again") from None
+    origin, state = read_safetensors(path)
+    claimed = origin.get("model", model)
+    if claimed != model:
+        raise UserError(f"{path} holds {_described(origin)}, not weights of {model}: give --model {_short(claimed)}")
     expected = net.state_dict()
     integers = {name for name, tensor in expected.items() if not tensor.is_floating_point()}
-    target = f"{model} (the file says it is for {claim})"
-    require_fit(path, target, state, expected, optional=integers)
-    net.load_state_dict(complete(path, target, state, expected))
+    require_fit(path, model, state, expected, optional=integers)
+    net.load_state_dict(complete(path, model, state, expected))
+
+
+def read_safetensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """The metadata of a safetensors file, and its tensors, int8 multiplied by its scales. Raises UserError."""
+    try:
+        data = path.read_bytes()  # not mapped: a file that is cut meanwhile would kill the process
+    except FileNotFoundError:
+        raise UserError(f"weights file {path} does not exist") from None
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from None
+    origin = read_header(path, data).metadata
+    try:
+        return origin, unpacked(path, safetensors.torch.load(data))
+    except (safetensors.SafetensorError, ValueError, KeyError) as error:
+        raise UserError(f"{path} is no readable safetensors file ({error}): copy or make it again") from None
+
+
+def _described(origin: Mapping[str, str]) -> str:
+    """What the metadata of one of our files says of it, such as "weights of smat (data got10k, steps 9000)"."""
+    shown = sorted(origin.keys() - {"format", "model", "recipe", "source_sha256"})
+    known = ", ".join(f"{key} {_short(origin[key])}" for key in shown)
+    return f"weights of {_short(origin['model'])}{f' ({known})' if known else ''}"
+
+
+def _short(text: str) -> str:
+    """At most 60 characters, none of which ends the line."""
+    return ascii(text)[1:-1][:60]
 
 
 def require_fit(
@@ -105,7 +125,9 @@ def require_fit(
     expected: Mapping[str, Tensor],
     optional: Iterable[str] = (),
 ) -> None:
-    """Raise UserError listing what is missing, extra or misshapen."""
+    """Raise UserError listing what is missing, extra or misshapen; if little fits, it first says that the file is
+    none of `target`.
+    """
     missing = sorted(set(expected) - set(stored) - set(optional))
     extra = sorted(set(stored) - set(expected))
     shared = sorted(set(expected) & set(stored))
@@ -115,7 +137,10 @@ def require_fit(
         if tuple(stored[name].shape) != tuple(expected[name].shape)
     ]
     found = {"missing": missing, "extra": extra, "misshapen": misshapen}
-    _refuse(path, target, found)
+    if len(shared) < len(missing):
+        count = f"{len(shared)} of the {len(shared) + len(missing)} tensors of {target} are in it"
+        _refuse(path, f"is not a checkpoint of {target} ({count})", found)
+    _refuse(path, f"does not fit {target}", found)
 
 
 def complete(
@@ -138,18 +163,18 @@ def complete(
             tables.append(name)
         state[name] = theirs.to(ours.dtype)
     found = {"of another kind": kinds, "not finite": values, "tables that differ from ours": tables}
-    _refuse(path, target, found)
+    _refuse(path, f"does not fit {target}", found)
     return state
 
 
-def _refuse(path: Path, target: str, found: Mapping[str, list[str]]) -> None:
-    told = []
+def _refuse(path: Path, claim: str, found: Mapping[str, list[str]]) -> None:
+    problems = []
     for problem, names in found.items():
         if names:
             more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
-            told.append(f"{len(names)} {problem}: {', '.join(names[:_LISTED])}{more}")
-    if told:
-        raise UserError(f"{path} does not fit {target}: {'; '.join(told)}")
+            problems.append(f"{len(names)} {problem}: {', '.join(names[:_LISTED])}{more}")
+    if problems:
+        raise UserError(f"{path} {claim}: {'; '.join(problems)}")
 
 
 def _renamed(name: str) -> str:

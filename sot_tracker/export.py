@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -15,10 +14,22 @@ import numpy as np
 import numpy.typing as npt
 
 from sot_tracker import model_folder
+from sot_tracker.atomic import new_folder
 from sot_tracker.catalog import ModelSpec, NetworkSpec, network_spec
 from sot_tracker.config import Config
 from sot_tracker.errors import MissingPackage, UserError
-from sot_tracker.model_folder import MANIFEST, SEARCH, TEMPLATE, WEIGHTS, Manifest, Source
+from sot_tracker.manifest import (
+    DEFAULT_VARIANT,
+    MANIFEST,
+    SEARCH,
+    TEMPLATE,
+    WEIGHTS,
+    Manifest,
+    Shapes,
+    Variant,
+    network_fields,
+)
+from sot_tracker.model_folder import Source
 
 try:
     import torch
@@ -29,18 +40,17 @@ try:
     from sot_tracker.engines import torch as torch_engine
     from sot_tracker.nets import cost
     from sot_tracker.onnx_graphs import OPSET, save_graph
+    from sot_tracker.storage import packed, unpacked
+    from sot_tracker.weights_file import read_header
 except ModuleNotFoundError as missing:
     raise MissingPackage(str(missing.name), "exporting", "pip install 'sot_tracker[export]'") from None
 
-STORAGES = ("fp16", "fp32")
 TOLERANCE = 1e-4
 """Largest difference between graph and torch: absolute up to values of 1, above that relative to the map's largest."""
 
-_LARGEST_HALF = 65504.0
 _OWN_FILES = (MANIFEST, TEMPLATE, SEARCH, WEIGHTS)
 
 Patches = tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]
-Shapes = dict[str, list[int]]
 
 
 def export(
@@ -54,11 +64,11 @@ def export(
     """Write `out` as a model folder; it appears whole and checked, or stays as it was.
 
     source: what `model_folder.find_weights` found.
-    storage: "fp16" rounds matrices and kernels to half, and the check is against torch with the rounded weights; "fp32"
-        keeps all.
+    storage: how the weights are stored, see `storage.packed`. The check is against torch with the rounded weights.
     lost_threshold: 0..1, by default that of the source.
-    progress: told the name of every step as it begins.
-    Files of an earlier folder that are not ours (card.md) are kept.
+    progress: called with the name of every step as it begins.
+    Files of an earlier folder that are not ours (card.md) are kept; its other variants go, since they were made of the
+    older weights.
 
     Raises UserError if `out` is something else than a model folder, if the weights do not fit, or if graph and torch
     differ by more than `TOLERANCE`.
@@ -67,44 +77,31 @@ def export(
     _require_replaceable(out)
     progress("reading the weights")
     net = torch_engine.load_module(model, source)
-    stored = stored_tensors(net, storage)
-    net.load_state_dict(net.state_dict() | stored)  # the rounded numbers are the model from here on
-    with _appearing(out) as folder:
+    stored = packed(net.state_dict(), storage)
+    net.load_state_dict(net.state_dict() | unpacked(out, stored))  # the rounded numbers are the model from here on
+    with new_folder(out) as folder:
         save_file(stored, folder / WEIGHTS, metadata={"format": "pt", "model": model.name, "storage": storage})
         (folder / WEIGHTS).chmod((folder.stat().st_mode & 0o666) | 0o200)  # safetensors leaves it to its owner alone
         cached, maps = _write_graphs(net, spec, folder, progress)
         progress("counting")
+        files = {name: model_folder.sha256(folder / name) for name in (TEMPLATE, SEARCH, WEIGHTS)}
         Manifest(
             model=model.name,
-            network=model_folder.network_fields(model),
+            network=network_fields(model),
             cached=cached,
             maps=maps,
             lost_threshold=source.lost_threshold if lost_threshold is None else lost_threshold,
             storage=storage,
             parameters=cost.parameters(net),
             macs=cost.macs(net, spec),
-            files={name: model_folder.sha256(folder / name) for name in (TEMPLATE, SEARCH, WEIGHTS)},
+            variants={DEFAULT_VARIANT: Variant(files)},
             exported_from=_origin(source),
         ).write(folder)
         progress("comparing with torch")
         worst = check(model, folder)
+        _keep_other_files(out, folder)
     logging.getLogger(__name__).info("%s: graphs and torch differ by %.1e at most", out, worst)
     return model_folder.open_folder(out, model)
-
-
-def stored_tensors(net: nn.Module, storage: str) -> dict[str, Tensor]:
-    """The state dict as it is stored, on the CPU; without integers (counters, index tables), which the network knows.
-
-    In fp16, matrices and kernels become half unless a value is out of its range. Vectors (biases, norms, running
-    statistics) are few and would lose most: they stay.
-    """
-    if storage not in STORAGES:
-        raise UserError(f"storage '{storage}' is unknown: choose one of {', '.join(STORAGES)}")
-    floats = {name: tensor for name, tensor in net.state_dict().items() if tensor.is_floating_point()}
-    state = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in floats.items()}
-    if storage == "fp32":
-        return state
-    return {name: tensor.half() if _fits_half(tensor) else tensor for name, tensor in state.items()}
 
 
 def check(model: ModelSpec, folder: Path) -> float:
@@ -156,15 +153,16 @@ def _shapes(tensors: dict[str, Tensor]) -> Shapes:
     return {name: list(value.shape) for name, value in tensors.items()}
 
 
-def _fits_half(tensor: Tensor) -> bool:
-    return tensor.dim() > 1 and bool(tensor.abs().max() <= _LARGEST_HALF)
-
-
 def _origin(source: Source) -> dict[str, Any]:
-    origin: dict[str, Any] = {"weights": "random", "torch": torch.__version__, "opset": OPSET}
-    path = source.folder / WEIGHTS if source.folder else source.file
-    if path is not None:
-        origin |= {"weights": path.name, "sha256": model_folder.sha256(path)}
+    """The file that the numbers come from, also where they went through another model folder, and the versions used."""
+    origin: dict[str, Any] = {"weights": "random"}
+    if source.manifest is not None:
+        origin = dict(source.manifest.exported_from)
+    elif source.file is not None:
+        origin = {"weights": source.file.name, "sha256": model_folder.sha256(source.file)}
+        known = read_header(source.file, source.file.read_bytes()).metadata
+        origin |= {key: known[key] for key in sorted(known.keys() - {"format", "model", *origin})}
+    origin |= {"torch": torch.__version__, "opset": OPSET}
     with contextlib.suppress(PackageNotFoundError):
         origin["sot_tracker"] = version("sot_tracker")
     return origin
@@ -201,21 +199,11 @@ def _require_replaceable(out: Path) -> None:
         raise UserError(f"--out {out} holds other files and is no model folder: give a new folder")
 
 
-@contextlib.contextmanager
-def _appearing(out: Path) -> Iterator[Path]:
-    """A folder beside `out` that takes its place when all went well, and vanishes otherwise."""
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        beside = tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent)
-    except OSError as error:
-        raise UserError(f"--out {out} cannot be made: {error.strerror}") from None
-    with beside as place:
-        fresh, old = Path(place) / "new", Path(place) / "old"
-        fresh.mkdir()
-        yield fresh
-        if out.exists():
-            for kept in out.iterdir():
-                if kept.name not in _OWN_FILES:
-                    (shutil.copytree if kept.is_dir() else shutil.copy2)(kept, fresh / kept.name)
-            out.replace(old)
-        fresh.replace(out)
+def _keep_other_files(out: Path, fresh: Path) -> None:
+    """Copy what lies in the older folder and is not part of a model, such as card.md."""
+    if not out.is_dir():
+        return
+    for kept in out.iterdir():
+        is_variant = kept.is_dir() and (kept / TEMPLATE).is_file()
+        if kept.name not in _OWN_FILES and not is_variant:
+            (shutil.copytree if kept.is_dir() else shutil.copy2)(kept, fresh / kept.name)

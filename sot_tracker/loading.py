@@ -10,14 +10,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from sot_tracker import cpus
 from sot_tracker.catalog import ModelSpec, spec
 from sot_tracker.config import Config
 from sot_tracker.engines.network import ENGINES, Network
 from sot_tracker.errors import MissingPackage, UserError
-from sot_tracker.model_folder import Source, export_hint, find_weights
+from sot_tracker.manifest import export_hint
+from sot_tracker.model_folder import Source, find_weights
 from sot_tracker.opencv import OpenCVTracker
 from sot_tracker.tracker import Policy, Tracker
 from sot_tracker.tracking.session import NetworkTracker
@@ -77,7 +76,7 @@ def choose_engine(model: ModelSpec, source: Source, config: Config) -> str:
     readers = [name for name in wanted if name == "torch" or source.folder or source.is_seed]
     if not readers:
         raise UserError(
-            f"engine={config.engine} reads model folders, not {source.told}: run `{export_hint(model)}` first"
+            f"engine={config.engine} reads model folders, not {source.name}: run `{export_hint(model)}` first"
         )
     if config.engine == "auto":
         readers = [name for name in readers if _suits(name, source, config)] or readers[:1]
@@ -107,10 +106,7 @@ def _suits(name: str, source: Source, config: Config) -> bool:
 def _load(name: str, model: ModelSpec, source: Source, config: Config) -> Network:
     network: Network = import_module(f"sot_tracker.engines.{name}").load(model, source, config)
     assert model.network is not None  # or it would have no weights
-    template, search = (
-        np.zeros((size, size, 3), np.uint8) for size in (model.network.template_size, model.network.search_size)
-    )
-    network.search(network.template(template), search)
+    network.warm_up(model.network)
     return network
 
 

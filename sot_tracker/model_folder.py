@@ -1,112 +1,37 @@
-"""Where weights are, and what a model folder says of itself.
+"""Where weights are: model folders, .safetensors files, seeds.
 
 A model folder holds `manifest.json`, `template.onnx`, `search.onnx` and `weights.safetensors`; the last is at once the
-state dict of the torch engine and the external data of both graphs, so that no number is stored twice. Nothing here
-needs torch or an engine.
+state dict of the torch engine and the external data of both graphs, so that no number is stored twice. Further variants
+(other precisions) lie in folders of their own inside it. Nothing here needs torch or an engine.
 """
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import hashlib
-import json
+import os
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from sot_tracker.catalog import ModelSpec
 from sot_tracker.errors import UserError
+from sot_tracker.manifest import (
+    DEFAULT_VARIANT,
+    MANIFEST,
+    SEARCH,
+    TEMPLATE,
+    WEIGHTS,
+    Manifest,
+    Variant,
+    export_hint,
+    read_manifest,
+)
+from sot_tracker.weights_file import require_finite
 
-MANIFEST, TEMPLATE, SEARCH, WEIGHTS = "manifest.json", "template.onnx", "search.onnx", "weights.safetensors"
-FORMAT = 1
 DEFAULT_LOST_THRESHOLD = 0.2
 """Used where nobody calibrated one: bare .safetensors files, and exports without `--lost-threshold`."""
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """What `manifest.json` holds.
-
-    network: the fields of `catalog.NetworkSpec` (sizes, factors, normalisation, decoding).
-    cached: name -> shape of what template.onnx gives and search.onnx takes besides the patch.
-    maps: name -> shape, batch axis included.
-    lost_threshold: score below which the target counts as lost, 0..1.
-    storage: "fp16" (matrices rounded to half, vectors kept) or "fp32".
-    parameters: count. macs: "template", "search" and "uncached" (both as published) -> multiply-accumulates.
-    files: name -> sha256.
-    exported_from: "weights", the name of the weights file ("random" for a seed), its sha256, versions used.
-    """
-
-    model: str
-    network: dict[str, Any]
-    cached: dict[str, list[int]]
-    maps: dict[str, list[int]]
-    lost_threshold: float
-    storage: str
-    parameters: int
-    macs: dict[str, int]
-    files: dict[str, str]
-    exported_from: dict[str, Any]
-    format: int = FORMAT
-
-    def write(self, folder: Path) -> None:
-        text = json.dumps(dataclasses.asdict(self), indent=2)
-        (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
-
-
-def read_manifest(folder: Path, model: ModelSpec) -> Manifest:
-    """The manifest of that model's folder. Raises UserError if it is damaged, of another model or another format."""
-    path = folder / MANIFEST
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(values, dict) or values.get("format") != FORMAT:
-            raise UserError(f"{path} is not a manifest of format {FORMAT}: export the model again with this version")
-        manifest = Manifest(**values)
-        _require_sound(manifest)
-    except FileNotFoundError:
-        raise UserError(
-            f"{folder} is no model folder, it has no {MANIFEST}: make one with `{export_hint(model)}`"
-        ) from None
-    except (OSError, ValueError, TypeError) as error:
-        raise UserError(f"{path} is damaged ({error}): export the model again") from None
-    if manifest.model != model.name:
-        raise UserError(
-            f"{folder} holds the model '{manifest.model}', not '{model.name}': give --model {manifest.model}"
-        )
-    if manifest.network != network_fields(model):
-        raise UserError(f"{path} describes another {model.name} than this version: export the model again")
-    return manifest
-
-
-def _require_sound(manifest: Manifest) -> None:
-    """Raise TypeError or ValueError unless the fields hold what the code relies on."""
-    if not isinstance(manifest.files, dict) or set(manifest.files) != {TEMPLATE, SEARCH, WEIGHTS}:
-        raise ValueError("'files' does not list the three files with their sha256")
-    if not 0 <= manifest.lost_threshold <= 1:
-        raise ValueError(f"lost_threshold {manifest.lost_threshold} is not in 0..1")
-    if not isinstance(manifest.exported_from, dict) or not isinstance(manifest.macs, dict):
-        raise TypeError("'exported_from' or 'macs' is not a table")
-    if not isinstance(manifest.parameters, int) or not isinstance(manifest.macs.get("search"), int):
-        raise TypeError("'parameters' or 'macs' is not a count")
-
-
-def network_fields(model: ModelSpec) -> dict[str, Any]:
-    """The model's `NetworkSpec` as JSON gives it back."""
-    if model.network is None:
-        raise UserError(f"model '{model.name}' has no network and needs no weights")
-    fields: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(model.network)))
-    return fields
-
-
-def verify(folder: Path, manifest: Manifest) -> None:
-    """Raise UserError naming the first file that is missing or differs from the manifest's sha256."""
-    for name, expected in manifest.files.items():
-        path = folder / name
-        if not path.is_file():
-            raise UserError(f"{path} is missing: copy the whole model folder, or export the model again")
-        if sha256(path) != expected:
-            raise UserError(f"{path} is damaged, its sha256 is not the manifest's: copy or export the model again")
 
 
 def sha256(path: Path) -> str:
@@ -121,6 +46,7 @@ def sha256(path: Path) -> str:
 class Source:
     """Where weights come from: a model folder (then `manifest` is set), a .safetensors file, or a seed.
 
+    variant: the one of the manifest's variants that is to run.
     random: the numbers come from a seed, also where they were exported into a folder already.
     """
 
@@ -128,6 +54,7 @@ class Source:
     manifest: Manifest | None = None
     file: Path | None = None
     random: bool = False
+    variant: str = DEFAULT_VARIANT
 
     @property
     def is_seed(self) -> bool:
@@ -135,8 +62,19 @@ class Source:
         return self.random and self.folder is None
 
     @property
-    def told(self) -> str:
+    def name(self) -> str:
+        """For logs and messages: the folder, the file, or "random"."""
         return "random" if self.random else str(self.folder or self.file)
+
+    @property
+    def files(self) -> Variant:
+        """What the variant consists of. Only for model folders."""
+        assert self.manifest is not None
+        return self.manifest.variants[self.variant]
+
+    def describe(self, copy: Path) -> str:
+        """Where the file lies in the folder of which `private_copy` made a copy."""
+        return f"{self.folder}/{self.files.path(copy.name)}"
 
     @property
     def lost_threshold(self) -> float:
@@ -149,7 +87,7 @@ class Source:
 def find_weights(model: ModelSpec, weights: str) -> Source:
     """What the option `weights` means: "" the folder that ships, "random", a model folder or a .safetensors file.
 
-    Raises UserError telling which file is expected and how to get one.
+    Raises UserError that says which file is expected and how to get one.
     """
     if weights == "random":
         return Source(random=True)
@@ -163,10 +101,10 @@ def find_weights(model: ModelSpec, weights: str) -> Source:
                 f" `sot-tracker import`, and make it a folder by `{export_hint(model)}`"
             )
         return open_folder(folder, model)
-    path = Path(weights).expanduser()
-    if path.is_dir():
+    path = Path(os.path.expanduser(weights))  # noqa: PTH111  a name without a home is a name
+    if os.path.isdir(path):  # noqa: PTH112  unlike pathlib's, these two take names that are too long
         return open_folder(path, model)
-    if not path.exists():
+    if not os.path.exists(path):  # noqa: PTH110
         raise UserError(f"weights '{weights}' do not exist: give a model folder, a .safetensors file, or 'random'")
     if path.suffix == ".safetensors":
         return Source(file=path)
@@ -176,15 +114,54 @@ def find_weights(model: ModelSpec, weights: str) -> Source:
     )
 
 
-def open_folder(folder: Path, model: ModelSpec) -> Source:
-    """A model folder, complete and undamaged. Raises UserError otherwise."""
+def open_folder(folder: Path, model: ModelSpec, variant: str = DEFAULT_VARIANT) -> Source:
+    """A model folder whose variant of that name is complete and undamaged. Raises UserError otherwise."""
     manifest = read_manifest(folder, model)
-    verify(folder, manifest)
-    return Source(folder=folder, manifest=manifest, random=manifest.exported_from.get("weights") == "random")
+    if variant not in manifest.variants:
+        raise UserError(f"{folder} has no variant '{variant}': it has {', '.join(manifest.variants)}")
+    source = Source(folder, manifest, random=manifest.exported_from["weights"] == "random", variant=variant)
+    for path, expected in source.files.files.items():
+        _read(folder / path, expected)
+    return source
 
 
-def export_hint(model: ModelSpec) -> str:
-    return f"sot-tracker export --model {model.name} --weights FILE.safetensors --out DIR"
+@contextlib.contextmanager
+def private_copy(source: Source) -> Iterator[dict[str, Path]]:
+    """The variant's files for an engine to load: name (`TEMPLATE`, `SEARCH`, `WEIGHTS`) -> path, side by side in a
+    folder that is deleted when the block ends.
+
+    ONNX Runtime and OpenVINO keep the weights mapped while they run. Of files that anybody may cut or overwrite the
+    process would be killed by a signal (SIGBUS) then; a deleted file stays as it is for whoever has it mapped.
+
+    Raises UserError for a file that is missing, differs from the manifest's sha256 or holds weights that are not
+    finite, and if there is no room for the copy.
+    """
+    assert source.folder is not None
+    with contextlib.ExitStack() as stack:
+        try:
+            place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sot_tracker-")))
+            for path, expected in source.files.files.items():
+                data = _read(source.folder / path, expected)
+                if Path(path).name == WEIGHTS:
+                    require_finite(source.folder / path, data)
+                (place / Path(path).name).write_bytes(data)
+        except OSError as error:
+            reason = error.strerror or error
+            raise UserError(f"cannot copy {source.folder} to a temporary folder ({reason}): set TMPDIR") from None
+        yield {name: place / name for name in (TEMPLATE, SEARCH, WEIGHTS)}
+
+
+def _read(path: Path, expected: str) -> bytes:
+    """The file's content. Raises UserError if it cannot be read or its sha256 is another."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: copy the whole model folder, or export the model again") from None
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from None
+    if hashlib.sha256(data).hexdigest() != expected:
+        raise UserError(f"{path} is damaged, its sha256 is not the manifest's: copy or export the model again")
+    return data
 
 
 def shipped_folder(name: str) -> Path | None:

@@ -1,19 +1,17 @@
 """A torch module -> an ONNX graph whose initialisers lie in a safetensors file.
 
-Each parameter stays one initialiser, a stretch of the safetensors file, cast to float32 in the graph where it is stored
-in half. Runtimes fold these casts, the transposes and the batch norms when they load; that the file keeps them unfolded
-is what lets two graphs and the torch engine share one file.
+Each parameter stays one initialiser, a stretch of the safetensors file. The graph makes it float32: by a cast where it
+is stored in half, by a cast and a product with its scales where it is stored in int8. Runtimes fold these, the
+transposes and the batch norms when they load; that the file keeps them unfolded is what lets two graphs and the torch
+engine share one file.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
-import struct
 import warnings
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,37 +22,11 @@ from onnxscript import optimizer
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from sot_tracker.weights_file import SCALE_SUFFIX, Stretch, read_header
+
 OPSET, IR_VERSION = 18, 8  # opset 18 needs no newer file version, and a newer one would shut out older runtimes
-_FROM_SAFETENSORS = {"F16": ir.DataType.FLOAT16, "F32": ir.DataType.FLOAT}
+_FROM_SAFETENSORS = {"F16": ir.DataType.FLOAT16, "F32": ir.DataType.FLOAT, "I8": ir.DataType.INT8}
 _SMALLEST_TABLE, _LARGEST_TABLE = 1024, 2**30
-
-
-@dataclass(frozen=True, slots=True)
-class Stretch:
-    """Where one tensor lies in a safetensors file, bytes from its beginning."""
-
-    dtype: ir.DataType
-    shape: tuple[int, ...]
-    offset: int
-    length: int
-
-
-def read_layout(weights: Path) -> dict[str, Stretch]:
-    """Name -> place of every tensor of a safetensors file (8 bytes of header length, JSON header, data)."""
-    with weights.open("rb") as file:
-        (length,) = struct.unpack("<Q", file.read(8))
-        header: dict[str, Any] = json.loads(file.read(length))
-    header.pop("__metadata__", None)
-    data = 8 + length
-    return {
-        name: Stretch(
-            _FROM_SAFETENSORS[entry["dtype"]],
-            tuple(entry["shape"]),
-            data + entry["data_offsets"][0],
-            entry["data_offsets"][1] - entry["data_offsets"][0],
-        )
-        for name, entry in header.items()
-    }
 
 
 def save_graph(
@@ -67,20 +39,15 @@ def save_graph(
     """
     with _quiet():
         model = _trace(module, inputs, *names)
-        layout = read_layout(weights)
-        stretches = {
-            name: (stored, layout[stored])
-            for name in model.graph.initializers
-            if (stored := name.partition(".")[2]) in layout
-        }
+        layout = read_header(weights, weights.read_bytes()).tensors
+        shared = [name for name in model.graph.initializers if name.partition(".")[2] in layout]
         # The optimiser must not fold parameters into new constants: for its time they are inputs.
-        parameters = [_hide(model.graph, name) for name in stretches]
+        parameters = [_hide(model.graph, name) for name in shared]
         optimizer.optimize_ir(model)
         DeduplicateHashedInitializersPass(size_limit=_LARGEST_TABLE)(model)
         _shorten_tables(model.graph)
         for value in parameters:
-            stored, stretch = stretches[str(value.name)]
-            _share(model.graph, value, stored, stretch, weights.name)
+            _share(model.graph, value, str(value.name).partition(".")[2], layout, weights.name)
         ClearMetadataAndDocStringPass()(model)
     model.ir_version = IR_VERSION
     model.producer_name = "sot_tracker"
@@ -113,19 +80,31 @@ def _hide(graph: ir.Graph, name: str) -> ir.Value:
     return value
 
 
-def _share(graph: ir.Graph, value: ir.Value, name: str, stretch: Stretch, location: str) -> None:
-    """Replace the hidden parameter by a stretch of the weights file."""
+def _share(graph: ir.Graph, value: ir.Value, name: str, layout: Mapping[str, Stretch], location: str) -> None:
+    """Replace the hidden parameter by what the weights file holds, made float32 in the graph."""
     graph.inputs.remove(value)
     if not value.uses():
         return
-    shape = ir.Shape(stretch.shape)
-    tensor = ir.ExternalTensor(location, stretch.offset, stretch.length, stretch.dtype, shape=shape, name=name)
-    stored = ir.Value(name=name, shape=shape, type=ir.TensorType(stretch.dtype), const_value=tensor)
-    graph.register_initializer(stored)
-    if stretch.dtype != ir.DataType.FLOAT16:
+    stored = _external(graph, name, layout[name], location)
+    if stored.dtype == ir.DataType.FLOAT:
         value.replace_all_uses_with(stored)
-    else:
-        _replace_by_cast(graph, value, stored, ir.DataType.FLOAT)
+        return
+    nodes = [_cast(stored, ir.DataType.FLOAT)]
+    if stored.dtype == ir.DataType.INT8:
+        scale = _external(graph, name + SCALE_SUFFIX, layout[name + SCALE_SUFFIX], location)
+        nodes.append(ir.node("Mul", [nodes[0].outputs[0], scale]))
+        _describe(nodes[1].outputs[0], f"{name}.scaled", stored.shape, ir.DataType.FLOAT)
+    value.replace_all_uses_with(nodes[-1].outputs[0])
+    graph[0].prepend(nodes)
+
+
+def _external(graph: ir.Graph, name: str, stretch: Stretch, location: str) -> ir.Value:
+    """An initialiser whose numbers are that stretch of the weights file."""
+    dtype, shape = _FROM_SAFETENSORS[stretch.dtype], ir.Shape(stretch.shape)
+    tensor = ir.ExternalTensor(location, stretch.offset, stretch.length, dtype, shape=shape, name=name)
+    stored = ir.Value(name=name, shape=shape, type=ir.TensorType(dtype), const_value=tensor)
+    graph.register_initializer(stored)
+    return stored
 
 
 def _shorten_tables(graph: ir.Graph) -> None:
@@ -141,15 +120,19 @@ def _shorten_tables(graph: ir.Graph) -> None:
         short = ir.tensor(indices.astype("int16"), name=f"{name}.int16")
         stored = ir.Value(name=short.name, shape=value.shape, type=ir.TensorType(short.dtype), const_value=short)
         graph.register_initializer(stored)
-        _replace_by_cast(graph, value, stored, ir.DataType.INT64)
+        cast = _cast(stored, ir.DataType.INT64)
+        value.replace_all_uses_with(cast.outputs[0])
+        graph[0].prepend(cast)
 
 
-def _replace_by_cast(graph: ir.Graph, value: ir.Value, stored: ir.Value, dtype: ir.DataType) -> None:
+def _cast(stored: ir.Value, dtype: ir.DataType) -> ir.Node:
     cast = ir.node("Cast", [stored], attributes={"to": dtype})
-    result = cast.outputs[0]
-    result.name, result.shape, result.dtype = f"{stored.name}.cast", stored.shape, dtype
-    value.replace_all_uses_with(result)
-    graph[0].prepend(cast)
+    _describe(cast.outputs[0], f"{stored.name}.cast", stored.shape, dtype)
+    return cast
+
+
+def _describe(value: ir.Value, name: str, shape: ir.Shape | None, dtype: ir.DataType) -> None:
+    value.name, value.shape, value.dtype = name, shape, dtype
 
 
 @contextlib.contextmanager

@@ -1,9 +1,14 @@
 """Reading files that `torch.save` wrote, without running anything that is in them.
 
 A pickle may name any function of the machine and call it. This reader resolves every name itself: tensors and plain
-containers are admitted, classes of the trackers' training packages become inert stand-ins, anything else is refused
-by name. Both formats of torch are read here, the zip archive (torch 1.6 and newer) and the stream of pickles before
-it, so that no other loader, with other rules, sees the file. Tensors are made only where they are asked for.
+containers are admitted, other objects (settings, paths, NumPy arrays, classes of training packages) become inert
+stand-ins and are listed, functions of Python and of torch are refused by name. Both formats of torch are read here, the
+zip archive (torch 1.6 and newer) and the stream of pickles before it, so that no other loader, with other rules, sees
+the file. Tensors are made only where they are asked for.
+
+Why not `torch.load(weights_only=True)` with `safe_globals`: tried with torch 2.13 on both formats. It runs nothing
+either, but whatever is allowed it refuses files with a deque or a defaultdict of lists and every pickle protocol but 2,
+and a key made of nested tuples (300 bytes) keeps it busy without end and without answering Ctrl-C.
 """
 
 from __future__ import annotations
@@ -11,6 +16,7 @@ from __future__ import annotations
 import io
 import pickle
 import struct
+import sys
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable
@@ -41,15 +47,43 @@ _DTYPES = {
     "BoolStorage": torch.bool,
 }
 
-_TRAINING_PACKAGES = ("lib.train.", "ltr.", "dlframework.")
-"""Where `settings`, `stats` and `constructor` of the published files come from (fact sheets, "Checkpoint")."""
-
-_NUMPY_SCALARS = {
-    ("numpy.core.multiarray", "scalar"),
-    ("numpy._core.multiarray", "scalar"),
-    ("numpy", "dtype"),
+_HARMLESS = {
+    "_codecs.encode",
+    "argparse.Namespace",
+    "builtins.bool",
+    "builtins.bytearray",
+    "builtins.complex",
+    "builtins.dict",
+    "builtins.float",
+    "builtins.frozenset",
+    "builtins.int",
+    "builtins.list",
+    "builtins.object",
+    "builtins.range",
+    "builtins.set",
+    "builtins.slice",
+    "builtins.str",
+    "builtins.tuple",
+    "collections.deque",
+    "copyreg._reconstructor",
+    "decimal.Decimal",
+    "fractions.Fraction",
+    "torch.device",
+    "torch.torch_version.TorchVersion",
+    "types.SimpleNamespace",
+    "uuid.UUID",
 }
-"""Logged figures may be NumPy numbers; none of them is a weight, so a stand-in does."""
+_HARMLESS_MODULES = ("datetime.", "pathlib.", "torch.nn.modules.", "torch.optim.")
+"""Of Python's and torch's own names, those that checkpoints hold among their values. They become stand-ins too."""
+
+_NESTED = ("net", "state_dict", "model", "model_state_dict", "network", "module", "weights")
+"""Where published files keep their weights, in the order in which they are looked for."""
+
+_PREFIXES = ("module.", "model.", "net.", "network.")
+"""What wrappers such as DataParallel put before every name."""
+
+_PYTHON_2 = {"__builtin__": "builtins", "copy_reg": "copyreg"}
+"""Modules as pickles of protocol 2, which torch writes, call them."""
 
 _BUFFERS = {code[0] for code in (pickle.BYTEARRAY8, pickle.NEXT_BUFFER, pickle.READONLY_BUFFER)}
 
@@ -93,10 +127,14 @@ class LazyTensor(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class TorchFile:
-    """The object a file holds, with `LazyTensor`s in it, and the way to make tensors of them."""
+    """The object a file holds, with `LazyTensor`s in it, and the way to make tensors of them.
+
+    stand_ins: names of the objects whose content was left unread.
+    """
 
     path: Path
     content: Any
+    stand_ins: tuple[str, ...]
     _bytes_of: Callable[[_Storage], bytes]
 
     def tensor(self, lazy: LazyTensor) -> Tensor:
@@ -161,8 +199,8 @@ def _read_zip(path: Path, data: bytes) -> TorchFile:
 
     if folder + "byteorder" in archive.namelist() and entry("byteorder") != b"little":
         raise UserError(f"{path} was saved on a big-endian machine: save it again on a little-endian one")
-    content, _ = _load(io.BytesIO(entry("data.pkl")), path)
-    return TorchFile(path, content, lambda storage: entry(f"data/{storage.key}"))
+    content, unpickler = _load(io.BytesIO(entry("data.pkl")), path)
+    return TorchFile(path, content, tuple(sorted(unpickler.stand_ins)), lambda storage: entry(f"data/{storage.key}"))
 
 
 def _read_stream(path: Path, data: bytes) -> TorchFile:
@@ -171,7 +209,8 @@ def _read_stream(path: Path, data: bytes) -> TorchFile:
     (_, _), (protocol, _), (system, _) = (_load(file, path) for _ in range(3))
     if protocol != 1001 or not isinstance(system, dict) or not system.get("little_endian", True):
         raise ValueError("unknown protocol or byte order")
-    content, storages = _load(file, path)
+    content, unpickler = _load(file, path)
+    storages = unpickler.storages
     keys, _ = _load(file, path)
     spans: dict[str, tuple[int, int]] = {}
     for key in keys:
@@ -183,13 +222,15 @@ def _read_stream(path: Path, data: bytes) -> TorchFile:
         if count < 0 or spans[key][1] > len(data):
             raise EOFError("numbers are missing")
         file.seek(size, io.SEEK_CUR)
-    return TorchFile(path, content, lambda storage: data[slice(*spans[storage.key])])
+    return TorchFile(
+        path, content, tuple(sorted(unpickler.stand_ins)), lambda storage: data[slice(*spans[storage.key])]
+    )
 
 
-def _load(file: io.BytesIO, path: Path) -> tuple[Any, dict[str, _Storage]]:
-    """The next pickle of the file, and the storages it refers to by key."""
+def _load(file: io.BytesIO, path: Path) -> tuple[Any, _Unpickler]:
+    """The next pickle of the file, and its reader, which knows the storages and the stand-ins it met."""
     unpickler = _Unpickler(file, path)
-    return unpickler.load(), unpickler.storages
+    return unpickler.load(), unpickler
 
 
 _PythonUnpickler: Any = pickle._Unpickler  # its steps are not in the type stubs
@@ -211,10 +252,11 @@ class _Unpickler(_PythonUnpickler):  # type: ignore[misc]
         super().__init__(file, encoding="utf-8")
         self.path = path
         self.storages: dict[str, _Storage] = {}
+        self.stand_ins: set[str] = set()
 
     def find_class(self, module: str, name: str) -> Any:
         """Every call makes new functions and classes: a pickle can set attributes of what it is given."""
-        module = "builtins" if module == "__builtin__" else module  # as torch's pickles, of protocol 2, call it
+        module = _PYTHON_2.get(module, module)
         if module == "torch" and name in _DTYPES:
             return _Dtype(_DTYPES[name])
         if module == "torch._utils" and name in ("_rebuild_tensor", "_rebuild_tensor_v2"):
@@ -225,13 +267,13 @@ class _Unpickler(_PythonUnpickler):  # type: ignore[misc]
             return lambda sizes=(): tuple(sizes)
         if (module, name) == ("collections", "OrderedDict"):
             return lambda items=(): OrderedDict((_plain_key(key), value) for key, value in items)
-        if (
-            (module, name) in (("builtins", "set"), ("builtins", "frozenset"))
-            or module.startswith(_TRAINING_PACKAGES)
-            or (module, name) in _NUMPY_SCALARS
-        ):
+        if (module, name) in (("collections", "defaultdict"), ("collections", "Counter")):
+            return lambda *_: {}
+        full = f"{module}.{name}"
+        if _is_harmless(module, full):
+            self.stand_ins.add(ascii(full)[1:-1][:80])
             return _stand_in(name)
-        asked = ascii(f"{module}.{name}"[:80])
+        asked = ascii(full[:80])
         raise UserError(
             f"{self.path} asks for {asked}, which a file of tensors does not need: refused, nothing was run"
         )
@@ -278,7 +320,7 @@ class _Unpickler(_PythonUnpickler):  # type: ignore[misc]
 def _plain_key(key: Any) -> Any:
     """Raise ValueError unless hashing the key is quick and harmless."""
     parts = key if type(key) is tuple else (key,)
-    if not all(isinstance(part, (str, bytes, int, float, NoneType)) for part in parts):
+    if not all(isinstance(part, (str, bytes, int, float, NoneType, _StandIn)) for part in parts):
         raise ValueError("a key of a dictionary is no plain value")
     return key
 
@@ -297,6 +339,22 @@ class _Dtype(NamedTuple):
     value: torch.dtype
 
 
+def _is_harmless(module: str, full: str) -> bool:
+    """Whether a stand-in may take the place: any class of another package, and what `_HARMLESS` names. Functions of
+    Python and torch have no business in a checkpoint: a file that asks for them is refused rather than half read.
+    """
+    package = module.partition(".")[0]
+    if full in _HARMLESS or full.startswith(_HARMLESS_MODULES):
+        return True
+    if package == "torch":
+        return full.count(".") == 1 and isinstance(getattr(torch, full.partition(".")[2], None), torch.dtype)
+    return package.isidentifier() and package not in sys.stdlib_module_names
+
+
+class _StandIn:
+    """What all stand-ins have in common; found by identity in dictionaries, whatever a pickle does to them."""
+
+
 def _stand_in(name: str) -> type:
     """A class that accepts everything a pickle does to an object, and forgets it."""
 
@@ -307,22 +365,37 @@ def _stand_in(name: str) -> type:
         return object.__new__(cls)
 
     methods = dict.fromkeys(("__init__", "__setstate__", "__setitem__", "append", "extend", "add"), forget)
-    return type(name.rpartition(".")[2] or "StandIn", (), {**methods, "__new__": new})
+    return type(name.rpartition(".")[2] or "StandIn", (_StandIn,), {**methods, "__new__": new})
 
 
 def find_weights(file: TorchFile) -> dict[str, LazyTensor]:
-    """The state dict: under `net` as the published files have it, or the file itself (fact sheets, "Checkpoint").
-
-    Raises UserError if there is none.
+    """The state dict: the file itself, or what it holds under one of `_NESTED`, without the prefixes that wrappers put
+    before every name. Raises UserError if there is none.
     """
-    content = _entries(file.content)
-    net = _entries(content.get("net")) or content
-    if not net:
-        raise UserError(f"{file.path} holds no weights: expected a state dict, alone or under 'net'")
-    for name, value in net.items():
+    found, _ = _locate(file)
+    for name, value in found.items():
         if not (isinstance(name, str) and name.isprintable() and isinstance(value, LazyTensor)):
             raise UserError(f"{file.path} holds no state dict: its entry {ascii(name)[:80]} is no tensor")
-    return net
+    while prefix := next((p for p in _PREFIXES if all(name.startswith(p) for name in found)), None):
+        found = {name.removeprefix(prefix): value for name, value in found.items()}
+    return found
+
+
+def skipped(file: TorchFile) -> list[str]:
+    """What `find_weights` leaves: names of the entries beside the weights, then of the objects that were not read."""
+    _, entries = _locate(file)
+    return [ascii(name)[:80].strip("'") for name in entries] + list(file.stand_ins)
+
+
+def _locate(file: TorchFile) -> tuple[dict[Any, Any], list[Any]]:
+    """The innermost table under the names of `_NESTED`, and the keys passed by on the way."""
+    table, passed = _entries(file.content), []
+    while nested := next((key for key in _NESTED if _entries(table.get(key))), None):
+        passed += [key for key in table if key != nested]
+        table = _entries(table[nested])
+    if not table:
+        raise UserError(f"{file.path} holds no weights: expected a state dict, alone or under {', '.join(_NESTED[:3])}")
+    return table, passed
 
 
 def _entries(value: Any) -> dict[Any, Any]:

@@ -11,7 +11,8 @@ import pytest
 
 from sot_tracker import catalog, cli
 from sot_tracker.errors import MissingPackage, UserError
-from sot_tracker.model_folder import MANIFEST, SEARCH, TEMPLATE, WEIGHTS, find_weights, open_folder
+from sot_tracker.manifest import MANIFEST, SEARCH, TEMPLATE, WEIGHTS
+from sot_tracker.model_folder import find_weights, open_folder
 
 onnx = pytest.importorskip("onnx")
 torch = pytest.importorskip("torch")
@@ -19,7 +20,7 @@ pytest.importorskip("onnxscript")
 safetensors = pytest.importorskip("safetensors.torch")
 
 from sot_tracker import export as exporting  # noqa: E402
-from sot_tracker.export import export, stored_tensors  # noqa: E402
+from sot_tracker.export import export  # noqa: E402
 
 
 @pytest.fixture(params=[TEMPLATE, SEARCH])
@@ -76,22 +77,6 @@ def test_graphs_are_plain_and_small(toy_folder: Path, graph: onnx.ModelProto) ->
     assert len(large) == (1 if len(graph.graph.input) > 1 else 0), "the table of the search graph, once"
 
 
-def test_vectors_and_large_values_stay_in_fp32(toy: catalog.ModelSpec) -> None:
-    from toy_network import Toy
-
-    net = Toy()
-    with torch.no_grad():
-        net.qkv.weight[0, 0] = 70000.0
-    stored = stored_tensors(net, "fp16")
-    assert stored["stem.weight"].dtype == torch.float16
-    assert stored["qkv.weight"].dtype == torch.float32
-    assert stored["norm.running_var"].dtype == torch.float32
-    assert "bias_idxs" not in stored
-    assert {tensor.dtype for tensor in stored_tensors(net, "fp32").values()} == {torch.float32}
-    with pytest.raises(UserError, match="int8"):
-        stored_tensors(net, "int8")
-
-
 @pytest.mark.parametrize("existing", [False, True])
 def test_nothing_is_left_half_written(
     toy: catalog.ModelSpec, toy_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, existing: bool
@@ -143,7 +128,7 @@ def test_out_that_holds_something_else(toy: catalog.ModelSpec, tmp_path: Path, k
 
 
 def test_out_that_cannot_be_made(toy: catalog.ModelSpec) -> None:
-    with pytest.raises(UserError, match="--out /dev/null/x cannot be made"):
+    with pytest.raises(UserError, match="cannot write /dev/null/x"):
         export(toy, find_weights(toy, "random"), Path("/dev/null/x"))
 
 
@@ -160,7 +145,7 @@ def test_command_replaces_a_folder_by_fp32(
 ) -> None:
     net = exporting.torch_engine.load_module(toy, find_weights(toy, "random"))
     weights = tmp_path / "given.safetensors"
-    safetensors.save_file(net.state_dict(), weights, {"model": "toy"})
+    safetensors.save_file(net.state_dict(), weights, {"model": "toy", "data": "clips"})
     out = tmp_path / "models" / "toy"
     shutil.copytree(toy_folder, out)
     (out / "card.md").write_text("kept")
@@ -180,4 +165,21 @@ def test_command_replaces_a_folder_by_fp32(
     assert stored.keys() == {name for name, tensor in net.state_dict().items() if tensor.is_floating_point()}
     assert all(torch.equal(tensor, net.state_dict()[name]) for name, tensor in stored.items())
     assert (out / "card.md").read_text() == "kept"
+    assert manifest.exported_from["data"] == "clips"
     assert [path.name for path in out.parent.iterdir()] == ["toy"], "nothing left beside it"
+
+
+def test_another_storage_of_a_folder_keeps_its_origin_and_drops_older_variants(
+    toy: catalog.ModelSpec, toy_folder: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "toy"
+    shutil.copytree(toy_folder, out)
+    (out / "int8").mkdir()
+    shutil.copy(out / TEMPLATE, out / "int8" / TEMPLATE)
+    (out / "notes").mkdir()
+    before, after = open_folder(out, toy).manifest, export(toy, open_folder(out, toy), out, storage="int8").manifest
+    assert before is not None
+    assert after is not None
+    assert after.exported_from == before.exported_from
+    assert after.storage == "int8"
+    assert {path.name for path in out.iterdir()} == {MANIFEST, TEMPLATE, SEARCH, WEIGHTS, "notes"}

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 from sot_tracker.catalog import network_spec
+from sot_tracker.errors import UserError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,8 +25,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Raises UserError for files that do not fit together; nothing is written then."""
+    """Raises UserError for files that do not fit together or an output that is an input; nothing is written then."""
     network_spec(args.model)
+    if args.out.suffix != ".safetensors":
+        raise UserError(f"--out {args.out} must end in .safetensors")
+    if any(os.path.realpath(path) == os.path.realpath(args.out) for path in args.files):
+        raise UserError(f"--out {args.out} is one of the files to average, which would be lost: give another name")
     from sot_tracker.checkpoints import save_state_dict
     from sot_tracker.train import average
     from sot_tracker.train.cache import open_cache

@@ -17,7 +17,8 @@ from sot_tracker.bench import Row, make_clip, measure_apart, measure_pipeline
 from sot_tracker.catalog import MODELS, ModelSpec, spec
 from sot_tracker.config import DEFAULTS, OPTIONS, check
 from sot_tracker.errors import UserError
-from sot_tracker.model_folder import SEARCH, find_weights, shipped_folder
+from sot_tracker.manifest import SEARCH
+from sot_tracker.model_folder import find_weights, shipped_folder
 
 _BASELINES = ("csrt", "kcf")
 _MANY = ("engine", "precision", "threads")

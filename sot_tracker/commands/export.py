@@ -9,6 +9,7 @@ from tqdm import tqdm
 
 from sot_tracker.catalog import network_spec, spec
 from sot_tracker.errors import UserError
+from sot_tracker.manifest import STORAGES
 from sot_tracker.model_folder import find_weights
 
 _STEPS = 5
@@ -20,9 +21,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="model folder to write")
     parser.add_argument(
         "--storage",
-        choices=("fp16", "fp32"),
+        choices=STORAGES,
         default="fp16",
-        help="how weights are stored; arithmetic is fp32 either way (default: fp16, half the size)",
+        help="how weights are stored, arithmetic is fp32 either way: int8 is a quarter of fp32's size and rounds most"
+        " (default: fp16)",
     )
     parser.add_argument(
         "--lost-threshold",
@@ -49,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
 
         written = export(model, source, args.out, args.storage, args.lost_threshold, progress)
     assert written.manifest is not None
-    size = sum((args.out / name).stat().st_size for name in written.manifest.files) / 1e6
+    size = sum((args.out / path).stat().st_size for path in written.files.files) / 1e6
     random = ", RANDOM WEIGHTS" if written.random else ""
     print(f"{args.out}: {model.title}, {written.manifest.parameters / 1e6:.2f} M parameters, {size:.1f} MB{random}")
     return 0

@@ -8,7 +8,7 @@ from pathlib import Path
 from sot_tracker.catalog import MODELS
 from sot_tracker.errors import UserError
 
-HELP = "turn a published checkpoint into a safetensors file, without running anything in it"
+_LISTED = 20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,6 +25,9 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"--out {args.out} must end in .safetensors")
     from sot_tracker.checkpoints import import_checkpoint
 
-    import_checkpoint(args.checkpoint, args.model, args.out)
+    left_out = import_checkpoint(args.checkpoint, args.model, args.out)
     print(f"{args.out}: weights of '{args.model}' from {args.checkpoint}")
+    if left_out:
+        more = f" and {len(left_out) - _LISTED} more" if len(left_out) > _LISTED else ""
+        print(f"skipped, no weights: {', '.join(left_out[:_LISTED])}{more}")
     return 0

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from sot_tracker.catalog import MODELS, ModelSpec
 from sot_tracker.errors import UserError
-from sot_tracker.model_folder import Manifest, read_manifest, shipped_folder
+from sot_tracker.manifest import Manifest, read_manifest
+from sot_tracker.model_folder import shipped_folder
 
 HEAD = ("name", "title", "kind", "weights", "parameters", "licence", "source")
 OPENCV_LICENCE = "Apache-2.0"

@@ -9,11 +9,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
+from sot_tracker.catalog import NetworkSpec
+from sot_tracker.errors import UserError
+from sot_tracker.manifest import TEMPLATE, expected_maps
 from sot_tracker.model_folder import Source
 
 ENGINES = {"onnx": "onnxruntime", "openvino": "openvino", "torch": "torch"}
@@ -24,6 +28,9 @@ Patch = npt.NDArray[np.uint8]
 
 Maps = dict[str, npt.NDArray[np.float32]]
 """Named maps of one patch without batch axis, as listed per decoding in docs/architecture.md."""
+
+Tensors = dict[str, tuple[str, list[Any]]]
+"""What a graph takes or gives: name -> NumPy's name of the type, and the shape."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +64,7 @@ class Facts:
             device=device,
             precision=precision,
             threads=threads,
-            weights=source.told,
+            weights=source.name,
             lost_threshold=source.lost_threshold,
             random=source.random,
             parameters=known.parameters if known else None,
@@ -72,7 +79,12 @@ class Facts:
 
 
 class Network(ABC):
-    """A network ready to run; see the module's docstring."""
+    """A network ready to run; see the module's docstring.
+
+    failures: what the runtime raises when it cannot compute.
+    """
+
+    failures: ClassVar[tuple[type[Exception], ...]] = (RuntimeError,)
 
     def __init__(self, facts: Facts) -> None:
         self.facts = facts
@@ -94,3 +106,52 @@ class Network(ABC):
     @abstractmethod
     def search(self, cached: Any, patch: Patch) -> Maps:
         """The maps of one search patch."""
+
+    def warm_up(self, spec: NetworkSpec) -> None:
+        """Run once, so that the first frame is as fast as the others, and see that the maps are those of `spec`.
+
+        Raises UserError if the runtime fails, and for maps of other names or shapes or with numbers that are not
+        finite.
+        """
+        sizes = (spec.template_size, spec.search_size)
+        template, search = (np.full((size, size, 3), 127, np.uint8) for size in sizes)
+        try:
+            maps = self.search(self.template(template), search)
+        except self.failures as error:
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+            raise UserError(f"{self.facts.runtime} cannot run {self.facts.weights} ({reason}): export again") from None
+        found = {name: [1, *value.shape] for name, value in maps.items()}
+        if found != expected_maps(spec):
+            raise UserError(f"{self.facts.weights} gives other maps than the model's ({found}): export the model again")
+        if not all(np.isfinite(value).all() for value in maps.values()):
+            raise UserError(f"{self.facts.weights} gives numbers that are not finite: copy or export the model again")
+
+
+def require_graph(source: Source, graph: Path, spec: NetworkSpec, inputs: Tensors, outputs: Tensors) -> None:
+    """Raise UserError unless the graph of that model folder takes and gives what the manifest and `spec` say.
+
+    graph: named as in the folder, `TEMPLATE` or `SEARCH`.
+    """
+    assert source.manifest is not None
+    is_template = graph.name == TEMPLATE
+    size = spec.template_size if is_template else spec.search_size
+    patch: Tensors = {"patch": ("uint8", [1, size, size, 3])}
+    cached: Tensors = {name: ("float32", shape) for name, shape in source.manifest.cached.items()}
+    maps: Tensors = {name: ("float32", shape) for name, shape in source.manifest.maps.items()}
+    for role, found, expected in (
+        ("takes", inputs, patch if is_template else patch | cached),
+        ("gives", outputs, cached if is_template else maps),
+    ):
+        for name in sorted(found.keys() | expected.keys()):
+            if found.get(name) != expected.get(name):
+                raise UserError(
+                    f"{source.describe(graph)} {role} {_tensor(name, found)} where the model"
+                    f" has {_tensor(name, expected)}: copy or export the model again"
+                )
+
+
+def _tensor(name: str, tensors: Tensors) -> str:
+    if name not in tensors:
+        return f"no {ascii(name)[:60]}"
+    kind, shape = tensors[name]
+    return f"{ascii(name)[:60]} {kind} {'x'.join(map(str, shape))}"

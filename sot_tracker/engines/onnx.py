@@ -12,29 +12,40 @@ import numpy as np
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as failures
 
+from sot_tracker.atomic import write_text
 from sot_tracker.catalog import ModelSpec
 from sot_tracker.config import Config
 from sot_tracker.engines import tensorrt
-from sot_tracker.engines.network import Facts, Maps, Network, Patch
+from sot_tracker.engines.network import Facts, Maps, Network, Patch, Tensors, require_graph
 from sot_tracker.errors import UserError
-from sot_tracker.model_folder import SEARCH, TEMPLATE, Source, export_hint
+from sot_tracker.manifest import SEARCH, TEMPLATE, export_hint
+from sot_tracker.model_folder import Source, private_copy
 
 log = logging.getLogger(__name__)
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider", "tensorrt": "TensorrtExecutionProvider"}
-_CANNOT_READ = (
+_FAILURES = (
+    failures.EngineError,
+    failures.EPFail,
     failures.Fail,
     failures.InvalidArgument,
     failures.InvalidGraph,
     failures.InvalidProtobuf,
+    failures.ModelLoaded,
+    failures.NoModel,
+    failures.NoSuchFile,
     failures.NotImplemented,
     failures.RuntimeException,
+    RuntimeError,
 )
+_TYPES = {"tensor(uint8)": "uint8", "tensor(float)": "float32"}
 _ERRORS_ONLY = 3
 
 
 class OnnxNetwork(Network):
     """Both graphs as sessions; what `template` gives stays on the device."""
+
+    failures = _FAILURES
 
     def __init__(self, template: Any, search: Any, facts: Facts) -> None:
         super().__init__(facts)
@@ -61,15 +72,18 @@ class OnnxNetwork(Network):
 
 def load(model: ModelSpec, source: Source, config: Config) -> OnnxNetwork:
     """Raises UserError for a device that is not there, a precision it cannot do, or graphs it cannot read."""
-    assert source.folder is not None  # `load_network` hands over folders only
+    assert model.network is not None  # or it would have no weights
     device = choose_device(config.device, onnxruntime.get_available_providers())
     precision = _precision(config.precision, device)
     extra: dict[str, Any] = {}
     if device == "tensorrt":
         extra = tensorrt.provider_options(tensorrt.prepared_cache(model, source, precision), precision)
-    template, search = (
-        open_session(source.folder / name, device, config.threads, extra) for name in (TEMPLATE, SEARCH)
-    )
+    with private_copy(source) as files:
+        graphs = [files[TEMPLATE], files[SEARCH]]
+        sessions = [open_session(graph, device, config.threads, extra, source.describe(graph)) for graph in graphs]
+    for graph, session in zip(graphs, sessions, strict=True):
+        require_graph(source, graph, model.network, _tensors(session.get_inputs()), _tensors(session.get_outputs()))
+    template, search = sessions
     device = _settled(config.device, device, search.get_providers())
     facts = Facts.of(
         source,
@@ -94,16 +108,17 @@ def build_tensorrt(model: ModelSpec, source: Source, config: Config) -> Iterator
     cache = tensorrt.cache_folder(model, source, precision, tensorrt.tensorrt_version())
     cache.mkdir(parents=True, exist_ok=True)
     for name in (TEMPLATE, SEARCH):
-        yield source.folder / name
-        session = open_session(
-            source.folder / name, device, config.threads, tensorrt.provider_options(cache, precision)
-        )
+        graph = source.folder / source.files.path(name)
+        yield graph
+        session = open_session(graph, device, config.threads, tensorrt.provider_options(cache, precision))
         _settled(device, device, session.get_providers())
-    (cache / tensorrt.STAMP).write_text(json.dumps({"model": model.name, "precision": precision}), encoding="utf-8")
+    write_text(cache / tensorrt.STAMP, json.dumps({"model": model.name, "precision": precision}))
 
 
-def open_session(path: Path, device: str, threads: int, provider_options: dict[str, Any]) -> Any:
-    """One graph on that device, with the CPU behind it. Raises UserError for a graph that cannot be read."""
+def open_session(path: Path, device: str, threads: int, provider_options: dict[str, Any], name: str = "") -> Any:
+    """One graph on that device, with the CPU behind it. Raises UserError for a graph that cannot be read, which calls
+    it `name`, by default its path.
+    """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = _ERRORS_ONLY
@@ -114,11 +129,15 @@ def open_session(path: Path, device: str, threads: int, provider_options: dict[s
         providers.append(_PROVIDERS["cpu"])
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=providers)
-    except _CANNOT_READ as error:
+    except _FAILURES as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(
-            f"ONNX Runtime cannot run {path} ({reason}): update onnxruntime, or export the model again"
+            f"ONNX Runtime cannot run {name or path} ({reason}): update onnxruntime, or export the model again"
         ) from None
+
+
+def _tensors(arguments: list[Any]) -> Tensors:
+    return {one.name: (_TYPES.get(one.type, one.type), list(one.shape)) for one in arguments}
 
 
 def choose_device(wanted: str, available: list[str]) -> str:
@@ -140,7 +159,7 @@ def _settled(wanted: str, tried: str, running: list[str]) -> str:
     if wanted != "auto":
         raise UserError(
             f"device={wanted}, but ONNX Runtime could not start it (driver, CUDA or cuDNN missing or of another"
-            f" version): mend that, or choose device=cpu"
+            f" version): repair that, or choose device=cpu"
         )
     log.warning("ONNX Runtime has %s but could not start it; the network runs on the CPU", _PROVIDERS[tried])
     return "cpu"

@@ -10,9 +10,10 @@ import openvino
 
 from sot_tracker.catalog import ModelSpec
 from sot_tracker.config import Config
-from sot_tracker.engines.network import Facts, Maps, Network, Patch
+from sot_tracker.engines.network import Facts, Maps, Network, Patch, Tensors, require_graph
 from sot_tracker.errors import UserError
-from sot_tracker.model_folder import SEARCH, TEMPLATE, Source
+from sot_tracker.manifest import SEARCH, TEMPLATE
+from sot_tracker.model_folder import Source, private_copy
 
 _HINTS = {"fp32": "f32", "bf16": "bf16"}
 
@@ -44,16 +45,18 @@ def load(model: ModelSpec, source: Source, config: Config) -> OpenVinoNetwork:
         raise UserError(
             f"device={config.device} is not for the openvino engine: it runs on the CPU, or choose engine=onnx"
         )
-    assert source.folder is not None  # `load_network` hands over folders only
+    assert model.network is not None  # or it would have no weights
     core = openvino.Core()
     precision = _precision(core, config.precision)
     options: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": _HINTS[precision]}
     if config.threads:
         options["INFERENCE_NUM_THREADS"] = config.threads
     try:
-        template, search = (
-            core.compile_model(str(source.folder / name), "CPU", options) for name in (TEMPLATE, SEARCH)
-        )
+        with private_copy(source) as files:
+            graphs = [core.read_model(files[name]) for name in (TEMPLATE, SEARCH)]
+            for name, graph in zip((TEMPLATE, SEARCH), graphs, strict=True):
+                require_graph(source, files[name], model.network, _tensors(graph.inputs), _tensors(graph.outputs))
+            template, search = (core.compile_model(graph, "CPU", options) for graph in graphs)
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1]
         raise UserError(
@@ -68,6 +71,17 @@ def load(model: ModelSpec, source: Source, config: Config) -> OpenVinoNetwork:
         threads=search.get_property("INFERENCE_NUM_THREADS"),
     )
     return OpenVinoNetwork(template, search, facts)
+
+
+def _tensors(ports: list[Any]) -> Tensors:
+    return {
+        port.get_any_name(): (np.dtype(port.get_element_type().to_dtype()).name, _shape(port.get_partial_shape()))
+        for port in ports
+    }
+
+
+def _shape(shape: Any) -> list[Any]:
+    return list(shape.to_shape()) if shape.is_static else [str(shape)]
 
 
 def _precision(core: Any, wanted: str) -> str:

@@ -38,8 +38,7 @@ def prepared_cache(model: ModelSpec, source: Source, precision: str) -> Path:
 
 def cache_folder(model: ModelSpec, source: Source, precision: str, version: str) -> Path:
     """Where engines of these files, this precision and this TensorRT belong; need not exist."""
-    assert source.manifest is not None  # TensorRT engines are built from model folders only
-    digest = hashlib.sha256(json.dumps(source.manifest.files, sort_keys=True).encode()).hexdigest()[:16]
+    digest = hashlib.sha256(json.dumps(source.files.files, sort_keys=True).encode()).hexdigest()[:16]
     return cache_root() / f"{model.name}-{digest}-{precision}-trt{version}"
 
 

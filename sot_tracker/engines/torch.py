@@ -17,7 +17,8 @@ from sot_tracker.checkpoints import load_state_dict
 from sot_tracker.config import Config
 from sot_tracker.engines.network import Facts, Maps, Network, Patch
 from sot_tracker.errors import UserError
-from sot_tracker.model_folder import WEIGHTS, Source
+from sot_tracker.manifest import WEIGHTS
+from sot_tracker.model_folder import Source
 from sot_tracker.nets import build
 
 SEED = 0
@@ -114,7 +115,7 @@ def load_module(model: ModelSpec, source: Source) -> nn.Module:
             torch.manual_seed(SEED)
             return build(model.name).eval()
     net = build(model.name)
-    path = source.folder / WEIGHTS if source.folder else source.file
+    path = source.folder / source.files.path(WEIGHTS) if source.folder else source.file
     assert path is not None  # a Source is a folder, a file or random
     load_state_dict(path, net, model.name)
     return net.eval()

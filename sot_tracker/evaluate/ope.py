@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from collections.abc import Iterable, Iterator
@@ -25,7 +26,8 @@ from sot_tracker.datasets.records import Sequence
 from sot_tracker.errors import UserError
 from sot_tracker.evaluate import raw
 from sot_tracker.loading import load
-from sot_tracker.model_folder import MANIFEST, find_weights, shipped_folder
+from sot_tracker.manifest import MANIFEST
+from sot_tracker.model_folder import find_weights, shipped_folder
 from sot_tracker.stream.range16 import Range16
 from sot_tracker.tracker import State, Tracker
 

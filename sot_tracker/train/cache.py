@@ -24,6 +24,7 @@ import numpy as np
 from tqdm import tqdm
 
 from sot_tracker import cpus
+from sot_tracker.atomic import write_text
 from sot_tracker.datasets.records import XYWH, Cutter, Frame, Track
 from sot_tracker.errors import UserError
 from sot_tracker.stream.pictures import read_picture
@@ -139,9 +140,7 @@ def _finish(folder: Path, rows: list[tuple[Any, ...]], tracks: list[Track], skip
     """Write the index, then the small file that says the cache is whole."""
     np.save(folder / "index.npy", np.array(rows, ENTRY))
     names = [{"source": t.source, "name": t.name, "group": t.group} for t in tracks]
-    partial = folder / "meta.json.part"
-    partial.write_text(json.dumps({"version": VERSION, "skipped": dict(skipped), "tracks": names}))
-    partial.replace(folder / "meta.json")
+    write_text(folder / "meta.json", json.dumps({"version": VERSION, "skipped": dict(skipped), "tracks": names}))
 
 
 def _crops(frame: Frame, cutter: Cutter | None) -> tuple[np.ndarray, tuple[float, ...]] | str:

@@ -219,7 +219,9 @@ class Trainer:
         if not recipe.frozen_norms:
             seen = self._pairs(job.train_tracks, recipe.sampling, bn_recalibration.SEED)
             net = bn_recalibration.calibrated(net, seen, self.feed)
-        state.export_weights(job.out / "model.safetensors", net)
+        sources = (track["source"] for track in job.cache.tracks)
+        origin = state.origin(recipe, sources, self.step)
+        state.export_weights(job.out / "model.safetensors", net, job.model, origin)
         if not len(job.val_tracks):
             return {}
         batches = list(self._pairs(job.val_tracks, VALIDATION, VALIDATION_SEED))

@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from sot_tracker.atomic import new_file
 from sot_tracker.errors import UserError
 from sot_tracker.train.cache import Cache, open_cache
 
@@ -17,8 +18,7 @@ QUALITY = 60
 
 def pack(cache: Cache, folder: Path, path: Path, quality: int = QUALITY) -> None:
     """Write the cache opened from `folder` into the file `path`, atomically."""
-    partial = path.with_suffix(".part")
-    with zipfile.ZipFile(partial, "w") as out:
+    with new_file(path) as beside, zipfile.ZipFile(beside, "w") as out:
         for name in ("meta.json", "index.npy"):
             out.write(folder / name, name, zipfile.ZIP_DEFLATED)
         for entry in range(len(cache.index)):
@@ -28,7 +28,6 @@ def pack(cache: Cache, folder: Path, path: Path, quality: int = QUALITY) -> None
                 out.writestr(
                     f"{entry}.png", _encoded(".png", np.where(picture[..., 3] > 127, 255, 0).astype(np.uint8), [])
                 )
-    partial.replace(path)
 
 
 def _encoded(kind: str, picture: np.ndarray, options: list[int]) -> bytes:

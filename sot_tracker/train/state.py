@@ -4,16 +4,21 @@ all.
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import pickle
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
+from sot_tracker.atomic import new_file
+from sot_tracker.checkpoints import save_state_dict
 from sot_tracker.errors import UserError
+from sot_tracker.train.recipe import Recipe
 
 Tensors = tuple[Tensor, ...] | list[Tensor]
 
@@ -40,10 +45,9 @@ def average_of(net: nn.Module, decay: float) -> AveragedModel:
 
 
 def save(path: Path, content: dict[str, Any]) -> None:
-    """Write beside, then rename: a reader never sees half a file."""
-    partial = path.with_suffix(".part")
-    torch.save(content, partial)
-    partial.replace(path)
+    """Write a checkpoint, whole or not at all. Raises UserError if it cannot be written, as on a full disk."""
+    with new_file(path) as beside, beside.open("wb") as file:
+        torch.save(content, file)
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -57,11 +61,18 @@ def load(path: Path) -> dict[str, Any]:
     return content
 
 
-def export_weights(path: Path, net: nn.Module) -> None:
-    """The float32 state dict as safetensors, atomically."""
+def export_weights(path: Path, net: nn.Module, model: str, origin: Mapping[str, str]) -> None:
+    """The float32 state dict as safetensors, whole or not at all, with its model and `origin` in the metadata."""
     tensors: dict[str, Tensor] = {}
     for name, value in net.state_dict().items():
         tensors[name] = (value.float() if value.is_floating_point() else value).contiguous().clone()
-    partial = path.with_suffix(".part")
-    save_file(tensors, partial)
-    partial.replace(path)
+    save_state_dict(path, model, tensors, origin)
+
+
+def origin(recipe: Recipe, sources: Iterable[str], step: int) -> dict[str, str]:
+    """What trained weights remember of their training: the recipe, the names of the data and the steps done."""
+    return {
+        "recipe": json.dumps(dataclasses.asdict(recipe)),
+        "data": ", ".join(sorted(set(sources))),
+        "steps": str(step),
+    }

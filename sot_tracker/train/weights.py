@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sot_tracker.checkpoints import read_safetensors
 from sot_tracker.errors import UserError
 from sot_tracker.nets.family import Family, Rule
 from sot_tracker.train import state
@@ -49,17 +50,7 @@ def read(path: Path) -> dict[str, Tensor]:
     Raises UserError if there is no such file or it cannot be read.
     """
     if path.suffix == ".safetensors":
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
-        try:
-            return load_file(path)
-        except FileNotFoundError:
-            raise UserError(
-                f"--init '{path}' does not exist: give a .safetensors file or a checkpoint of ours"
-            ) from None
-        except SafetensorError as error:
-            raise UserError(f"--init '{path}' is no safetensors file or is damaged ({error})") from None
+        return read_safetensors(path)[1]
     content = state.load(path)
     tensors: dict[str, Tensor] = content.get("ema", content)
     return tensors

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -20,9 +22,11 @@ from sot_tracker.config import Config
 from sot_tracker.engines.network import ENGINES, Network, Patch
 from sot_tracker.errors import MissingPackage, UserError
 from sot_tracker.loading import choose_engine, load_network
-from sot_tracker.model_folder import MANIFEST, SEARCH, Source, find_weights, sha256
+from sot_tracker.manifest import MANIFEST, SEARCH, TEMPLATE, WEIGHTS
+from sot_tracker.model_folder import Source, find_weights, sha256
 from sot_tracker.synth import ClipConfig, procedural_pictures, render
 from sot_tracker.tracking.session import NetworkTracker
+from sot_tracker.weights_file import read_header
 
 for package in ENGINES.values():
     pytest.importorskip(package)
@@ -237,16 +241,152 @@ def test_graph_that_cannot_be_read(
     toy: catalog.ModelSpec, toy_folder: Path, tmp_path: Path, engine: str, content: bytes | None
 ) -> None:
     """Also where the manifest agrees with the damage."""
-    for path in toy_folder.iterdir():
-        (tmp_path / path.name).write_bytes(path.read_bytes())
-    graph = tmp_path / SEARCH
-    graph.write_bytes(graph.read_bytes()[:3000] if content is None else content)
-    manifest = json.loads((tmp_path / MANIFEST).read_text())
-    manifest["files"][SEARCH] = sha256(graph)
-    (tmp_path / MANIFEST).write_text(json.dumps(manifest))
+    graph = (toy_folder / SEARCH).read_bytes()
+    folder = doctored(toy_folder, tmp_path, {SEARCH: graph[:3000] if content is None else content})
     with pytest.raises(UserError, match=r"cannot run .*export.* again") as caught:
-        network(toy, tmp_path, engine=engine)
+        network(toy, folder, engine=engine)
     assert "\n" not in str(caught.value)
+    assert str(folder) in str(caught.value)
+
+
+def doctored(toy_folder: Path, place: Path, contents: dict[str, bytes]) -> Path:
+    """A copy of the toy's folder with other contents, to which the manifest's sums fit."""
+    folder = place / "doctored"
+    shutil.copytree(toy_folder, folder)
+    manifest = json.loads((folder / MANIFEST).read_text())
+    for name, content in contents.items():
+        (folder / name).write_bytes(content)
+        manifest["variants"]["fp32"]["files"][name] = sha256(folder / name)
+    (folder / MANIFEST).write_text(json.dumps(manifest))
+    return folder
+
+
+@pytest.mark.parametrize("engine", ["onnx", "openvino"])
+def test_graphs_exchanged(toy: catalog.ModelSpec, toy_folder: Path, tmp_path: Path, engine: str) -> None:
+    contents = {TEMPLATE: (toy_folder / SEARCH).read_bytes(), SEARCH: (toy_folder / TEMPLATE).read_bytes()}
+    folder = doctored(toy_folder, tmp_path, contents)
+    with pytest.raises(UserError, match=r"doctored/template.onnx takes .* where the model has .*again") as caught:
+        network(toy, folder, engine=engine)
+    assert "\n" not in str(caught.value)
+
+
+def _rename_map(graph: Any) -> None:
+    for node in graph.node:
+        node.output[:] = ["renamed" if name == "offset" else name for name in node.output]
+    next(output for output in graph.output if output.name == "offset").name = "renamed"
+
+
+def _widen_patch(graph: Any) -> None:
+    graph.input[-1].type.tensor_type.shape.dim[1].dim_value = 112
+
+
+def _retype_patch(graph: Any) -> None:
+    graph.input[-1].type.tensor_type.elem_type = 3  # int8
+
+
+@pytest.mark.parametrize("engine", ["onnx", "openvino"])
+@pytest.mark.parametrize("change", [_rename_map, _widen_patch, _retype_patch])
+def test_graph_of_other_inputs_or_outputs(
+    toy: catalog.ModelSpec, toy_folder: Path, tmp_path: Path, engine: str, change: Callable[[Any], None]
+) -> None:
+    onnx = pytest.importorskip("onnx")
+    model = onnx.load(toy_folder / SEARCH, load_external_data=False)
+    change(model.graph)
+    with pytest.raises(UserError, match=r"search.onnx|cannot run") as caught:
+        network(toy, doctored(toy_folder, tmp_path, {SEARCH: model.SerializeToString()}), engine=engine)
+    assert "\n" not in str(caught.value)
+
+
+@EVERY
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("name", ["qkv.weight", "norm.running_var"], ids=["half", "float"])
+def test_weights_that_are_not_finite(
+    toy: catalog.ModelSpec, toy_folder: Path, tmp_path: Path, engine: str, value: float, name: str
+) -> None:
+    from safetensors.numpy import load, save
+
+    tensors = load((toy_folder / WEIGHTS).read_bytes())
+    tensors[name] = tensors[name].copy()
+    tensors[name].flat[3] = value
+    folder = doctored(toy_folder, tmp_path, {WEIGHTS: save(tensors, {"format": "pt", "model": "toy"})})
+    with pytest.raises(UserError, match=rf"not finite.*{name}") as caught:
+        network(toy, folder, engine=engine)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("engine", ["onnx", "openvino"])
+def test_numbers_of_a_graph_that_are_not_finite(
+    toy: catalog.ModelSpec, toy_folder: Path, tmp_path: Path, engine: str
+) -> None:
+    """Constants that are not among the weights: what the first run gives is looked at."""
+    onnx = pytest.importorskip("onnx")
+    model = onnx.load(toy_folder / SEARCH, load_external_data=False)
+    last = next(node for node in model.graph.node if "size" in node.output)
+    last.output[:] = ["before"]
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.float32(np.nan).reshape(1), "poison"))
+    model.graph.node.append(onnx.helper.make_node("Add", ["before", "poison"], ["size"]))
+    folder = doctored(toy_folder, tmp_path, {SEARCH: model.SerializeToString()})
+    with pytest.raises(UserError, match="numbers that are not finite"):
+        network(toy, folder, engine=engine)
+
+
+@EVERY
+def test_files_cut_while_the_network_runs(toy_folder: Path, tmp_path: Path, engine: str) -> None:
+    """Runtimes keep weights mapped; cutting a mapped file kills the process, so that they map a private copy."""
+    folder = tmp_path / "toy"
+    shutil.copytree(toy_folder, folder)
+    script = f"""
+        import os, sys
+        import numpy as np
+        from sot_tracker.config import Config
+        from sot_tracker.loading import load_network
+        sys.path.insert(0, {str(Path(__file__).parent.parent / "support")!r})
+        import toy_network
+        from sot_tracker import catalog
+        from sot_tracker.engines import torch as torch_engine
+        catalog.MODELS["toy"] = toy_network.SPEC
+        torch_engine.build = lambda name: toy_network.Toy()
+        network = load_network(toy_network.SPEC, Config(model="toy", weights={str(folder)!r}, engine={engine!r}))
+        z, x = (np.full((size, size, 3), 9, np.uint8) for size in (48, 96))
+        before = network.search(network.template(z), x)
+        for name in os.listdir({str(folder)!r}):
+            os.truncate(os.path.join({str(folder)!r}, name), 0)
+        after = network.search(network.template(z), x)
+        print(all((before[name] == after[name]).all() for name in before))
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "True", (done.returncode, done.stderr)
+
+
+@EVERY
+def test_int8_storage_gives_the_maps_of_its_rounded_weights(
+    toy: catalog.ModelSpec, tmp_path: Path, patches: tuple[Patch, Patch], engine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sot_tracker import storage
+    from sot_tracker.checkpoints import read_safetensors
+    from sot_tracker.export import export
+
+    monkeypatch.setattr(storage, "_LARGEST_HALF_MATRIX", 4096)
+    out = tmp_path / "toy"
+    export(toy, find_weights(toy, "random"), out, storage="int8")
+    header = read_header(out / WEIGHTS, (out / WEIGHTS).read_bytes())
+    assert header.tensors["stem.weight"].dtype == "I8"
+    assert header.tensors["stem.weight_scale"].shape == (32, 1, 1, 1)
+    _, rounded = read_safetensors(out / WEIGHTS)
+    import torch
+
+    import toy_network
+
+    net = toy_network.Toy().eval()
+    net.load_state_dict(net.state_dict() | rounded)
+    mean, std = (np.array(v, np.float32) for v in catalog.IMAGENET)
+    z, x = (torch.from_numpy((p.astype(np.float32) / 255 - mean) / std).permute(2, 0, 1)[None] for p in patches)
+    with torch.no_grad():
+        expected = net(z, x)
+    loaded = network(toy, out, engine=engine)
+    found = loaded.search(loaded.template(patches[0]), patches[1])
+    for name, value in found.items():
+        np.testing.assert_allclose(value, expected[name][0].numpy(), atol=2e-5, err_msg=name)
 
 
 def test_onnx_runtime_alone(toy_folder: Path, patches: tuple[Patch, Patch]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from sot_tracker.config import Config
 from sot_tracker.engines import tensorrt
 from sot_tracker.errors import UserError
 from sot_tracker.loading import load_network
+from sot_tracker.manifest import Variant
 from sot_tracker.model_folder import Source, find_weights
 
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -70,8 +72,8 @@ def test_no_library(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_cache_is_named_by_model_precision_and_version(toy: catalog.ModelSpec, toy_folder: Path) -> None:
     source = find_weights(toy, str(toy_folder))
     assert source.manifest is not None
-    changed = dict(source.manifest.files, **{"weights.safetensors": "0" * 64})
-    other = Source(folder=toy_folder, manifest=type(source.manifest)(**{**vars(source.manifest), "files": changed}))
+    changed = {"fp32": Variant(dict(source.files.files, **{"weights.safetensors": "0" * 64}))}
+    other = Source(folder=toy_folder, manifest=dataclasses.replace(source.manifest, variants=changed))
     folders = {
         tensorrt.cache_folder(toy, source, "fp32", "10.3.0"),
         tensorrt.cache_folder(toy, source, "fp16", "10.3.0"),

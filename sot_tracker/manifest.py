@@ -1,0 +1,256 @@
+"""What `manifest.json` of a model folder holds, and the strict reading of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from sot_tracker.atomic import write_text
+from sot_tracker.catalog import ModelSpec, NetworkSpec
+from sot_tracker.errors import UserError
+
+MANIFEST, TEMPLATE, SEARCH, WEIGHTS = "manifest.json", "template.onnx", "search.onnx", "weights.safetensors"
+FORMAT = 2
+DEFAULT_VARIANT = "fp32"
+PRECISIONS = ("fp32", "bf16", "fp16", "int8")
+STORAGES = ("int8", "fp16", "fp32")
+
+Shapes = dict[str, list[int]]
+
+_LARGEST_FILE = 1 << 20
+_LARGEST_COUNT = 1 << 53
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to run the model.
+
+    files: path in the folder -> sha256; template.onnx, search.onnx and weights.safetensors, each once. Those of the
+        variant "fp32" lie in the folder itself, those of others in a folder named as the variant.
+    precision: of the arithmetic in the graphs, one of `PRECISIONS`.
+    agreement: with the fp32 variant, name of a measure -> value; empty for that variant itself.
+    """
+
+    files: dict[str, str]
+    precision: str = DEFAULT_VARIANT
+    agreement: dict[str, float] = dataclasses.field(default_factory=dict)
+
+    def path(self, name: str) -> str:
+        """Where the file of that name (`TEMPLATE`, `SEARCH` or `WEIGHTS`) lies in the model folder."""
+        return next(path for path in self.files if PurePosixPath(path).name == name)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What `manifest.json` holds.
+
+    network: the fields of `catalog.NetworkSpec` (sizes, factors, normalisation, decoding).
+    cached: name -> shape of what template.onnx gives and search.onnx takes besides the patch.
+    maps: name -> shape, batch axis included.
+    lost_threshold: score below which the target counts as lost, 0..1.
+    storage: how weights.safetensors holds the weights, one of `STORAGES` (see `storage.packed`).
+    parameters: count. macs: "template", "search" and "uncached" (both as published) -> multiply-accumulates.
+    variants: name -> `Variant`; "fp32" is always there.
+    exported_from: "weights", the name of the weights file ("random" for a seed), its sha256, versions used.
+    """
+
+    model: str
+    network: dict[str, Any]
+    cached: Shapes
+    maps: Shapes
+    lost_threshold: float
+    storage: str
+    parameters: int
+    macs: dict[str, int]
+    variants: dict[str, Variant]
+    exported_from: dict[str, Any]
+
+    def write(self, folder: Path) -> None:
+        """Raises UserError if it cannot be written."""
+        text = json.dumps({"format": FORMAT, **dataclasses.asdict(self)}, indent=2)
+        # One line per list of numbers: shapes are read more often than diffed.
+        short = re.sub(
+            r"\[[\s\d.,-]*\]", lambda found: " ".join(found[0].split()).replace("[ ", "[").replace(" ]", "]"), text
+        )
+        write_text(folder / MANIFEST, short + "\n")
+
+
+def network_fields(model: ModelSpec) -> dict[str, Any]:
+    """The model's `NetworkSpec` as JSON gives it back. Raises UserError if it has none."""
+    if model.network is None:
+        raise UserError(f"model '{model.name}' has no network and needs no weights")
+    fields: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(model.network)))
+    return fields
+
+
+def expected_maps(spec: NetworkSpec) -> Shapes:
+    """Name -> shape of the maps that a network with that decoding gives, batch axis included."""
+    side = spec.search_size // spec.stride
+    return {
+        "center": {"score": [1, 1, side, side], "size": [1, 2, side, side], "offset": [1, 2, side, side]},
+        "corner": {"tl": [1, side, side], "br": [1, side, side]},
+        "token": {"logits": [1, side * side, 2], "boxes": [1, side * side, 4]},
+    }[spec.decoding]
+
+
+def read_manifest(folder: Path, model: ModelSpec) -> Manifest:
+    """The manifest of that model's folder, every field checked; folders of format 1 are read too.
+
+    Raises UserError if it is damaged, of another model or of a newer format.
+    """
+    path = folder / MANIFEST
+    again = "copy or export the model again"
+    try:
+        values = _read_json(path)
+        if type(values.get("format")) is not int or not 1 <= values["format"] <= FORMAT:
+            raise UserError(
+                f"{path} is not a manifest of format 1 to {FORMAT}: export the model again with this version"
+            )
+        manifest = _parse(values)
+    except FileNotFoundError:
+        raise UserError(
+            f"{folder} is no model folder, it has no {MANIFEST}: make one with `{export_hint(model)}`"
+        ) from None
+    except RecursionError:
+        raise UserError(f"{path} is damaged (nested too deeply): {again}") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} is damaged ({_short(str(error))}): {again}") from None
+    if manifest.model != model.name:
+        name = _short(manifest.model)
+        raise UserError(f"{folder} holds the model '{name}', not '{model.name}': give --model {name}")
+    if model.network is None or json.dumps(manifest.network) != json.dumps(network_fields(model)):
+        raise UserError(f"{path} describes another {model.name} than this version: export the model again")
+    if manifest.maps != expected_maps(model.network):
+        raise UserError(f"{path} is damaged ('maps' are not those of {model.name}): {again}")
+    return manifest
+
+
+def export_hint(model: ModelSpec) -> str:
+    return f"sot-tracker export --model {model.name} --weights FILE.safetensors --out DIR"
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        data = file.read(_LARGEST_FILE + 1)
+    if len(data) > _LARGEST_FILE:
+        raise ValueError(f"longer than {_LARGEST_FILE >> 20} MiB")
+    values = json.loads(data.decode(), parse_constant=_no_number, object_pairs_hook=_unique)
+    if not isinstance(values, dict):
+        raise ValueError("it is no table")
+    return values
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no number")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    table = dict(pairs)
+    if len(table) != len(pairs):
+        raise ValueError("a field is there twice")
+    return table
+
+
+def _parse(values: dict[str, Any]) -> Manifest:
+    """Raise ValueError naming the first field that is missing, unknown, or not what the code relies on."""
+    values = dict(values)
+    if values.pop("format") == 1:
+        # One variant, whose files were a field of the manifest.
+        values["variants"] = {
+            DEFAULT_VARIANT: {"files": values.pop("files", None), "precision": "fp32", "agreement": {}}
+        }
+    _require_fields(values, _FIELDS, "")
+    for name, variant in values["variants"].items():
+        _require_fields(variant, _VARIANT_FIELDS, f"of variant {name!r} ")
+        places = {name_ if name == DEFAULT_VARIANT else f"{name}/{name_}" for name_ in (TEMPLATE, SEARCH, WEIGHTS)}
+        if set(variant["files"]) != places:
+            raise ValueError(f"'files' of variant {name!r} does not list the three files with their sha256")
+    variants = {name: Variant(**variant) for name, variant in values.pop("variants").items()}
+    return Manifest(**values, variants=variants)
+
+
+def _require_fields(values: Any, fields: dict[str, tuple[Callable[[Any], bool], str]], where: str) -> None:
+    if not isinstance(values, dict):
+        raise ValueError(f"{where or 'it '}is no table".strip())
+    for name in fields.keys() - values.keys():
+        raise ValueError(f"the field {name!r} {where}is missing")
+    for name in values.keys() - fields.keys():
+        raise ValueError(f"there is no field {name!r} {where}".strip())
+    for name, (holds, wanted) in fields.items():
+        if not holds(values[name]):
+            raise ValueError(f"the field {name!r} {where}is not {wanted}")
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and 0 <= value <= _LARGEST_COUNT
+
+
+def _is_share(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value) and 0 <= value <= 1
+
+
+def _is_shapes(value: Any) -> bool:
+    return _is_table(value, lambda shape: isinstance(shape, list) and bool(shape) and all(map(_is_size, shape)))
+
+
+def _is_size(value: Any) -> bool:
+    return _is_count(value) and value > 0
+
+
+def _is_table(value: Any, holds: Callable[[Any], bool]) -> bool:
+    return isinstance(value, dict) and all(holds(item) for item in value.values())
+
+
+def _is_cached(value: Any) -> bool:
+    return _is_shapes(value) and set(value) == {f"cached_{i}" for i in range(len(value))} and bool(value)
+
+
+def _is_sha256(value: Any) -> bool:
+    return isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) is not None
+
+
+def _is_macs(value: Any) -> bool:
+    return _is_table(value, _is_count) and set(value) == {"template", "search", "uncached"}
+
+
+def _is_variants(value: Any) -> bool:
+    return (
+        isinstance(value, dict)
+        and DEFAULT_VARIANT in value
+        and all(re.fullmatch(r"\w[\w-]{0,39}", name) for name in value)
+    )
+
+
+def _is_origin(value: Any) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("weights"), str) and value["weights"] != ""
+
+
+_FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "model": (lambda value: isinstance(value, str) and value != "", "a name"),
+    "network": (lambda value: isinstance(value, dict), "a table"),
+    "cached": (_is_cached, "a table of shapes, cached_0 and so on"),
+    "maps": (_is_shapes, "a table of shapes"),
+    "lost_threshold": (_is_share, "a number in 0..1"),
+    "storage": (lambda value: value in STORAGES, f"one of {', '.join(STORAGES)}"),
+    "parameters": (_is_size, "a count"),
+    "macs": (_is_macs, "a table of counts: template, search and uncached"),
+    "variants": (_is_variants, f"a table of names, with {DEFAULT_VARIANT}"),
+    "exported_from": (_is_origin, "a table with the name of the weights"),
+}
+
+_VARIANT_FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "files": (lambda value: _is_table(value, _is_sha256), "a table of sha256"),
+    "precision": (lambda value: value in PRECISIONS, f"one of {', '.join(PRECISIONS)}"),
+    "agreement": (lambda value: _is_table(value, _is_share), "a table of numbers in 0..1"),
+}
+
+
+def _short(text: str) -> str:
+    """At most 100 characters, none of which ends the line."""
+    return ascii(text)[1:-1][:100]
