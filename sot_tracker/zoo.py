@@ -11,6 +11,8 @@ from sot_tracker.tracker import Tracker
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 UNIT = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+LITE0 = ((127 / 255,) * 3, (128 / 255,) * 3)
+"""EfficientNet-Lite's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,7 @@ class ModelSpec:
 
 
 _CENTER, _CENTER_UNIT = NetworkSpec("center"), NetworkSpec("center", normalization=UNIT)
+_CENTER_LITE0 = NetworkSpec("center", normalization=LITE0)
 _CORNER, _TOKEN = NetworkSpec("corner"), NetworkSpec("token", crop="average")
 
 MODELS: dict[str, ModelSpec] = {
@@ -59,6 +62,7 @@ MODELS: dict[str, ModelSpec] = {
         ModelSpec("hit_tiny", "HiT-Tiny", "Kang et al., ICCV 2023", _CORNER),
         ModelSpec("smat", "SMAT", "Gopal and Amer, WACV 2024", _CENTER_UNIT),
         ModelSpec("mvt", "MVT", "Gopal and Amer, BMVC 2023", _CENTER_UNIT),
+        ModelSpec("lite", "Lite", "our own, on EfficientNet-Lite0 (Tan and Le, ICML 2019)", _CENTER_LITE0),
         ModelSpec("hcat", "HCAT (N=2)", "Chen et al., ECCV 2022 workshops", _TOKEN),
         ModelSpec("hcat_n1", "HCAT (N=1)", "Chen et al., ECCV 2022 workshops", _TOKEN),
     )
