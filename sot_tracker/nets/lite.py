@@ -26,9 +26,6 @@ from sot_tracker.nets.heads import bounded
 NORM_EPSILON = 1e-3
 """Of EfficientNet's batch norms."""
 
-TARGET_CELLS = slice(2, 7)
-"""Rows and columns of the template's cells that show the target: pixels 32 to 96 of 128."""
-
 
 @dataclass(frozen=True, slots=True)
 class BlockConfig:
@@ -127,7 +124,9 @@ class Neck(nn.Module):
         """Features (B, cin, 8, 8) -> every cell as a unit vector (B, 64, c), and the target's mean (B, c, 1, 1)."""
         z = self.adjust_z(z)
         cells = F.normalize(z.flatten(2), dim=1).transpose(1, 2)
-        return cells, z[:, :, TARGET_CELLS, TARGET_CELLS].mean((2, 3), keepdim=True)
+        quarter = z.shape[3] // 4  # the target fills the middle half; cell k looks at pixel 16 k
+        middle = slice(quarter, 3 * quarter + 1)
+        return cells, z[:, :, middle, middle].mean((2, 3), keepdim=True)
 
     def forward(self, cells: Tensor, target: Tensor, x: Tensor) -> Tensor:
         """What `template` gave and features (B, cin, 16, 16) -> (B, width, 16, 16).
