@@ -158,9 +158,10 @@ class Head(nn.Module):
         super().__init__()
         c = config.width
         self.shared = separable(c)
-        self.score = nn.Sequential(*(separable(c) for _ in range(config.head_layers)), convolution(c, 1))
+        score = convolution(c, 1)
+        nn.init.constant_(score.bias, -2.19)  # type: ignore[arg-type]  # a score of 0.1, as CornerNet's heads start
+        self.score = nn.Sequential(*(separable(c) for _ in range(config.head_layers)), score)
         self.box = nn.Sequential(*(separable(c) for _ in range(config.head_layers)), convolution(c, 4))
-        nn.init.constant_(self.score[-1].bias, -2.19)  # a score of 0.1, as CornerNet's heads start
 
     def forward(self, features: Tensor) -> dict[str, Tensor]:
         """(B, width, g, g) -> "score" (B, 1, g, g), "size" (B, 2, g, g), "offset" (B, 2, g, g), float32."""
@@ -210,9 +211,9 @@ def from_imagenet(state: Mapping[str, Tensor], blocks: int) -> dict[str, Tensor]
     """
     layers = {"stem": ("_conv_stem", "_bn0")}
     for k in range(blocks):
-        for own, conv, norm in (("expand", "_expand", 0), ("depthwise", "_depthwise", 1), ("project", "_project", 2)):
-            if f"_blocks.{k}.{conv}_conv.weight" in state:
-                layers[f"blocks.{k}.{own}"] = (f"_blocks.{k}.{conv}_conv", f"_blocks.{k}._bn{norm}")
+        for number, own in enumerate(("expand", "depthwise", "project")):
+            if f"_blocks.{k}._{own}_conv.weight" in state:
+                layers[f"blocks.{k}.{own}"] = (f"_blocks.{k}._{own}_conv", f"_blocks.{k}._bn{number}")
     folded = {}
     for own, (conv, norm) in layers.items():
         gain = state[f"{norm}.weight"] / torch.sqrt(state[f"{norm}.running_var"] + NORM_EPSILON)

@@ -1,5 +1,9 @@
 """Released ONNX trackers of the NanoTrack family as teachers: what they see in our own patches, cell by cell.
 
+Their score is high in the whole middle of the target, where a centre head's label is a narrow peak. So the student does
+not take it for its own score: it predicts a teacher's maps beside its own, from the same features, by 1x1 convolutions
+that are dropped after training (`Distillation`).
+
 A folder holds `backbone.onnx` and `head.onnx`. Their crops have factors 2 and 4 for a square target, as ours, and a
 stride of 16: 127 and 255 pixels of our patches of 128 and 256 are what they take. Their cells, counted from the middle
 of the crop, then lie half a pixel from ours, cell k of which stands for pixel 16 k.
@@ -13,18 +17,28 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
 
 from sot_tracker.errors import MissingPackage, UserError
+from sot_tracker.train.losses import label_corners
+from sot_tracker.train.validate import iou
 
 try:
     import onnx
     import onnxruntime
+    from google.protobuf.message import DecodeError
 except ModuleNotFoundError as missing:
     raise MissingPackage(str(missing.name), "--teacher onnx:DIR", "pip install onnx onnxruntime") from None
 
 BACKBONE, HEAD = "backbone.onnx", "head.onnx"
+ENDS = {BACKBONE: ("input", "output"), HEAD: ("input1", "input2", "output1", "output2")}
+"""Inputs and outputs of the released graphs."""
 TEMPLATE, SEARCH, STRIDE = 127, 255, 16
+FEATURES, SCORE, BOX = 2.0, 0.05, 5.0
+"""Weights of the three distillation losses, which then are of the order of the label's."""
+AGREES = 0.4
+"""Least overlap with the label at which a teacher is followed; without a target its score must stay below one half."""
 GRID = 16
 """Cells of our maps; a head with fewer lacks the first ones of each side."""
 
@@ -63,19 +77,13 @@ class OnnxTeacher:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
-        graphs = [_read(folder / name) for name in (BACKBONE, HEAD)]
-        _free_the_size(graphs[0])
-        try:
-            self.backbone, self.head = (
-                onnxruntime.InferenceSession(g.SerializeToString(), options, providers=["CPUExecutionProvider"])
-                for g in graphs
-            )
-            self.width = self.head.get_inputs()[1].shape[1]
-            blank = np.zeros((1, 128, 128, 3), np.uint8), np.zeros((1, 256, 256, 3), np.uint8)
-            self(*(torch.from_numpy(patch) for patch in blank))
-        except (onnxruntime.capi.onnxruntime_pybind11_state.OnnxRuntimeException, IndexError, ValueError) as error:
-            reason = str(error).splitlines()[0]
-            raise UserError(f"'{folder}' does not hold a NanoTrack pair ({reason}): give its folder") from None
+        graphs = {name: _read(folder / name, ends) for name, ends in ENDS.items()}
+        _free_the_size(graphs[BACKBONE])
+        self.backbone, self.head = (
+            onnxruntime.InferenceSession(graph.SerializeToString(), options, providers=["CPUExecutionProvider"])
+            for graph in graphs.values()
+        )
+        self.width: int = self.head.get_inputs()[1].shape[1]
 
     def __call__(self, template: Tensor, search: Tensor) -> View:
         """Patches (B, 128, 128, 3) and (B, 256, 256, 3), uint8 RGB, as our batches hold them."""
@@ -90,8 +98,8 @@ class OnnxTeacher:
         known = torch.zeros(GRID, GRID, dtype=torch.bool)
         known[missing:, missing:] = True
         return View(
-            logit=torch.nn.functional.pad(logits, pad, value=-20.0),
-            boxes=torch.nn.functional.pad(corners, (0, 0, *pad)),
+            logit=F.pad(logits, pad, value=-20.0),
+            boxes=F.pad(corners, (0, 0, *pad)),
             features=features,
             known=known,
         )
@@ -103,18 +111,63 @@ class OnnxTeacher:
         return classes[0, 1] - classes[0, 0], sides[0], x[0]
 
 
+class Distillation(nn.Module):
+    """What a student predicts of one teacher's view, and how far off it is.
+
+    seen: channels of the student's features of the search patch alone. fused: of what its head reads.
+    width: channels of the teacher's features.
+    """
+
+    def __init__(self, seen: int, fused: int, width: int) -> None:
+        super().__init__()
+        self.features = nn.Conv2d(seen, width, 1)
+        self.maps = nn.Conv2d(fused, 5, 1)  # log-odds, then left, top, right, bottom from the cell
+
+    def forward(self, seen: Tensor, fused: Tensor, view: View, boxes: Tensor, present: Tensor) -> dict[str, Tensor]:
+        """Weighted losses "features", "score" and "box".
+
+        seen, fused: the student's features (B, C, g, g). boxes, present: the batch's labels, as in `losses`.
+        """
+        maps, known = self.maps(fused).float(), view.known.float()
+        score, trusted = torch.sigmoid(view.logit), agrees(view, boxes, present)
+        wrong = F.binary_cross_entropy_with_logits(maps[:, 0], score, reduction="none") * known
+        at = torch.arange(score.shape[-1], device=score.device) / score.shape[-1]
+        x, y = torch.meshgrid(at, at, indexing="xy")
+        signs = torch.tensor([-1.0, -1.0, 1.0, 1.0], device=score.device)
+        corners = torch.stack((x, y, x, y), -1) + signs * maps[:, 1:].permute(0, 2, 3, 1)
+        weight = score * known * (score > 0.3) * (trusted * present)[:, None, None]
+        distance = ((corners - view.boxes).abs().mean(-1) * weight).sum() / weight.sum().clamp(min=1e-6)
+        alike = F.cosine_similarity(self.features(seen).float(), view.features, dim=1)
+        return {
+            "features": FEATURES * (1 - alike).mean(),
+            "score": SCORE * (wrong.sum((1, 2)) * trusted).sum() / trusted.sum().clamp(min=1),
+            "box": BOX * distance,
+        }
+
+
+def agrees(view: View, boxes: Tensor, present: Tensor) -> Tensor:
+    """(B,), 1 where the teacher says what the label says, else 0: only there its maps are learnt."""
+    box, probability = view.best
+    same = iou(box.clamp(0, 1), label_corners(boxes)) > AGREES
+    return torch.where(present.bool(), same, probability < 0.5).float()
+
+
 def _crop(patch: npt.NDArray[np.uint8], side: int) -> Array:
     """RGB (S, S, 3) uint8 -> BGR (1, 3, side, side), 0..255."""
     return np.ascontiguousarray(patch[:side, :side, ::-1].transpose(2, 0, 1)[None], np.float32)
 
 
-def _read(path: Path) -> onnx.ModelProto:
+def _read(path: Path, ends: tuple[str, ...]) -> onnx.ModelProto:
     try:
-        return onnx.load(path)
+        model = onnx.load(path)
     except FileNotFoundError:
         raise UserError(f"no teacher in '{path.parent}': {path.name} is missing") from None
-    except Exception as error:  # protobuf's own, which is no public class
-        raise UserError(f"'{path}' is no ONNX graph ({type(error).__name__})") from None
+    except DecodeError:
+        raise UserError(f"'{path}' is no ONNX graph: give the folder of a released NanoTrack pair") from None
+    found = tuple(tensor.name for tensor in (*model.graph.input, *model.graph.output))
+    if found != ends:
+        raise UserError(f"'{path}' has {', '.join(found)} where NanoTrack's graph has {', '.join(ends)}")
+    return model
 
 
 def _free_the_size(graph: onnx.ModelProto) -> None:
