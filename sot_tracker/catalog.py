@@ -8,6 +8,8 @@ from sot_tracker.errors import UserError, did_you_mean
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 UNIT = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+LITE0 = ((127 / 255,) * 3, (128 / 255,) * 3)
+"""EfficientNet-Lite's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,7 @@ class ModelSpec:
 
 
 _CENTER, _CENTER_UNIT = NetworkSpec("center"), NetworkSpec("center", normalization=UNIT)
+_CENTER_LITE0 = NetworkSpec("center", normalization=LITE0)
 _CORNER, _TOKEN = NetworkSpec("corner"), NetworkSpec("token", crop="average")
 _TOKEN_8 = NetworkSpec("token", crop="average", stride=8)
 
@@ -88,6 +91,7 @@ MODELS: dict[str, ModelSpec] = {
         *_family("hit", "Kang et al., ICCV 2023", _CORNER, _HIT),
         *_family("hit_pvt", "Kang et al., ICCV 2023", _CORNER, {"hit_pvt": "HiT with PVT-Small"}),
         *_family("smat", "Gopal and Amer, WACV 2024", _CENTER_UNIT, _SMAT),
+        *_family("lite", "our own, on EfficientNet-Lite0 (Tan and Le, ICML 2019)", _CENTER_LITE0, {"lite": "Lite"}),
         *_family("mvt", "Gopal and Amer, BMVC 2023", _CENTER_UNIT, {"mvt": "MVT"}),
         *_family("hcat", "Chen et al., ECCV 2022 workshops", _TOKEN, _HCAT),
         *_family("transt", "Chen et al., ECCV 2022 workshops", _TOKEN_8, {"transt_h": "TransT_H"}),

@@ -14,7 +14,7 @@ from sot_tracker.errors import UserError
 from sot_tracker.nets import build
 
 NETWORKS = [name for name, spec in MODELS.items() if spec.network]
-ONE_OF_EACH = ["fermt", "hit_tiny", "smat", "mvt", "hcat"]
+ONE_OF_EACH = ["fermt", "hit_tiny", "smat", "mvt", "hcat", "lite"]
 
 
 def pair(template: int = 64, search: int = 128, batch: int = 2, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -103,7 +103,7 @@ def test_sizes_change_no_weight_but_those_of_positions_and_correlation(name: str
     """Weights learned on small crops start the full size, except where a dimension is the number of cells."""
     full, reduced = build(name).state_dict(), small(name).state_dict()
     other = {key for key in full.keys() | reduced.keys() if full[key].shape != reduced[key].shape}
-    counted = ("pos_embed_", "attention_bias", "pw_corr", "adj_layer.weight")
+    counted = ("pos_embed_", "attention_bias", "pw_corr", "adj_layer.weight", "neck.norm_cosines", "neck.mix.0.weight")
     assert {key for key in other if not any(part in key for part in counted)} == set()
 
 

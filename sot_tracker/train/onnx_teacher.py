@@ -1,0 +1,177 @@
+"""Released ONNX trackers of the NanoTrack family as teachers: what they see in our own patches, cell by cell.
+
+Their score is high in the whole middle of the target, where a centre head's label is a narrow peak. So the student does
+not take it for its own score: it predicts a teacher's maps beside its own, from the same features, by 1x1 convolutions
+that are dropped after training (`Distillation`).
+
+A folder holds `backbone.onnx` and `head.onnx`. Their crops have factors 2 and 4 for a square target, as ours, and a
+stride of 16: 127 and 255 pixels of our patches of 128 and 256 are what they take. Their cells, counted from the middle
+of the crop, then lie half a pixel from ours, cell k of which stands for pixel 16 k.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+from sot_tracker.errors import MissingPackage, UserError
+from sot_tracker.train.losses import label_corners
+from sot_tracker.train.validate import iou
+
+try:
+    import onnx
+    import onnxruntime
+    from google.protobuf.message import DecodeError
+except ModuleNotFoundError as missing:
+    raise MissingPackage(str(missing.name), "--teacher onnx:DIR", "pip install onnx onnxruntime") from None
+
+BACKBONE, HEAD = "backbone.onnx", "head.onnx"
+ENDS = {BACKBONE: ("input", "output"), HEAD: ("input1", "input2", "output1", "output2")}
+"""Inputs and outputs of the released graphs."""
+TEMPLATE, SEARCH, STRIDE = 127, 255, 16
+FEATURES, SCORE, BOX = 2.0, 0.05, 5.0
+"""Weights of the three distillation losses, which then are of the order of the label's."""
+AGREES = 0.4
+"""Least overlap with the label at which a teacher is followed; without a target its score must stay below one half."""
+GRID = 16
+"""Cells of our maps; a head with fewer lacks the first ones of each side."""
+
+Array = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a teacher says of a batch of search patches on our grid.
+
+    logit: (B, g, g) log-odds of the target. boxes: (B, g, g, 4), x1, y1, x2, y2 in fractions of our search patch.
+    features: (B, C, g, g), of the search patch alone. known: (g, g) bool, the cells that the teacher has.
+    """
+
+    logit: Tensor
+    boxes: Tensor
+    features: Tensor
+    known: Tensor
+
+    @property
+    def best(self) -> tuple[Tensor, Tensor]:
+        """Box (B, 4) and probability (B,) at the best cell."""
+        flat = self.logit.flatten(1)
+        rows, cells = torch.arange(len(flat)), flat.argmax(1)
+        return self.boxes.flatten(1, 2)[rows, cells], torch.sigmoid(flat[rows, cells])
+
+
+class OnnxTeacher:
+    """A NanoTrack pair in ONNX Runtime, one pair of patches at a time: its graphs are fixed to a batch of one, which is
+    also the fastest on a processor.
+
+    Raises UserError if the folder does not hold such a pair of graphs.
+    """
+
+    def __init__(self, folder: Path, threads: int = 1) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        graphs = {name: _read(folder / name, ends) for name, ends in ENDS.items()}
+        _free_the_size(graphs[BACKBONE])
+        self.backbone, self.head = (
+            onnxruntime.InferenceSession(graph.SerializeToString(), options, providers=["CPUExecutionProvider"])
+            for graph in graphs.values()
+        )
+        self.width: int = self.head.get_inputs()[1].shape[1]
+
+    def __call__(self, template: Tensor, search: Tensor) -> View:
+        """Patches (B, 128, 128, 3) and (B, 256, 256, 3), uint8 RGB, as our batches hold them."""
+        seen = [self._pair(z, x) for z, x in zip(template.numpy(), search.numpy(), strict=True)]
+        logits, sides, features = (torch.from_numpy(np.stack(part)) for part in zip(*seen, strict=True))
+        missing = GRID - logits.shape[-1]
+        at = (torch.arange(missing, GRID) * STRIDE).float()
+        x, y = at[None, :] - 0.5, at[:, None] - 0.5
+        left, top, right, bottom = sides.unbind(1)
+        corners = torch.stack((x - left, y - top, x + right, y + bottom), -1) / (SEARCH + 1)
+        pad = (missing, 0, missing, 0)
+        known = torch.zeros(GRID, GRID, dtype=torch.bool)
+        known[missing:, missing:] = True
+        return View(
+            logit=F.pad(logits, pad, value=-20.0),
+            boxes=F.pad(corners, (0, 0, *pad)),
+            features=features,
+            known=known,
+        )
+
+    def _pair(self, template: npt.NDArray[np.uint8], search: npt.NDArray[np.uint8]) -> tuple[Array, Array, Array]:
+        """Log-odds (g, g), distances of the box's sides (4, g, g) in pixels, features (C, 16, 16)."""
+        z, x = (self.backbone.run(None, {"input": _crop(p, s)})[0] for p, s in ((template, TEMPLATE), (search, SEARCH)))
+        classes, sides = self.head.run(None, {"input1": z, "input2": x})
+        return classes[0, 1] - classes[0, 0], sides[0], x[0]
+
+
+class Distillation(nn.Module):
+    """What a student predicts of one teacher's view, and how far off it is.
+
+    seen: channels of the student's features of the search patch alone. fused: of what its head reads.
+    width: channels of the teacher's features.
+    """
+
+    def __init__(self, seen: int, fused: int, width: int) -> None:
+        super().__init__()
+        self.features = nn.Conv2d(seen, width, 1)
+        self.maps = nn.Conv2d(fused, 5, 1)  # log-odds, then left, top, right, bottom from the cell
+
+    def forward(self, seen: Tensor, fused: Tensor, view: View, boxes: Tensor, present: Tensor) -> dict[str, Tensor]:
+        """Weighted losses "features", "score" and "box".
+
+        seen, fused: the student's features (B, C, g, g). boxes, present: the batch's labels, as in `losses`.
+        """
+        maps, known = self.maps(fused).float(), view.known.float()
+        score, trusted = torch.sigmoid(view.logit), agrees(view, boxes, present)
+        wrong = F.binary_cross_entropy_with_logits(maps[:, 0], score, reduction="none") * known
+        at = torch.arange(score.shape[-1], device=score.device) / score.shape[-1]
+        x, y = torch.meshgrid(at, at, indexing="xy")
+        signs = torch.tensor([-1.0, -1.0, 1.0, 1.0], device=score.device)
+        corners = torch.stack((x, y, x, y), -1) + signs * maps[:, 1:].permute(0, 2, 3, 1)
+        weight = score * known * (score > 0.3) * (trusted * present)[:, None, None]
+        distance = ((corners - view.boxes).abs().mean(-1) * weight).sum() / weight.sum().clamp(min=1e-6)
+        alike = F.cosine_similarity(self.features(seen).float(), view.features, dim=1)
+        return {
+            "features": FEATURES * (1 - alike).mean(),
+            "score": SCORE * (wrong.sum((1, 2)) * trusted).sum() / trusted.sum().clamp(min=1),
+            "box": BOX * distance,
+        }
+
+
+def agrees(view: View, boxes: Tensor, present: Tensor) -> Tensor:
+    """(B,), 1 where the teacher says what the label says, else 0: only there its maps are learnt."""
+    box, probability = view.best
+    same = iou(box.clamp(0, 1), label_corners(boxes)) > AGREES
+    return torch.where(present.bool(), same, probability < 0.5).float()
+
+
+def _crop(patch: npt.NDArray[np.uint8], side: int) -> Array:
+    """RGB (S, S, 3) uint8 -> BGR (1, 3, side, side), 0..255."""
+    return np.ascontiguousarray(patch[:side, :side, ::-1].transpose(2, 0, 1)[None], np.float32)
+
+
+def _read(path: Path, ends: tuple[str, ...]) -> onnx.ModelProto:
+    try:
+        model = onnx.load(path)
+    except FileNotFoundError:
+        raise UserError(f"no teacher in '{path.parent}': {path.name} is missing") from None
+    except DecodeError:
+        raise UserError(f"'{path}' is no ONNX graph: give the folder of a released NanoTrack pair") from None
+    found = tuple(tensor.name for tensor in (*model.graph.input, *model.graph.output))
+    if found != ends:
+        raise UserError(f"'{path}' has {', '.join(found)} where NanoTrack's graph has {', '.join(ends)}")
+    return model
+
+
+def _free_the_size(graph: onnx.ModelProto) -> None:
+    """Height and width of input and output without a fixed number: exported for 255 pixels, it must take 127 too."""
+    for tensor in (*graph.graph.input, *graph.graph.output):
+        for axis in (2, 3):
+            tensor.type.tensor_type.shape.dim[axis].dim_param = f"side_{axis}_{tensor.name}"
