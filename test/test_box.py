@@ -132,7 +132,7 @@ def test_of_refuses_anything_else(value):
         Box.of(value)
 
 
-@pytest.mark.parametrize("box", [Box(0.25, 0.5, 0.2, 0.25), Box(0, 0, 1, 1), Box(-0.1, 0.9, 0.2, 0.2)])
+@pytest.mark.parametrize("box", [Box(0.25, 0.5, 0.2, 0.25), Box(0, 0, 1, 0.5), Box(-0.1, 0.9, 0.2, 0.2)])
 def test_boxes_in_fractions_are_refused(box):
     with pytest.raises(UserError, match="if these are fractions of the 640x480 frame, give") as told:
         require_trackable(box, 640, 480)
@@ -144,6 +144,6 @@ def test_fractions_are_told_in_pixels():
         require_trackable((0.25, 0.5, 0.2, 0.25), 640, 480)
 
 
-@pytest.mark.parametrize("value", [(80, 60, 1, 1), [0, 0, 2, 1]])
+@pytest.mark.parametrize("value", [(80, 60, 1, 1), [0, 0, 2, 1], (0, 0, 1, 1), (0.5, 0.5, 1.5, 1)])
 def test_small_boxes_in_pixels_can_be_tracked(value):
     assert require_trackable(value, 640, 480) == Box(*value)
