@@ -1,9 +1,9 @@
 """How the answers of optical flow and of the network are put together.
 
 Flow says in every frame, for a millisecond or two, where the box went; the network says, more seldom or later, where
-the target is. So flow carries the box between two looks of the network, puts the network's search window on the place to
-which the target moved, and carries an answer that comes late to the newest frame. The network's box always replaces
-flow's: flow drifts, and follows whatever covers the target.
+the target is. So flow carries the box between two looks of the network, puts the network's search window where the
+target moved to, and carries an answer that comes late to the newest frame. The network's box always replaces flow's:
+flow drifts, and follows whatever covers the target.
 
     flow = start(image, box)
     per frame: moved = follow(flow, image, box, lost)
