@@ -17,6 +17,8 @@ import numpy as np
 
 from sot_tracker.errors import UserError
 
+_ERRORS = 2  # OpenCV's LOG_LEVEL_ERROR
+
 
 @dataclass(frozen=True, slots=True)
 class File:
@@ -126,9 +128,9 @@ def create(name: str, files: Mapping[str, Path], lost_threshold: float) -> Any:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """OpenCV 5 warns twice at each creation that its new graph engine takes no target."""
-    log = cv2.utils.logging
+    log: Any = cv2.utils.logging if hasattr(cv2.utils, "logging") else cv2  # moved with OpenCV 5
     before = log.getLogLevel()
-    log.setLogLevel(min(before, log.LOG_LEVEL_ERROR))
+    log.setLogLevel(min(before, _ERRORS))
     try:
         yield
     finally:

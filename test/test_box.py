@@ -146,6 +146,6 @@ def test_fractions_are_told_in_pixels():
         require_trackable((0.25, 0.5, 0.2, 0.25), 640, 480)
 
 
-@pytest.mark.parametrize("value", [(80, 60, 1, 1), [0, 0, 2, 1]])
+@pytest.mark.parametrize("value", [(80, 60, 1, 1), [0, 0, 2, 1], (0, 0, 1, 1), (0.5, 0.5, 1.5, 1)])
 def test_small_boxes_in_pixels_can_be_tracked(value):
     assert require_trackable(value, 640, 480) == Box(*value)
