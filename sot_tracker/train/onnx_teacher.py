@@ -20,9 +20,9 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
+from sot_tracker.decode_torch import iou
 from sot_tracker.errors import MissingPackage, UserError
 from sot_tracker.train.losses import label_corners
-from sot_tracker.train.validate import iou
 
 try:
     import onnx

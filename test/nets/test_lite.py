@@ -4,9 +4,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from sot_tracker.catalog import network_spec  # noqa: E402
 from torch import nn  # noqa: E402
 
+from sot_tracker.catalog import network_spec  # noqa: E402
 from sot_tracker.nets import build, cost, lite  # noqa: E402
 
 SHIPPED_BYTES = 6_000_000
