@@ -5,12 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import re
 import subprocess
 import sys
 import time
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -202,13 +202,13 @@ def test_a_name_that_is_too_long(evaluate, label):
     assert "cannot be made: File name too long" in error
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")  # noqa: PTH110
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_disk_is_one_line_and_keeps_the_old_result(evaluate, tmp_path, monkeypatch):
     assert evaluate()[0] == 0
     kept = (tmp_path / "out" / "raw" / "kcf" / "one.txt").read_bytes()
 
     def full(*args, **options):
-        with open("/dev/full", "w") as file:  # noqa: PTH123
+        with Path("/dev/full").open("w") as file:
             file.write("x")
             file.flush()
 
@@ -225,7 +225,7 @@ def long_data(root, count=6, frames=20):
     return root
 
 
-@pytest.mark.skipif(os.name == "nt", reason="signals")
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
 def test_a_killed_run_loses_nothing_and_the_next_start_goes_on(tmp_path, capsys):
     data, out = long_data(tmp_path / "data"), tmp_path / "out"
     arguments = ["eval", "--data", str(data), "--model", "csrt", "--out", str(out), "--no-plots"]
@@ -251,7 +251,6 @@ def test_a_killed_run_loses_nothing_and_the_next_start_goes_on(tmp_path, capsys)
     assert json.loads((out / "summary.json").read_text())["models"]["csrt"]["sequences"] == 6
 
 
-@pytest.mark.skipif(os.name == "nt", reason="signals")
 def test_a_killed_worker_is_one_line_and_what_is_finished_is_kept(data, tmp_path, monkeypatch, capsys):
     class Killed:
         def result(self):
@@ -285,11 +284,17 @@ def wait_for(ready, process=None, seconds=120):
 
 def workers_of(parent):
     """Process ids of its children."""
-    found = subprocess.run(["ps", "-o", "pid=", "--ppid", str(parent)], capture_output=True, text=True, check=False)
-    return [int(word) for word in found.stdout.split()]
+    return [int(stat.parent.name) for stat in Path("/proc").glob("[0-9]*/stat") if state_of(stat)[1] == str(parent)]
 
 
 def is_alive(process):
     """Not ended; one that ended and that nobody waited for is a zombie."""
-    found = subprocess.run(["ps", "-o", "stat=", "-p", str(process)], capture_output=True, text=True, check=False)
-    return found.stdout.strip()[:1] not in ("", "Z")
+    return state_of(Path(f"/proc/{process}/stat"))[0] not in ("", "Z")
+
+
+def state_of(stat):
+    """State and parent of a process, after its name in brackets; empty if it is gone."""
+    try:
+        return stat.read_text().rpartition(")")[2].split()[:2]
+    except (FileNotFoundError, ProcessLookupError):
+        return ["", ""]
