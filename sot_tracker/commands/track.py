@@ -9,18 +9,17 @@ from contextlib import ExitStack
 from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+from tqdm import tqdm
 
 from sot_tracker.box import Box
 from sot_tracker.commands.options import add_tracker_options, tracker_options
 from sot_tracker.errors import INTERRUPTED, UserError
+from sot_tracker.loading import load
 from sot_tracker.stream.sinks import CSV_COLUMNS, VIDEO_CODECS, CsvFile, Output, VideoFile, Window, select_box
+from sot_tracker.stream.sources import FrameSource, open_source
 from sot_tracker.tracker import Estimate, Image, State, Tracker
-
-if TYPE_CHECKING:
-    from sot_tracker.stream.sources import FrameSource
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,9 +37,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from sot_tracker.loading import load
-    from sot_tracker.stream.sources import open_source
-
     if args.frames is not None and args.frames < 1:
         raise UserError(f"--frames {args.frames} is not possible: give 1 or more")
     given = Box.parse(args.box) if args.box else None
@@ -78,8 +74,6 @@ def _consume(
     followed: Iterator[tuple[Image, Estimate, float]], outputs: list[Output], run: Summary, total: int | None
 ) -> bool:
     """Hand every frame to the outputs until one has enough; whether Ctrl-C ended it before."""
-    from tqdm import tqdm
-
     try:
         for image, estimate, seconds in tqdm(followed, total=total, unit="frame"):
             run.add(estimate, seconds)
