@@ -179,7 +179,7 @@ def warn_of_old_name(old: str) -> None:
 
 
 def renaming(old: str) -> str:
-    """What to tell the user of an old name."""
+    """The warning about an old name."""
     return f"option {old} has a new name: use {RENAMED[old]}"
 
 

@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
         first = next(frames)
         box = given or _first_box(truth) or select_box(first)
         followed = follow(tracker, islice(chain([first], frames), args.frames), box)
-        started = next(followed)  # what is wrong with the box is told before a file is made
+        started = next(followed)  # a box that cannot be used is reported before a file is made
         outputs = [stack.enter_context(output) for output in _outputs(args, source, name)]
         run = Summary(truth)
         interrupted = _consume(chain([started], followed), outputs, run, args.frames or source.length)
@@ -117,7 +117,7 @@ def _first_box(truth: np.ndarray | None) -> Box | None:
 
 
 class Summary:
-    """Counts what the last line tells."""
+    """Counts what the last line reports."""
 
     def __init__(self, truth: np.ndarray | None) -> None:
         self._truth = truth

@@ -196,7 +196,7 @@ class NetworkTracker:
         return estimate
 
     def recenter(self, box: BoxLike) -> None:
-        """Search around another box from the next frame on, with the same template (say, on a detector's hint).
+        """Search around another box from the next frame on, with the same template.
 
         Raises UserError, changing nothing, before `init` or if the box cannot be tracked in frames of this size.
         """
