@@ -17,7 +17,7 @@ PACKAGE = Path(__file__).parents[1] / "sot_tracker"
 LAZY = {
     ("commands", "sot_tracker"): "a command's --help needs only its flags",
     ("commands", "torch"): "a command's --help needs only its flags",
-    ("commands.eval", "tqdm"): "a command's --help needs only its flags",
+    ("commands", "tqdm"): "a command's --help needs only its flags",
     ("sot_tracker", "sot_tracker.loading"): "`import sot_tracker` needs NumPy only, loading brings OpenCV",
     ("bench", "sot_tracker.nets"): "needs torch, which a benchmark of ONNX models does without",
     ("loading", "sot_tracker.export"): "needs torch, which only random weights in another engine ask for",

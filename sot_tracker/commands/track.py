@@ -9,17 +9,18 @@ from contextlib import ExitStack
 from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from tqdm import tqdm
 
 from sot_tracker.box import Box
 from sot_tracker.commands.options import add_tracker_options, tracker_options
 from sot_tracker.errors import INTERRUPTED, UserError
-from sot_tracker.loading import load
 from sot_tracker.stream.sinks import CSV_COLUMNS, VIDEO_CODECS, CsvFile, Output, VideoFile, Window, select_box
-from sot_tracker.stream.sources import FrameSource, open_source
 from sot_tracker.tracker import Estimate, Image, State, Tracker
+
+if TYPE_CHECKING:
+    from sot_tracker.stream.sources import FrameSource
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,6 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from sot_tracker.loading import load
+    from sot_tracker.stream.sources import open_source
+
     if args.frames is not None and args.frames < 1:
         raise UserError(f"--frames {args.frames} is not possible: give 1 or more")
     given = Box.parse(args.box) if args.box else None
@@ -50,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
         first = next(frames)
         box = given or _first_box(truth) or select_box(first)
         followed = follow(tracker, islice(chain([first], frames), args.frames), box)
-        started = next(followed)  # a box that cannot be used is reported before a file is made
+        started = next(followed)  # what is wrong with the box is told before a file is made
         outputs = [stack.enter_context(output) for output in _outputs(args, source, name)]
         run = Summary(truth)
         interrupted = _consume(chain([started], followed), outputs, run, args.frames or source.length)
@@ -74,6 +78,8 @@ def _consume(
     followed: Iterator[tuple[Image, Estimate, float]], outputs: list[Output], run: Summary, total: int | None
 ) -> bool:
     """Hand every frame to the outputs until one has enough; whether Ctrl-C ended it before."""
+    from tqdm import tqdm
+
     try:
         for image, estimate, seconds in tqdm(followed, total=total, unit="frame"):
             run.add(estimate, seconds)
@@ -117,7 +123,7 @@ def _first_box(truth: np.ndarray | None) -> Box | None:
 
 
 class Summary:
-    """Counts what the last line reports."""
+    """Counts what the last line tells."""
 
     def __init__(self, truth: np.ndarray | None) -> None:
         self._truth = truth
