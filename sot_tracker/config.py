@@ -199,7 +199,8 @@ DEFAULTS: dict[str, Any] = defaults_of(Config)
 
 def check(name: str, value: Any, group: type[Options] = Config) -> Any:
     """The value in the option's own type. Raises UserError if type, range or choice do not fit."""
-    facts, default = options_of(group)[name], defaults_of(group)[name]
+    item = group.__dataclass_fields__[name]
+    facts, default = item.metadata["option"], item.default
     value = _coerce(name, value, default)
     if facts.choices is not None and value not in facts.choices:
         raise UserError(f"{name}='{value}' is not possible: choose one of {', '.join(facts.choices)}")
