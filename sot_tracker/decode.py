@@ -2,7 +2,7 @@
 
 Each `decode_*` takes the arrays of one frame as an engine returns them (no batch axis; docs/architecture.md, "Maps") on
 a grid of g x g cells and follows the published rules to the letter. None of the published loops reports a confidence;
-each docstring says what it is here. Maps that are not finite decode to `NOTHING`, never to cell 0.
+each docstring defines it. Maps that are not finite decode to `NOTHING`, never to cell 0.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ CORNER_REACH = 2  # cells around a corner's peak that count as its neighbourhood
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """What one frame's maps say.
+    """What one frame's maps decode to.
 
     cx, cy, w, h: centre and size in fractions of the search crop's side; sizes of a corner network may be negative.
     score: confidence, 0..1, without any window.

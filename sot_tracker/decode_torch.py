@@ -19,7 +19,7 @@ Maps = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Decoded:
-    """What the maps of a batch say, see `decode.Decoded`: boxes (B, 4) cx, cy, w, h; score, index, response (B,)."""
+    """`decode.Decoded` of a batch: boxes (B, 4) as cx, cy, w, h; score, index and response (B,)."""
 
     boxes: Tensor
     score: Tensor
