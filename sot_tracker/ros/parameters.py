@@ -10,7 +10,7 @@ from rclpy.exceptions import ParameterException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from sot_tracker.config import Option, Options, check, defaults_of, options_of
+from sot_tracker.config import RENAMED, Option, Options, check, defaults_of, options_of, renaming
 from sot_tracker.errors import UserError
 
 Group = TypeVar("Group", bound=Options)
@@ -47,7 +47,9 @@ def declare(node: Node, group: type[Group]) -> Group:
         # ROS knows no empty array of numbers: an option without numbers is a parameter that is not set.
         value = None if defaults[name] == () else defaults[name]
         try:
-            node.declare_parameter(name, value, describe(facts, defaults[name]))
+            old = _given_by_old_name(node, name)
+            value = value if old is None else old
+            node.declare_parameter(name, value, describe(facts, defaults[name]), old is not None)
         except ParameterException as error:
             raise UserError(f"parameter {name}: {error}") from None
     return read(node, group)
@@ -67,6 +69,21 @@ def judge(parameters: list[Parameter], group: type[Options]) -> SetParametersRes
     except UserError as error:
         return SetParametersResult(successful=False, reason=str(error))
     return SetParametersResult(successful=True)
+
+
+def _given_by_old_name(node: Node, name: str) -> Any:
+    """The value that was given to the parameter's old name, with a warning; else None.
+
+    It wins over the present name, to which the launch file gives the default.
+    """
+    for old in (old for old, new in RENAMED.items() if new == name):
+        node.declare_parameter(old, None, ParameterDescriptor(description=renaming(old), dynamic_typing=True))
+        value = node.get_parameter(old).value
+        if value is not None:
+            node.get_logger().warning(renaming(old))
+            return value
+        node.undeclare_parameter(old)
+    return None
 
 
 def _plain(value: Any) -> Any:
