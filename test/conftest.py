@@ -36,6 +36,13 @@ def toy() -> Iterator[catalog.ModelSpec]:
         yield spec
 
 
+@pytest.fixture(scope="module")
+def toy_for_module() -> Iterator[catalog.ModelSpec]:
+    """`toy` for all tests of a module."""
+    with _toy_in_catalogue() as spec:
+        yield spec
+
+
 @pytest.fixture(scope="session")
 def toy_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The toy's model folder, weights from the seed, stored in fp16. Not to be changed."""

@@ -76,7 +76,7 @@ def tapped(net: nn.Module, tap: Tap) -> Iterator[list[Tensor]]:
     seen: list[Tensor] = []
 
     def keep(_module: nn.Module, given: tuple[Tensor, ...], made: Any = None) -> None:
-        maps = given if tap.inputs else (_as_map(made),)
+        maps = [_as_map(shown) for shown in (given if tap.inputs else (made,))]
         seen.extend(maps if tap.stride == 16 else (F.avg_pool2d(m, 16 // tap.stride) for m in maps))
 
     module = net.get_submodule(tap.path)

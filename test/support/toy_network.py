@@ -22,6 +22,7 @@ SPEC = ModelSpec(
 class ToyConfig:
     template_size: int = 48
     search_size: int = 96
+    dropout: float = 0.0
 
     @property
     def grid(self) -> int:
@@ -41,6 +42,7 @@ class Toy(nn.Module):
         self.stem = nn.Conv2d(3, 32, 16, 16, bias=False)
         self.norm = nn.BatchNorm2d(32)
         self.layer_norm = nn.LayerNorm(32)
+        self.dropout = nn.Dropout(config.dropout)
         self.qkv = nn.Linear(32, 96)
         self.biases = nn.Parameter(torch.randn(4, 17))
         self.register_buffer("bias_idxs", torch.arange(config.grid**2 * keys).reshape(config.grid**2, keys) % 17)
@@ -52,7 +54,7 @@ class Toy(nn.Module):
 
     def tokens(self, image: Tensor) -> Tensor:
         flat = torch.relu(self.norm(self.stem(image))).flatten(2).transpose(1, 2)
-        return self.layer_norm(flat + self.position)
+        return self.layer_norm(self.dropout(flat + self.position))
 
     def split(self, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         b, n, _ = tokens.shape
