@@ -24,6 +24,7 @@ from sot_tracker.evaluate import raw
 from sot_tracker.loading import load
 from sot_tracker.model_folder import MANIFEST, find_weights, shipped_folder
 from sot_tracker.stream.pictures import read_picture
+from sot_tracker.stream.range16 import Range16
 from sot_tracker.tracker import State, Tracker
 
 
@@ -111,9 +112,10 @@ def track_sequence(tracker: Tracker, sequence: Sequence) -> raw.Track:
     boxes, score = np.empty((count, 4)), np.ones(count)
     tracking, seconds = np.ones(count, dtype=np.bool_), np.empty(count)
     boxes[0], size = sequence.truth[0], (0, 0)
+    range16 = Range16()  # 16-bit pictures of one sequence share their limits
     try:
         for i, path in enumerate(sequence.frames):
-            image = read_picture(path)
+            image = read_picture(path, range16)
             start = time.perf_counter()
             if i == 0:
                 tracker.init(image, sequence.first_box)
