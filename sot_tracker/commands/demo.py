@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
         "frames": args.frames,
         "image_transport": args.transport,
         "init_box": box.xywh,
-        "wait": 3600.0,  # the node may still be loading its model; if it dies instead, the harness says so
+        "wait": 3600.0,  # the node may still be loading its model; if it dies instead, the harness reports it
         "log": str(log.resolve()),
     }
     PlayerConfig.from_mapping(player)  # what is not possible is reported before anything starts

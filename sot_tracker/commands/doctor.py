@@ -1,4 +1,4 @@
-"""`sot-tracker doctor`: check this installation, and say of each problem what to do."""
+"""`sot-tracker doctor`: check this installation, with advice for each problem."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def check_python() -> Iterator[Finding]:
-    told = f"{platform.python_version()} on {platform.system()} {platform.machine()}, {_processors()}"
-    yield Finding("ok", "Python", told)
+    found = f"{platform.python_version()} on {platform.system()} {platform.machine()}, {_processors()}"
+    yield Finding("ok", "Python", found)
 
 
 def _processors() -> str:
@@ -155,8 +155,8 @@ def _check_middleware() -> Iterator[Finding]:
     profile = next((value for name in PROFILE_VARIABLES if (value := os.environ.get(name))), None)
     if not profile:
         advice = f"for a raw camera in another process: set {names} to config/fastdds_large.xml there"
-        told = "default profile, which loses best-effort messages above 512 KiB (VGA raw) between processes"
-        yield Finding("note", "Fast DDS", told, advice)
+        found = "default profile, which loses best-effort messages above 512 KiB (VGA raw) between processes"
+        yield Finding("note", "Fast DDS", found, advice)
     elif not Path(profile).is_file():
         yield Finding(
             "problem",

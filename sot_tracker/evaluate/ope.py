@@ -123,8 +123,8 @@ def track_sequence(tracker: Tracker, sequence: Sequence) -> raw.Track:
     boxes, score = np.empty((count, 4)), np.ones(count)
     tracking, seconds = np.ones(count, dtype=np.bool_), np.empty(count)
     boxes[0], size = sequence.truth[0], (0, 0)
+    range16 = Range16()  # 16-bit pictures of one sequence share their limits
     try:
-        range16 = Range16()
         for i in range(count):
             image = sequence.picture(i, range16)
             start = time.perf_counter()

@@ -108,7 +108,7 @@ class ImageInput:
     def _take(self, message: Any, info: dict[str, Any]) -> None:
         self._heard = time.monotonic()
         number = info.get("publication_sequence_number")
-        # Each publisher counts for itself, and a message does not tell whose it is.
+        # Each publisher counts for itself, and a message does not carry its publisher.
         self._sequence.see(number if number != _UNKNOWN_NUMBER and self._subscription.publishers == 1 else None)
         self._receive(message)
 

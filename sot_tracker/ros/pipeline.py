@@ -138,11 +138,11 @@ class Pipeline:
         if not self._node.context.ok():  # a signal ended ROS in the middle of the work
             raise error
         self._failures += 1
-        told = " ".join(f"{type(error).__name__}: {error}".split())
+        summary = " ".join(f"{type(error).__name__}: {error}".split())
         if self._throttle.ready("failure"):
-            self._log.error(f"frame failed: {told}")
+            self._log.error(f"frame failed: {summary}")
         if self._failures == MOST_FAILURES:
-            self._log.fatal(f"{MOST_FAILURES} frames in a row failed, the last with {told}")
+            self._log.fatal(f"{MOST_FAILURES} frames in a row failed, the last with {summary}")
 
     def _on_stop(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         stopped = self._follower.stop()

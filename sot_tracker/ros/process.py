@@ -54,9 +54,9 @@ def _init(args: Sequence[str] | None) -> None:
     try:
         rclpy.init(args=args)
     except RuntimeError as error:  # rcl's own type for unreadable --ros-args is not public
-        told = str(error)
-        hint = f" ({_MIXED_HINT})" if _MIXED in told else ""
-        raise UserError(f"ROS could not start: {told.splitlines()[0]}{hint}") from None
+        message = str(error)
+        hint = f" ({_MIXED_HINT})" if _MIXED in message else ""
+        raise UserError(f"ROS could not start: {message.splitlines()[0]}{hint}") from None
     logger = logging.getLogger("sot_tracker")
     logger.propagate = False
     logger.handlers = [_ToRos(logging.WARNING)]

@@ -1,4 +1,4 @@
-"""Our nodes as child processes over real DDS, and a recorder of what they say: for the demo, measurements and tests."""
+"""Our nodes as child processes over real DDS, and a recorder of what they publish."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def process(name: str, words: list[str], **popen: Any) -> Iterator[subprocess.Po
 
 @dataclass
 class Recording:
-    """What the tracker node said. states and detections by stamp in nanoseconds, the last message of a stamp counting.
+    """What the tracker node published: states and detections by stamp in nanoseconds, the last of each stamp.
 
     diagnostics: the newest values.
     """
@@ -129,13 +129,13 @@ def interrupt_between() -> Iterator[Callable[[], None]]:
     Raised while rclpy converts a message (one in a thousand times) it surfaces as a RuntimeError of pybind11's.
     For the main thread, as all that has to do with signals.
     """
-    told: list[int] = []
+    received: list[int] = []
 
     def check() -> None:
-        if told:
+        if received:
             raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGINT, lambda number, _frame: told.append(number))
+    before = signal.signal(signal.SIGINT, lambda number, _frame: received.append(number))
     try:
         yield check
     finally:
@@ -207,9 +207,9 @@ def _drain(spin: Spin, recorder: Recorder) -> None:
     """Wait for the last results and, so that they cover every frame, for two more diagnostics."""
     seen: list[dict[str, str]] = [recorder.recording.diagnostics]
 
-    def told_twice() -> bool:
+    def reported_twice() -> bool:
         if recorder.recording.diagnostics is not seen[-1]:
             seen.append(recorder.recording.diagnostics)
         return len(seen) > 2
 
-    spin(told_twice, 5.0)
+    spin(reported_twice, 5.0)

@@ -3,7 +3,7 @@
 Overhead: callback entry until the last publish returned, minus the tracker's own time, p50 and p95 (aim: at most 2 ms
 at 720p). Overload: frames come twice as fast as they can be processed; the age of the frame behind each result must not
 be above one frame period plus one processing time. The age counts from the stamp, so that it contains the way from
-process to process, which is told for itself as `transport`.
+process to process, which is given separately as `transport`.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def _process_and_age(recording: Recording) -> tuple[Any, Any]:
         if state.target_id
     ][1:]
     if not rows:
-        raise UserError("the node said nothing of any frame with a target: see its output above")
+        raise UserError("the node reported no frame with a target: see its output above")
     return tuple(np.array(rows).T)
 
 

@@ -199,8 +199,8 @@ def _open(config: PlayerConfig) -> FrameSource:
         if config.log and Path(config.log).is_dir():
             raise UserError(f"log '{config.log}' is a folder: give a file name")
     except (OSError, ValueError) as error:  # a name that no file can have
-        told = getattr(error, "strerror", None) or error
-        raise UserError(f"log '{config.log[:77]}...' cannot be written: {told}") from None
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"log '{config.log[:77]}...' cannot be written: {reason}") from None
     source = open_source(config.source, config.range16)
     if config.log and any(same_file(Path(config.log), path) for path in source.files):
         raise UserError(f"log '{config.log}' is what is played: give another name")

@@ -26,7 +26,7 @@ STATES = {1: State.TRACKING, 2: State.LOST}
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What the node said of one frame. state: "tracking", "lost", "idle", or "dropped" where it said nothing."""
+    """The node's results of one frame. state: "tracking", "lost", "idle", or "dropped" where there are none."""
 
     index: int
     stamp: int

@@ -136,7 +136,7 @@ def decode_pixels(data: Any, upright: bool = False) -> Pixels:
     """The one place where compressed pictures are decoded: H x W grey or H x W x 3 BGR, uint8 or uint16.
 
     upright: turn the picture as its EXIF orientation asks; otherwise pixels come as they are stored. Raises FrameError
-    for anything that OpenCV cannot decode, in whatever way it says so, and for float pictures.
+    for anything that OpenCV cannot decode, whatever it raises, and for float pictures.
     """
     flags = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH | (0 if upright else cv2.IMREAD_IGNORE_ORIENTATION)
     raw = np.frombuffer(data, np.uint8)
@@ -152,11 +152,15 @@ def decode_pixels(data: Any, upright: bool = False) -> Pixels:
 
 
 def to_bgr(pixels: Pixels, encoding: Encoding, range16: Range16) -> Image:
-    """H x W x 3 BGR uint8, read-only; a view where the layout allows."""
+    """H x W x 3 BGR uint8, read-only; a view where the layout allows. Raises FrameError."""
     if pixels.dtype != np.uint8:
         pixels = np.ascontiguousarray(pixels, np.uint16)  # also makes big-endian values native
     if encoding.to_bgr is not None:
-        pixels = encoding.to_bgr(pixels)
+        try:
+            pixels = encoding.to_bgr(pixels)
+        except cv2.error:
+            shape = "x".join(map(str, pixels.shape))
+            raise FrameError("convert", f"a picture of {shape} {pixels.dtype} values is not of its encoding") from None
     if pixels.dtype != np.uint8:
         pixels = range16.to_8_bit(pixels)
     if pixels.ndim == 2:

@@ -211,7 +211,7 @@ def _decoded_ms(frame: Frame) -> float:
 
 
 def _require_trackable_in(newest: Frame, request: Request) -> None:
-    """Check the box against the newest frame's size; a damaged frame says nothing, the next one will be asked."""
+    """Check the box against the newest frame's size; where that is damaged, the next frame will be asked."""
     try:
         height, width = newest.image.shape[:2]
     except FrameError:

@@ -79,8 +79,8 @@ def _path(flag: str, text: str) -> Path:
         path.exists()
         path.resolve()
     except (OSError, ValueError) as error:
-        told = getattr(error, "strerror", None) or error
-        raise UserError(f"{flag} '{text[:60]}...' cannot be written: {told}") from None
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"{flag} '{text[:60]}...' cannot be written: {reason}") from None
     return path
 
 

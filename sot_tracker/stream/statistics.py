@@ -10,7 +10,6 @@ import numpy as np
 
 WINDOW = 300  # frames
 
-
 MUCH_DROPPED = 0.1
 """Share of the input that may be dropped without a word."""
 
@@ -78,7 +77,7 @@ class Sequence:
         self._last = None
 
     def see(self, number: int | None) -> None:
-        """number: of the message just taken; None where the middleware does not say."""
+        """number: of the message just taken; None where the middleware does not give it."""
         if number is not None and self._last is not None and number > self._last:
             self.lost += number - self._last - 1
         self._last = number

@@ -48,7 +48,7 @@ class VideoWriter:
         self._count += 1
 
     def close(self) -> None:
-        """Raises UserError if the file does not hold what was written: OpenCV says nothing of a full disk."""
+        """Raises UserError if the file does not hold what was written: OpenCV does not report a full disk."""
         self._writer.release()
         check = cv2.VideoCapture(str(self._path)) if self._path.is_file() else None
         stored = int(check.get(cv2.CAP_PROP_FRAME_COUNT)) if check is not None and check.isOpened() else 0
