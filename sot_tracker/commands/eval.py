@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
     entries = [ope.Entry.parse(text, options) for text in args.model]
     labels = [entry.label for entry in entries]
     if twice := {label for label in labels if labels.count(label) > 1}:
-        raise UserError(f"two models are called '{twice.pop()}': tell them apart by --model LABEL=NAME@WEIGHTS")
+        raise UserError(f"two models are called '{twice.pop()}': give them names by --model LABEL=NAME@WEIGHTS")
     data = evaluation.read(args.data, args.sequences, args.frames or 0)
     _check_submission(args.submission, data.sequences)
     _make(args.out, entries, data)
@@ -192,7 +192,7 @@ def _first(errors: list[Any]) -> str:
 
 
 def _load(done: list[Task]) -> dict[str, list[Run]]:
-    """label -> sequences with what the model said of them. Raises UserError for a result that was damaged."""
+    """label -> sequences with the model's results. Raises UserError for a result that was damaged."""
     from sot_tracker.evaluate import raw
 
     runs: dict[str, list[Run]] = {}
