@@ -19,6 +19,7 @@ from sot_tracker.ros import PROFILE_VARIABLES
 CONFIG = Path(get_package_share_directory("sot_tracker")) / "config"
 ARGUMENTS = {
     **{name: facts.help for name, facts in config.OPTIONS.items()},
+    **{old: f"Old name of {name}" for old, name in config.RENAMED.items()},
     "image": "Image topic to follow the target in",
     "params_file": "YAML file with parameters of your own",
     "namespace": "Of the node and its topics",
@@ -44,7 +45,8 @@ def start(context):
         if not Path(given["params_file"]).is_file():
             raise RuntimeError(f"params_file '{given['params_file']}' does not exist")
         files.append(given["params_file"])
-    values = {name: parameter(name, given[name]) for name in config.OPTIONS if given[name]}
+    options = config.present_names({name: text for name, text in given.items() if text})
+    values = {name: parameter(name, options[name]) for name in config.OPTIONS if name in options}
     values["use_sim_time"] = given["use_sim_time"].lower() == "true"
     nodes = [
         Node(

@@ -1,12 +1,14 @@
 """The single source of every option: default, range and help text.
 
-ROS parameters (`ros/parameters.py`), command-line flags (`cli.py`), the YAML files in `config/` and the table in the
-README are all made from, or compared with, the fields of `Config`.
+ROS parameters (`ros/parameters.py`), command-line flags (`commands/options.py`), the YAML files in `config/` and the
+table in docs/options.md are all made from, or compared with, the fields of `Config`.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -17,6 +19,15 @@ from sot_tracker.errors import UserError
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+log = logging.getLogger(__name__)
+
+RENAMED = {
+    "lost_windows": "reacquire_positions",
+    "size_fit": "init_size_correction",
+    "size_rate": "size_smoothing",
+}
+"""Old name -> present name of an option. Old names are accepted everywhere, with one warning each."""
 
 
 class Scope(Enum):
@@ -58,8 +69,8 @@ class Options:
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> Self:
-        """Raises UserError for an option that does not exist."""
-        known = options_of(cls)
+        """Old names are accepted with a warning. Raises UserError for an option that does not exist."""
+        known, values = options_of(cls), present_names(values)
         unknown = sorted(set(values) - set(known))
         if unknown:
             raise UserError(f"unknown option '{unknown[0]}': known are {', '.join(known)}")
@@ -85,32 +96,41 @@ class Config(Options):
     model: str = option("fermt", "Tracker to run; `sot-tracker models` lists the names.")
     engine: str = option(
         "auto",
-        "What runs the network; auto takes the first installed of onnx, openvino, torch that can read the weights.",
+        "Inference backend; auto takes the first installed of onnx, openvino, torch that can read the weights.",
         choices=("auto", "onnx", "openvino", "torch"),
     )
     device: str = option(
         "auto",
-        "Where the network runs; auto takes a GPU if the engine finds one and says which it took.",
+        "Device of the network; auto takes a GPU if the engine finds one, and reports which device it took.",
         choices=("auto", "cpu", "cuda", "tensorrt"),
     )
     precision: str = option(
-        "auto", "Arithmetic of the network; auto is fp32.", choices=("auto", "fp32", "bf16", "fp16")
+        "auto",
+        "Number format of the network; bf16 and fp16 are faster where the hardware has them, and less exact; auto is "
+        "fp32.",
+        choices=("auto", "fp32", "bf16", "fp16"),
     )
-    threads: int = option(0, "CPU threads of the network; 0 leaves the choice to the engine.", low=0, high=256)
+    threads: int = option(
+        0,
+        "CPU threads of the network; more are faster up to the number of cores; 0 leaves the choice to the engine.",
+        low=0,
+        high=256,
+    )
     weights: str = option(
-        "", "Model folder or .safetensors file; empty takes the model that ships; 'random' is for benchmarks only."
+        "", "Model folder or .safetensors file; empty takes the weights that ship; 'random' is for benchmarks only."
     )
     lost_threshold: float = option(
         -1.0,
-        "Scores below this mean the target is lost; negative takes the value stored with the model.",
+        "Score below which the target counts as lost; higher reports losses sooner, but more of them by mistake; "
+        "negative takes the value stored with the model.",
         low=-1.0,
         high=1.0,
         live=True,
     )
     reacquire_positions: int = option(
         24,
-        "Number of positions around the last one that are searched in turn while the target is lost; more find a "
-        "target that returned farther away, but take longer for one turn; 0 searches only the last position.",
+        "Number of positions around the last one that are searched in turn while the target is lost; more find it "
+        "farther away, but take longer for one round; 0 searches only the last position.",
         low=0,
         high=1000,
     )
@@ -122,17 +142,17 @@ class Config(Options):
     )
     size_smoothing: float = option(
         0.3,
-        "Share of a size change that the box follows per frame; more follows faster but less steadily, 1 at once (as "
-        "published).",
+        "Share of a size change that the box follows per frame; higher is faster and less steady; 1 follows at once, "
+        "as published.",
         low=0.05,
         high=1.0,
     )
     image_transport: str = option(
-        "raw", "Subscribe to `image` (raw) or `image/compressed`.", Scope.NODE, choices=("raw", "compressed")
+        "raw", "Image topic: `image` (raw) or `image/compressed`.", Scope.NODE, choices=("raw", "compressed")
     )
     reliability: str = option(
         "auto",
-        "QoS of the image subscription; auto copies the publisher's.",
+        "QoS reliability of the image subscription; auto copies the publisher's.",
         Scope.NODE,
         choices=("auto", "reliable", "best_effort"),
     )
@@ -152,7 +172,7 @@ class Config(Options):
         high=3600.0,
     )
     autostart: bool = option(
-        True, "Configure and activate at start; false leaves it to a lifecycle manager.", Scope.NODE
+        True, "Automatic start (configure and activate); false leaves it to a lifecycle manager.", Scope.NODE
     )
     frame_history: int = option(
         30, "Recent frames kept to start on a box that is older than the newest frame.", Scope.NODE, low=0, high=300
@@ -170,12 +190,36 @@ class Config(Options):
     )
     debug_width: int = option(
         960,
-        "Largest width of debug_image in pixels; wider frames are shrunk.",
+        "Largest width of debug_image in pixels; wider frames are shrunk, larger takes more bandwidth.",
         Scope.NODE,
         low=64,
         high=7680,
         live=True,
     )
+
+
+def present_names(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The mapping with present option names for old ones; each old name is warned of once per process.
+
+    Raises UserError where an option is given under both names.
+    """
+    present = dict(values)
+    for old in RENAMED.keys() & values.keys():
+        if RENAMED[old] in values:
+            raise UserError(f"{old} is the old name of {RENAMED[old]}: give only {RENAMED[old]}")
+        warn_of_old_name(old)
+        present[RENAMED[old]] = present.pop(old)
+    return present
+
+
+@functools.cache
+def warn_of_old_name(old: str) -> None:
+    log.warning("%s", renaming(old))
+
+
+def renaming(old: str) -> str:
+    """What to tell the user of an old name."""
+    return f"option {old} has a new name: use {RENAMED[old]}"
 
 
 def options_of(group: type[Options]) -> dict[str, Option]:
@@ -235,10 +279,9 @@ def markdown_table(group: type[Options] = Config) -> str:
     for name, facts in options_of(group).items():
         default = defaults_of(group)[name]
         shown = list(default) if isinstance(default, tuple) else default
-        told = f"`{shown!r}`"
         known = "node, CLI, Python" if facts.scope is Scope.TRACKER else "node"
         live = " Can be changed while running." if facts.live else ""
-        rows.append(f"| `{name}` | {told} | {_allowed(facts, default)} | {known} | {facts.help}{live} |")
+        rows.append(f"| `{name}` | `{shown!r}` | {_allowed(facts, default)} | {known} | {facts.help}{live} |")
     return "\n".join(rows)
 
 

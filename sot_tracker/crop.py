@@ -117,7 +117,7 @@ def channel_average(image: Image) -> Average:
 
 def _side(length: float, box: Box) -> int:
     if not box.is_valid or length > _LARGEST_SIDE:
-        raise UserError("box ({:g}, {:g}, {:g}, {:g}) has no usable area: give a box of the target".format(*box.xywh))
+        raise UserError(f"box {box} has no usable area: give a box of the target")
     return math.ceil(length)
 
 

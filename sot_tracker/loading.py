@@ -32,7 +32,7 @@ def load(name: str, **options: Any) -> Tracker:
     """
     model, config = spec(name), Config.from_mapping({**options, "model": name})
     if model.network is None:
-        return OpenCVTracker(name, config.threads)
+        return OpenCVTracker(name, config.threads, config.weights, config.lost_threshold)
     return load_network_tracker(model, config)
 
 

@@ -11,11 +11,22 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from sot_tracker.box import Box
+from sot_tracker.box import Box, BoxLike
 from sot_tracker.config import Config, check
+from sot_tracker.errors import UserError
 
 Image = npt.NDArray[np.uint8]
 """H x W x 3, BGR, read-only by convention: no tracker writes into it. Any strides (a view of a message is fine)."""
+
+
+def frame_size(image: Image) -> tuple[int, int]:
+    """Height and width of a frame. Raises UserError unless it is H x W x 3, uint8 and not empty."""
+    wanted = "give height x width x 3, uint8, BGR"
+    if not isinstance(image, np.ndarray):
+        raise UserError(f"frame is {image!r:.40}, no picture: {wanted} (cv2.imread gives None for what it cannot read)")
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or image.size == 0:
+        raise UserError(f"frame is {image.dtype} of shape {image.shape}: {wanted}")
+    return image.shape[0], image.shape[1]
 
 
 class State(Enum):
@@ -115,7 +126,7 @@ class Tracker(Protocol):
     def info(self) -> TrackerInfo:
         """What is known about this tracker."""
 
-    def init(self, image: Image, box: Box, stamp_ns: int | None = None) -> Estimate:
+    def init(self, image: Image, box: BoxLike, stamp_ns: int | None = None) -> Estimate:
         """Start on a target; the estimate is the given box, TRACKING, with the stage times of starting.
 
         stamp_ns: capture time of the frame in nanoseconds of any clock, None where unknown.
@@ -128,7 +139,7 @@ class Tracker(Protocol):
         stamp_ns: capture time of the frame, nanoseconds of the clock of `init`'s; None where unknown.
         """
 
-    def recenter(self, box: Box) -> None:
+    def recenter(self, box: BoxLike) -> None:
         """Search around another box from the next frame on, with the same target (say, on a detector's hint).
 
         Raises UserError, changing nothing, before `init`, if the box cannot be tracked in frames of this size, or if

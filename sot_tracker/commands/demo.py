@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
-
-from tqdm import tqdm
 
 from sot_tracker.box import Box, require_trackable
 from sot_tracker.catalog import spec
@@ -15,7 +14,10 @@ from sot_tracker.commands.options import add_tracker_options, tracker_options
 from sot_tracker.datasets.find import truth_of
 from sot_tracker.errors import UserError
 from sot_tracker.model_folder import find_weights
+from sot_tracker.opencv_peers import find_files
+from sot_tracker.progress import progress
 from sot_tracker.stream.sources import FrameSource, open_source
+from sot_tracker.stream.statistics import dropping
 from sot_tracker.synth import ClipConfig, builtin_pictures, demo_clip, write_sequence
 
 NAMESPACE = "/sot_demo"
@@ -42,12 +44,14 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"the demo needs ROS 2 ({error.name} is missing): run `make demo`, or source a ROS 2") from None
     model = spec(args.model)
     if model.network:
-        find_weights(model, args.weights)  # what is missing is told before anything starts
+        find_weights(model, args.weights)  # what is missing is reported before anything starts
+    elif model.opencv_weights:
+        find_files(model.name, args.weights)
     try:
         args.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot write to '{args.out}': {error.strerror}") from None
-    video = args.video or str(_built_in_clip(args.out / "clip"))
+    video = args.video or str(_built_in_clip(args.out / "clip", _shortened(demo_clip(), args.frames)))
     source = open_source(video)
     if source.live:
         raise UserError(f"'{video}' is live: the demo needs a clip with an end; use the player node for cameras")
@@ -65,15 +69,17 @@ def run(args: argparse.Namespace) -> int:
         "wait": 3600.0,  # the node may still be loading its model; if it dies instead, the harness says so
         "log": str(log.resolve()),
     }
-    PlayerConfig.from_mapping(player)  # what is not possible is told before anything starts
+    PlayerConfig.from_mapping(player)  # what is not possible is reported before anything starts
     tracker = {"model": args.model, **tracker_options(args), "image_transport": args.transport}
-    with tqdm(total=args.frames or source.length, unit="frame", desc=args.model) as bar:
+    with progress(args.frames or source.length, "frame", args.model) as bar:
         recording = harness.play(player, tracker, NAMESPACE, lambda so_far: _advance(bar, len(so_far.states)))
         bar.total = bar.n  # dropped frames never come
     rows = report.rows_of(report.read_log(log), recording)
     summary = {"clip": source.name, "model": args.model, **report.summarize(rows, recording, truth)}
     _write(args.out, source, rows, truth, summary, args.rate or source.fps)
     print(report.table(summary))
+    if advice := dropping(summary["frames processed"], summary["frames dropped"], _seconds(rows)):
+        print(f"warning: {advice}")
     print(f"written: {args.out}/debug.mp4, boxes.csv, summary.json")
     return 0
 
@@ -89,14 +95,23 @@ def _write(out: Path, source: FrameSource, rows: list[Any], truth: Any, summary:
         raise UserError(f"cannot write to '{out}': {error.strerror}") from None
 
 
+def _seconds(rows: list[Any]) -> float:
+    return (rows[-1].stamp - rows[0].stamp) * 1e-9 if len(rows) > 1 else 0.0
+
+
 def _advance(bar: Any, count: int) -> None:
     if count > bar.n:
         bar.update(count - bar.n)
 
 
-def _built_in_clip(folder: Path, config: ClipConfig | None = None) -> Path:
-    """The README's clip as a sequence folder; rendered once, and again when its description changed."""
-    config, note = config or demo_clip(), folder / "clip.txt"
+def _shortened(clip: ClipConfig, frames: int) -> ClipConfig:
+    """The clip with only as many frames as are played; 0 leaves it whole."""
+    return replace(clip, frames=min(clip.frames, frames)) if frames > 0 else clip
+
+
+def _built_in_clip(folder: Path, config: ClipConfig) -> Path:
+    """The clip as a sequence folder; rendered once, and again when its description changed."""
+    note = folder / "clip.txt"
     if not note.is_file() or note.read_text() != repr(config):
         print(f"rendering the built-in clip ({config.frames} frames, {config.width}x{config.height}) ...", flush=True)
         write_sequence(config, folder, builtin_pictures())

@@ -26,6 +26,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _row(model: ModelSpec) -> tuple[str, ...]:
+    if model.opencv_weights:
+        return model.name, model.title, "OpenCV", "yours: --weights", "-", "its authors'", model.source
     if model.network is None:
         return model.name, model.title, "OpenCV", "needs none", "-", OPENCV_LICENCE, model.source
     folder = shipped_folder(model.name)

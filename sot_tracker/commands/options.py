@@ -6,23 +6,40 @@ import argparse
 from collections.abc import Collection
 from typing import Any
 
-from sot_tracker.config import DEFAULTS, OPTIONS, Scope, check
+from sot_tracker.config import DEFAULTS, OPTIONS, RENAMED, Scope, check, warn_of_old_name
+
+
+class OldName(argparse.Action):
+    """A flag's old name: stores the value under the present one, with a warning."""
+
+    def __call__(self, parser: object, namespace: argparse.Namespace, values: object, flag: str | None = None) -> None:
+        warn_of_old_name(str(flag).removeprefix("--").replace("-", "_"))
+        setattr(namespace, self.dest, values)
 
 
 def add_tracker_options(parser: argparse.ArgumentParser, without: Collection[str] = ()) -> None:
-    """--model, --engine, --device, --precision, --threads, --weights, --lost-threshold; `without` leaves some out."""
+    """A flag for every option of a tracker (`Scope.TRACKER`) but those `without`, and hidden ones for old names."""
     group = parser.add_argument_group("tracker")
     for name in _names(without):
         facts, default = OPTIONS[name], DEFAULTS[name]
         metavar = None if facts.choices else {int: "N", float: "X"}.get(type(default), name.upper())
         group.add_argument(
-            f"--{name.replace('_', '-')}",
+            flag(name),
             type=type(default),
             default=default,
             choices=facts.choices,
             metavar=metavar,
             help=f"{facts.help} (default: {default!r})".replace("%", "%%"),
         )
+    for old, name in RENAMED.items():
+        if name in _names(without):
+            kind, hidden = type(DEFAULTS[name]), argparse.SUPPRESS
+            group.add_argument(flag(old), dest=name, action=OldName, type=kind, default=hidden, help=hidden)
+
+
+def flag(name: str) -> str:
+    """The command-line flag of an option."""
+    return f"--{name.replace('_', '-')}"
 
 
 def tracker_options(args: argparse.Namespace, without: Collection[str] = ()) -> dict[str, Any]:

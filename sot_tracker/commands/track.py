@@ -16,6 +16,7 @@ import numpy as np
 from sot_tracker.box import Box
 from sot_tracker.commands.options import add_tracker_options, tracker_options
 from sot_tracker.errors import INTERRUPTED, UserError
+from sot_tracker.progress import progress
 from sot_tracker.stream.frame import Frame
 from sot_tracker.stream.sinks import CSV_COLUMNS, Output, open_outputs, select_box
 from sot_tracker.stream.video_writer import VIDEO_CODECS
@@ -40,20 +41,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--csv", metavar="FILE", help=f"write {','.join(CSV_COLUMNS)} per frame")
     parser.add_argument("--show", action="store_true", help="show it live in a window; q or Esc ends")
     parser.add_argument("--frames", type=int, metavar="N", help="stop after N frames")
+    parser.add_argument(
+        "--range16",
+        metavar="LOW,HIGH",
+        help="values of 16-bit pictures that become black and white (without it they follow the stream)",
+    )
     add_tracker_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     from sot_tracker.loading import load
-    from sot_tracker.stream.sources import open_source
+    from sot_tracker.stream.sources import open_source, parse_range16
 
     if args.frames is not None and args.frames < 1:
         raise UserError(f"--frames {args.frames} is not possible: give 1 or more")
     given = Box.parse(args.box) if args.box else None
-    source = open_source(args.source)
+    source = open_source(args.source, parse_range16(args.range16))
     with ExitStack() as stack:
         stack.callback(source.close)
-        truth = _truth(Path(args.source).expanduser(), given is not None)
+        truth = _truth(Path(args.source).expanduser(), given is not None) if source.files else None
         tracker = load(args.model, **tracker_options(args))
         name = _name(tracker)
         outputs = open_outputs(args.save, args.csv, args.show, source, name)
@@ -86,14 +92,14 @@ def _consume(
     followed: Iterator[tuple[Image, Estimate, float]], outputs: list[Output], run: Summary, total: int | None
 ) -> bool:
     """Hand every frame to the outputs until one has enough; whether Ctrl-C ended it before."""
-    from tqdm import tqdm
-
     try:
-        for image, estimate, seconds in tqdm(followed, total=total, unit="frame"):
-            run.add(estimate, seconds)
-            wanted = [output.write(image, estimate) for output in outputs]
-            if not all(wanted):
-                return False
+        with progress(total, "frame", "tracking") as bar:
+            for image, estimate, seconds in followed:
+                run.add(estimate, seconds)
+                bar.update()
+                wanted = [output.write(image, estimate) for output in outputs]
+                if not all(wanted):
+                    return False
     except KeyboardInterrupt:  # the usual end of a camera: what was written so far is kept
         return True
     return False
@@ -114,7 +120,7 @@ def _first_box(truth: np.ndarray | None) -> Box | None:
     if truth is None or not len(truth):
         return None
     box = Box.from_xywh(truth[0])
-    print("no --box given: starting on the first line of the truth file, {:g},{:g},{:g},{:g}".format(*box.xywh))
+    print(f"no --box given: starting on the first line of the truth file, {box}")
     return box
 
 

@@ -6,12 +6,11 @@ import os
 import sys
 from importlib import import_module
 
+from sot_tracker import opencv_environment
 from sot_tracker.errors import UserError
 from sot_tracker.ros.usage import usage
 
 NODES = {"tracker_node": "sot_tracker.ros.node", "player": "sot_tracker.ros_tools.player"}
-_MOST_PIXELS = 1 << 27
-"""Of one compressed picture: headers can claim any size, and OpenCV's own limit is a gigapixel."""
 
 
 def launch(name: str) -> int:
@@ -20,7 +19,7 @@ def launch(name: str) -> int:
     if {"-h", "--help"} & set(words[: words.index("--ros-args")] if "--ros-args" in words else words):
         print(usage(name))
         return 0
-    os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(_MOST_PIXELS))  # read once, when cv2 is imported
+    opencv_environment.prepare()
     try:
         module = import_module(NODES[name])
         from sot_tracker.ros.paths import large_segment  # needs ROS too

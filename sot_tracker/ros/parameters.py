@@ -5,7 +5,6 @@ from __future__ import annotations
 from array import array
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from difflib import get_close_matches
 from typing import Any, TypeVar
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
@@ -13,8 +12,8 @@ from rclpy.exceptions import ParameterException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from sot_tracker.config import Option, Options, check, defaults_of, options_of
-from sot_tracker.errors import UserError
+from sot_tracker.config import RENAMED, Option, Options, check, defaults_of, options_of, renaming
+from sot_tracker.errors import UserError, did_you_mean
 
 Group = TypeVar("Group", bound=Options)
 
@@ -51,7 +50,9 @@ def declare(node: Node, group: type[Group], read_only: Collection[str]) -> Group
         # ROS knows no empty array of numbers: an option without numbers is a parameter that is not set.
         value = None if defaults[name] == () else defaults[name]
         try:
-            node.declare_parameter(name, value, describe(facts, defaults[name], name in read_only))
+            old = _given_by_old_name(node, name)
+            value = value if old is None else old
+            node.declare_parameter(name, value, describe(facts, defaults[name], name in read_only), old is not None)
         except ParameterException as error:
             raise UserError(f"parameter {name}: {' '.join(str(error).split())}") from None
     _warn_of_unknown(node, options_of(group))
@@ -110,9 +111,23 @@ def _warn_of_unknown(node: Node, options: Collection[str]) -> None:
     for name in getattr(node, "_parameter_overrides", {}):
         if node.has_parameter(name) or name.startswith("qos_overrides."):
             continue
-        near = get_close_matches(name, options, 1)
-        advice = f"did you mean {near[0]}?" if near else f"known are {', '.join(options)}"
-        node.get_logger().warning(f"there is no parameter '{name}': {advice}")
+        advice = did_you_mean(name, options) or f": known are {', '.join(options)}"
+        node.get_logger().warning(f"there is no parameter '{name}'{advice}")
+
+
+def _given_by_old_name(node: Node, name: str) -> Any:
+    """The value that was given to the parameter's old name, with a warning; else None.
+
+    It wins over the present name, to which the launch file gives the default.
+    """
+    for old in (old for old, new in RENAMED.items() if new == name):
+        node.declare_parameter(old, None, ParameterDescriptor(description=renaming(old), dynamic_typing=True))
+        value = node.get_parameter(old).value
+        if value is not None:
+            node.get_logger().warning(renaming(old))
+            return value
+        node.undeclare_parameter(old)
+    return None
 
 
 def _plain(value: Any) -> Any:

@@ -122,13 +122,12 @@ class Pipeline:
 
     def _ask(self, request: Request) -> None:
         entry = time.perf_counter()
-        shown = "({:g}, {:g}, {:g}, {:g})".format(*request.box.xywh)
         try:
             result = self._follower.request(request)
             if result is None:
-                self._log.info(f"init_box {shown} waits for its frame")
+                self._log.info(f"init_box {request.box} waits for its frame")
                 return
-            self._log.info(f"init_box {shown} started from a frame {self._age_ms(request.stamp):.0f} ms old")
+            self._log.info(f"init_box {request.box} started from a frame {self._age_ms(request.stamp):.0f} ms old")
             self._publish(result, entry)
         except UserError as error:
             self._log.warning(f"init_box refused: {error}")

@@ -152,11 +152,15 @@ def decode_pixels(data: Any, upright: bool = False) -> Pixels:
 
 
 def to_bgr(pixels: Pixels, encoding: Encoding, range16: Range16) -> Image:
-    """H x W x 3 BGR uint8, read-only; a view where the layout allows."""
+    """H x W x 3 BGR uint8, read-only; a view where the layout allows. Raises FrameError, say for YUV of 16 bit."""
     if pixels.dtype != np.uint8:
         pixels = np.ascontiguousarray(pixels, np.uint16)  # also makes big-endian values native
     if encoding.to_bgr is not None:
-        pixels = encoding.to_bgr(pixels)
+        try:
+            pixels = encoding.to_bgr(pixels)
+        except cv2.error:
+            shape = "x".join(map(str, pixels.shape))
+            raise FrameError("convert", f"a picture of {shape} {pixels.dtype} values is not of its encoding") from None
     if pixels.dtype != np.uint8:
         pixels = range16.to_8_bit(pixels)
     if pixels.ndim == 2:

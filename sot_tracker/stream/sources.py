@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 import cv2
 
+from sot_tracker.config import RANGE_RULE, is_range16
 from sot_tracker.datasets.find import frames_of
 from sot_tracker.errors import UserError
 from sot_tracker.stream.captures import Capture, is_file_complete
@@ -99,6 +100,19 @@ def _camera_by_number(text: str) -> Camera:
     if len(text) > 5:
         raise UserError(f"there is no camera {text[:20]}: give a small number, 0 for the first")
     return Camera(f"camera {text}", int(text))
+
+
+def parse_range16(text: str | None) -> tuple[float, ...]:
+    """Read "LOW,HIGH"; empty for None. Raises UserError."""
+    if text is None:
+        return ()
+    try:
+        values = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        values = ()
+    if len(values) != 2 or not is_range16(values):
+        raise UserError(f"'{text}' is no range of 16-bit values: give {RANGE_RULE}, for example 7000,9000")
+    return values
 
 
 class Pictures:

@@ -1,1 +1,1 @@
-"""The online loop: crop, search, decode, and what is remembered of a target between frames."""
+"""The online loop: pure functions on the state of a target (`step.py`), and the class around them (`session.py`)."""

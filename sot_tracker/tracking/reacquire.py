@@ -1,7 +1,7 @@
-"""Where to look for a target that is lost: at its last place, and in turn at places around it.
+"""Where to search for a lost target: at its last position, and in turn at positions around it.
 
-The published loops look on where they are, or go wherever their best guess leads. A target that left the picture and
-came back, or passed behind a truck, is then outside of the window for good.
+The published loops keep searching where they are, or go wherever their best guess leads. A target that left the picture
+and came back, or passed behind a truck, is then outside of the search window for good.
 """
 
 from __future__ import annotations
@@ -11,22 +11,21 @@ import math
 from sot_tracker.box import Box
 
 STEP = 3.0
-"""Between neighbouring windows, in sides of the target: training moved targets up to 1.5 sides from the middle."""
+"""Between neighbouring positions, in sides of the target: training moved targets up to 1.5 sides from the middle."""
 PATIENCE = 3
-"""Lost frames before the first look elsewhere: most losses are a blur or an occlusion on the spot."""
+"""Lost frames before the first search elsewhere: most losses are a blur or an occlusion on the spot."""
 
 
-def window(lost: int, last: Box, frame_size: tuple[int, int], count: int) -> Box | None:
-    """The box around which to search in the `lost`-th frame without the target (from 0); None for its last place.
+def position(lost_frames: int, last: Box, frame_size: tuple[int, int], count: int) -> Box | None:
+    """The box around which to search after `lost_frames` frames without the target; None for its last position.
 
-    Every second look is at the last place. The others go through the `count` nearest cells of a grid of windows around
-    it.
+    Every second search is at the last position. The others go through the `count` nearest cells of a grid around it.
     """
-    turn, elsewhere = divmod(lost - PATIENCE, 2)
-    if lost < PATIENCE or elsewhere or not count:
+    turn, is_second = divmod(lost_frames - PATIENCE, 2)
+    if lost_frames < PATIENCE or is_second or not count:
         return None
-    places = around(last.center, STEP * math.sqrt(last.w * last.h), frame_size, count)
-    return Box.from_cxcywh(*places[turn % len(places)], last.w, last.h) if places else None
+    positions = around(last.center, STEP * math.sqrt(last.w * last.h), frame_size, count)
+    return Box.from_cxcywh(*positions[turn % len(positions)], last.w, last.h) if positions else None
 
 
 def around(
@@ -34,8 +33,8 @@ def around(
 ) -> list[tuple[float, float]]:
     """The `count` nearest points of a grid of `step` pixels around `center` that lie in the frame (height, width).
 
-    The origin is left out. Points more than 2 sqrt(count) steps away are too: enough for a corner of the frame, and no
-    target is so small that the whole grid of a large frame is gone through.
+    The centre itself is left out. Points more than 2 sqrt(count) steps away are too: enough for a corner of the frame,
+    and the search for a tiny target does not go through the whole grid of a large frame.
     """
     height, width = frame_size
     reach = 2 * math.ceil(math.sqrt(count))

@@ -67,7 +67,7 @@ def nodes(launch: Any, **given: str) -> list[Any]:
 
 def test_every_option_of_the_node_is_an_argument(launch: Any) -> None:
     others = {"image", "params_file", "namespace", "use_sim_time", "rviz"}
-    assert set(launch("track.launch.py").ARGUMENTS) == {*config.OPTIONS, *others}
+    assert set(launch("track.launch.py").ARGUMENTS) == {*config.OPTIONS, *config.RENAMED, *others}
 
 
 def test_arguments_get_the_type_of_their_option(launch: Any) -> None:
@@ -95,6 +95,11 @@ def test_a_value_that_does_not_fit_is_told(name: str, text: str, told: str, laun
 def test_precision_reaches_the_node(launch: Any) -> None:
     """As the guide to TensorRT has it: engines are built and looked up per precision."""
     assert nodes(launch, model="fermt", precision="fp16")[0].parameters[-1]["precision"] == "fp16"
+
+
+def test_an_argument_by_its_old_name_reaches_the_node_by_the_present_one(launch: Any) -> None:
+    values = nodes(launch, size_fit="0.5", lost_windows="3")[0].parameters[-1]
+    assert values == {"init_size_correction": 0.5, "reacquire_positions": 3, "use_sim_time": False}
 
 
 def test_without_arguments_the_node_has_the_defaults_alone(launch: Any) -> None:

@@ -439,7 +439,7 @@ def test_a_best_effort_box_a_size_change_and_a_box_of_the_future(tmp_path: Any) 
 
 def test_an_unknown_parameter_is_warned_of_with_the_nearest(tmp_path: Any) -> None:
     with tracker(tmp_path, "/typo", lost_treshold=0.5, whatever=3) as (talker, _):
-        talker.said("there is no parameter 'lost_treshold': did you mean lost_threshold?")
+        talker.said("there is no parameter 'lost_treshold'; did you mean lost_threshold?")
         talker.said("there is no parameter 'whatever': known are model, ")
 
 

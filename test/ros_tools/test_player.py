@@ -24,6 +24,7 @@ pytestmark = [pytest.mark.ros, pytest.mark.usefixtures("ros_domain")]
 pytest.importorskip("rclpy", reason="ROS 2 is not here: `make test` brings it")
 
 from rclpy.executors import SingleThreadedExecutor  # noqa: E402
+from rclpy.parameter import Parameter  # noqa: E402
 from rclpy.qos import QoSProfile  # noqa: E402
 from sensor_msgs.msg import CompressedImage, Image  # noqa: E402
 from vision_msgs.msg import Detection2D  # noqa: E402
@@ -33,8 +34,9 @@ from sot_tracker.cli import main  # noqa: E402
 from sot_tracker.config import markdown_table  # noqa: E402
 from sot_tracker.ros import messages  # noqa: E402
 from sot_tracker.ros.main import NODES  # noqa: E402
-from sot_tracker.ros_tools import harness  # noqa: E402
-from sot_tracker.ros_tools.player import PlayerConfig  # noqa: E402
+from sot_tracker.ros_tools import harness, player  # noqa: E402
+from sot_tracker.ros_tools.player_config import PlayerConfig  # noqa: E402
+from sot_tracker.stream.frame import Frame  # noqa: E402
 
 FRAMES, PATIENCE = 12, 60.0
 
@@ -145,17 +147,72 @@ def test_compressed_resized_and_looping(clip: Path, tmp_path: Path) -> None:
     assert messages.box_of(listener.boxes[0]) == box_at(0).scaled(0.5)
 
 
-def test_a_video_is_played_at_its_own_rate(tmp_path: Path) -> None:
-    video, log = tmp_path / "clip.avi", tmp_path / "sent.csv"
-    writer = cv2.VideoWriter(str(video), cv2.VideoWriter.fourcc(*"MJPG"), 10.0, (160, 120))
+def write_avi(path: Path) -> None:
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10.0, (160, 120))
     for index in range(FRAMES):
         writer.write(frame(index))
     writer.release()
+
+
+def write_joined_jpegs(path: Path) -> None:
+    """Without a count of frames and without time stamps; FFmpeg reads it as 25 per second."""
+    path.write_bytes(b"".join(cv2.imencode(".jpg", frame(index))[1].tobytes() for index in range(FRAMES)))
+
+
+@pytest.mark.parametrize(
+    ("name", "write", "gap"), [("clip.avi", write_avi, 0.08e9), ("clip.mjpeg", write_joined_jpegs, 0.035e9)]
+)
+def test_a_video_is_played_at_its_own_rate(tmp_path: Path, name: str, write: Any, gap: float) -> None:
+    video, log = tmp_path / name, tmp_path / "sent.csv"
+    write(video)
     with playing(source=str(video), rate=0.0, log=str(log)) as (listener, child):
         until_end(listener, child)
     stamps = [stamp for _, stamp in log_rows(log)]
     assert len(stamps) == FRAMES
-    assert np.median(np.diff(stamps)) > 0.08e9, "10 per second; a busy machine makes it only slower"
+    assert np.median(np.diff(stamps)) > gap, "a busy machine makes it only slower"
+
+
+class Varying:
+    """A source of four frames at odd times."""
+
+    name, fps, size, length, live, files = "varying", 30.0, (160, 120), None, False, ()
+    stamps = (0, 33_000_000, 133_000_000, 166_000_000)
+
+    def __iter__(self) -> Iterator[Frame]:
+        for index, stamp in enumerate(self.stamps):
+            yield Frame(stamp, lambda index=index: frame(index))  # type: ignore[misc]
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("rate", "gaps"), [(0.0, [1 / 30, 0.033, 0.1, 0.033, 1 / 30, 0.033]), (10.0, [0.1] * 6)], ids=["own", "rate"]
+)
+def test_frames_follow_the_times_of_the_source(monkeypatch: pytest.MonkeyPatch, rate: float, gaps: list[float]) -> None:
+    monkeypatch.setattr(player, "open_source", lambda *_: Varying())
+    given = [Parameter(name, value=value) for name, value in {"source": "x", "rate": rate, "loop": True}.items()]
+    node = player.Player(parameter_overrides=given)
+    try:
+        found = []
+        for _ in gaps:
+            next(node._messages)
+            found.append(node._gap)
+        assert found == pytest.approx(gaps)
+    finally:
+        node.destroy_node()
+
+
+def test_it_says_what_it_plays_and_how_much_it_played(clip: Path, tmp_path: Path) -> None:
+    words = harness.arguments({"source": str(clip), "width": 80, "wait": 0.0, "rate": 200.0, "sorce": "x"}, "/play")
+    done = subprocess.run(
+        [sys.executable, "-m", NODES["player"], *words],
+        capture_output=True, text=True, timeout=PATIENCE, env=harness.environment(),
+    )  # fmt: skip
+    assert done.returncode == 0
+    assert "playing square: 160x120, sent as 80x120, 12 frames, at 200 per second, raw" in done.stderr
+    assert "played 12 frames of square" in done.stderr
+    assert "there is no parameter 'sorce'; did you mean source?" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -165,6 +222,12 @@ def test_a_video_is_played_at_its_own_rate(tmp_path: Path) -> None:
         ({"source": "/nowhere.mp4"}, "'/nowhere.mp4' does not exist"),
         ({"source": "/nowhere.mp4", "log": "/nowhere/log.csv"}, "log '/nowhere/log.csv': its folder does not exist"),
         ({"source": "x", "image_transport": "pigeon"}, "image_transport='pigeon' is not possible"),
+        ({"source": "x" * 3000}, "cannot be opened: File name too long"),
+        ({"source": "a", "log": "x" * 3000}, "cannot be written: File name too long"),
+        ({"source": "x ! appsink"}, "without GStreamer"),
+        ({"source": 999999}, "there is no camera 999999"),
+        ({"source": "x", "init_box": [0, 0, -1, 5]}, "positive width"),
+        ({"source": "x", "frames": 10**18}, "frames"),
     ],
 )
 def test_mistakes_are_one_line_and_status_2(parameters: dict[str, Any], words: str) -> None:
@@ -177,6 +240,14 @@ def test_mistakes_are_one_line_and_status_2(parameters: dict[str, Any], words: s
     )
     assert done.returncode == 2
     assert words in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_stream_that_is_not_there_is_one_line() -> None:
+    command = [sys.executable, "scripts/player", *harness.arguments({"source": "RTSP://localhost:1/x"})]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, env=harness.environment())
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: RTSP://localhost:1/x gives no picture")
     assert len(done.stderr.strip().splitlines()) == 1
 
 

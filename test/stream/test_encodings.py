@@ -265,6 +265,11 @@ def test_planes_in_a_grey_picture() -> None:
         compressed(planes[:-1], "nv12; png compressed ")
 
 
+def test_planes_of_16_bit_are_refused() -> None:
+    with pytest.raises(FrameError, match="not of its encoding"):
+        compressed(np.zeros((9, 8), np.uint16), "nv12; png compressed ")
+
+
 # A BMP whose header claims 60000 x 60000 pixels: OpenCV refuses it by an exception of its own.
 HUGE = bytearray(cv2.imencode(".bmp", BGR)[1].tobytes())
 HUGE[18:26] = (60000).to_bytes(4, "little") * 2

@@ -10,7 +10,7 @@ import pytest
 from sot_tracker.errors import UserError
 from sot_tracker.stream import captures, sources
 from sot_tracker.stream.pictures import read_picture
-from sot_tracker.stream.sources import open_source
+from sot_tracker.stream.sources import open_source, parse_range16
 
 from clips import SIZE, boxes, frame, write_sequence, write_video
 
@@ -278,3 +278,14 @@ def test_a_picture_damaged_later_is_named(tmp_path):
     (folder / "3.png").write_bytes(b"junk")
     with pytest.raises(UserError, match=r"3.png' cannot be decoded"):
         list(open_source(str(folder)))
+
+
+def test_a_range_of_16_bit_values():
+    assert parse_range16(None) == ()
+    assert parse_range16("7000,9000.5") == (7000.0, 9000.5)
+
+
+@pytest.mark.parametrize("text", ["", "7000", "9000,7000", "a,b", "1,2,3", "nan,5", "-1,5"])
+def test_what_is_no_range_is_refused(text):
+    with pytest.raises(UserError, match="is no range of 16-bit values"):
+        parse_range16(text)

@@ -1,4 +1,4 @@
-"""Where a lost target is looked for."""
+"""Where a lost target is searched for."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ FRAME = (240, 320)
 
 
 def test_the_first_frames_and_every_second_one_stay() -> None:
-    looks = [reacquire.window(lost, LAST, FRAME, 8) for lost in range(reacquire.PATIENCE + 6)]
+    looks = [reacquire.position(lost, LAST, FRAME, 8) for lost in range(reacquire.PATIENCE + 6)]
     assert [look is None for look in looks] == [True] * reacquire.PATIENCE + [False, True] * 3
 
 
 def test_the_places_are_the_nearest_ones_in_turn() -> None:
     turns = [reacquire.PATIENCE + 2 * turn for turn in range(5)]
-    looks = [reacquire.window(lost, LAST, FRAME, 4) for lost in turns]
+    looks = [reacquire.position(lost, LAST, FRAME, 4) for lost in turns]
     assert {look.center for look in looks[:4]} == {(50, 90), (170, 90), (110, 30), (110, 150)}
     assert looks[4] == looks[0]
     assert all((look.w, look.h) == (40, 10) for look in looks)
@@ -36,7 +36,7 @@ def test_the_grid_covers_the_frame_and_stays_in_it() -> None:
 
 @pytest.mark.parametrize(("last", "count"), [(LAST, 0), (Box(0, 0, 300, 230), 24)])
 def test_nowhere_else_to_look(last: Box, count: int) -> None:
-    assert all(reacquire.window(lost, last, FRAME, count) is None for lost in range(20))
+    assert all(reacquire.position(lost, last, FRAME, count) is None for lost in range(20))
 
 
 @pytest.mark.parametrize("center", [(960, 540), (0, 0), (1920, 540)])

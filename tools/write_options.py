@@ -1,0 +1,29 @@
+#!/usr/bin/env python3
+"""Write the table in docs/options.md from `sot_tracker.config`; a test compares them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from sot_tracker.config import RENAMED, markdown_table  # noqa: E402
+
+HEAD = """# Options
+
+The fields of `sot_tracker.config.Config`: parameters of `tracker_node`, flags of `sot-tracker` (`--lost-threshold` for
+`lost_threshold`) and keyword arguments of `sot_tracker.load`. This page is written by `tools/write_options.py`.
+
+"""
+
+
+def page() -> str:
+    """The whole of docs/options.md."""
+    old = ", ".join(f"`{name}` (old: `{before}`)" for before, name in RENAMED.items())
+    return f"{HEAD}{markdown_table()}\n\nRenamed options, accepted under the old name with a warning: {old}.\n"
+
+
+if __name__ == "__main__":
+    (ROOT / "docs" / "options.md").write_text(page(), encoding="utf-8")
