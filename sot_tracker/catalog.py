@@ -54,6 +54,7 @@ class ModelSpec:
 _NETS = "sot_tracker.nets."
 _CENTER, _CENTER_UNIT = NetworkSpec("center"), NetworkSpec("center", normalization=UNIT)
 _CORNER, _TOKEN = NetworkSpec("corner"), NetworkSpec("token", crop="average")
+_TOKEN_8 = NetworkSpec("token", crop="average", stride=8)
 
 MODELS: dict[str, ModelSpec] = {
     spec.name: spec
@@ -71,10 +72,20 @@ MODELS: dict[str, ModelSpec] = {
         ModelSpec("hit_base", "HiT-Base", "Kang et al., ICCV 2023", _CORNER, _NETS + "hit"),
         ModelSpec("hit_small", "HiT-Small", "Kang et al., ICCV 2023", _CORNER, _NETS + "hit"),
         ModelSpec("hit_tiny", "HiT-Tiny", "Kang et al., ICCV 2023", _CORNER, _NETS + "hit"),
+        ModelSpec("hit_pvt", "HiT with PVT-Small", "Kang et al., ICCV 2023", _CORNER, _NETS + "hit_pvt"),
         ModelSpec("smat", "SMAT", "Gopal and Amer, WACV 2024", _CENTER_UNIT, _NETS + "smat"),
+        ModelSpec("smat_a", "SMAT, self-attention alone", "Gopal and Amer, WACV 2024", _CENTER_UNIT, _NETS + "smat"),
+        ModelSpec("smat_b", "SMAT, cross-attention alone", "Gopal and Amer, WACV 2024", _CENTER_UNIT, _NETS + "smat"),
+        ModelSpec(
+            "smat_c", "SMAT, self- then cross-attention", "Gopal and Amer, WACV 2024", _CENTER_UNIT, _NETS + "smat"
+        ),
+        ModelSpec(
+            "smat_standard", "SMAT, standard attention", "Gopal and Amer, WACV 2024", _CENTER_UNIT, _NETS + "smat"
+        ),
         ModelSpec("mvt", "MVT", "Gopal and Amer, BMVC 2023", _CENTER_UNIT, _NETS + "mvt"),
         ModelSpec("hcat", "HCAT (N=2)", "Chen et al., ECCV 2022 workshops", _TOKEN, _NETS + "hcat"),
         ModelSpec("hcat_n1", "HCAT (N=1)", "Chen et al., ECCV 2022 workshops", _TOKEN, _NETS + "hcat"),
+        ModelSpec("transt_h", "TransT_H", "Chen et al., ECCV 2022 workshops", _TOKEN_8, _NETS + "transt"),
     )
 }
 

@@ -23,13 +23,15 @@ outputs on the training pictures have mean 0 and size of about 1."""
 
 @dataclass(frozen=True, slots=True)
 class Tap:
-    """Where a network shows its features at stride 16: maps (B, C, g, g) or tokens (B, g * g, C).
+    """Where a network shows its features: maps (B, C, g, g) or tokens (B, g * g, C).
 
-    path: of the module. inputs: the features are what the module is given, not what it returns.
+    path: of the module. inputs: the features are what the module is given, not what it returns. stride: pixels between
+    them, 16 or 8; all are used at 16.
     """
 
     path: str
     inputs: bool = False
+    stride: int = 16
 
 
 @dataclass(frozen=True, slots=True)

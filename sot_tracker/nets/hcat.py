@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -20,6 +21,19 @@ from torch import Tensor, nn
 from sot_tracker.nets import timm_names
 from sot_tracker.nets.blocks import attention
 from sot_tracker.nets.family import Family, Tap
+
+
+class Widths(Protocol):
+    """What the attention layers read of a configuration, HCAT's or that of a network that shares them."""
+
+    @property
+    def dim(self) -> int: ...
+    @property
+    def heads(self) -> int: ...
+    @property
+    def ffn(self) -> int: ...
+    @property
+    def dropout(self) -> float: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +97,7 @@ def sine_table(side: int, dim: int) -> Tensor:
 class Attention(nn.Module):
     """Multi-head attention with torch's parameter names, its three projections callable one by one."""
 
-    def __init__(self, config: HcatConfig) -> None:
+    def __init__(self, config: Widths) -> None:
         super().__init__()
         dim = config.dim
         self.heads, self.dropout = config.heads, config.dropout
@@ -160,7 +174,7 @@ class HcaLayer(nn.Module):
 class CfaLayer(nn.Module):
     """The decoder's one cross-attention, search over sparse tokens (section 4)."""
 
-    def __init__(self, config: HcatConfig) -> None:
+    def __init__(self, config: Widths) -> None:
         super().__init__()
         self.multihead_attn = Attention(config)
         self.linear1, self.linear2 = nn.Linear(config.dim, config.ffn), nn.Linear(config.ffn, config.dim)
@@ -182,7 +196,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    def __init__(self, config: HcatConfig) -> None:
+    def __init__(self, config: Widths) -> None:
         super().__init__()
         self.layers = nn.ModuleList([CfaLayer(config)])
         self.norm = nn.LayerNorm(config.dim)

@@ -10,6 +10,7 @@ Confidence: the network has none; `sot_tracker.decode.decode_corner` derives one
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -209,34 +210,36 @@ class LeViT(nn.Module):
 
 
 class Bridge(nn.Module):
-    """The search parts of all stages in one map, and the global vector, both `hidden` wide (section 5)."""
+    """The search parts of the stages in one map, and the global vector, both `hidden` wide (section 5).
 
-    def __init__(self, config: HitConfig) -> None:
+    dims: channels of the stages, each of half the grid of the one before. grid: side of the first one's search grid.
+    """
+
+    def __init__(self, dims: Sequence[int], grid: int, hidden: int) -> None:
         super().__init__()
-        c1, c2, c3 = config.dims
-        self.grid = config.grids[0]
+        self.grid = grid
         self.layers = nn.ModuleList(
             nn.Sequential(nn.ConvTranspose2d(cin, cout, 2, stride=2), nn.BatchNorm2d(cout))
-            for cin, cout in ((c3, c2), (c2, c1))
+            for cin, cout in itertools.pairwise(reversed(dims))
         )
-        self.proj1 = nn.Linear(c1, config.hidden)
-        self.proj2 = nn.Linear(c3, config.hidden)
+        self.proj1 = nn.Linear(dims[0], hidden)
+        self.proj2 = nn.Linear(dims[-1], hidden)
 
-    def forward(self, f1: Tensor, f2: Tensor, f3: Tensor) -> tuple[Tensor, Tensor]:
-        """-> E (B, 256, hidden) and G (B, hidden)."""
-        g = self.grid
-        s1, s2, s3 = (_search_map(f, side) for f, side in ((f1, g), (f2, g // 2), (f3, g // 4)))
-        joined = self.layers[1](torch.relu(self.layers[0](s3) + s2)) + s1
-        query = self.proj2(f3.mean(1))  # template tokens count in the mean
+    def forward(self, *stages: Tensor) -> tuple[Tensor, Tensor]:
+        """Tokens after each stage -> E (B, grid^2, hidden) and G (B, hidden)."""
+        *finer, joined = (_search_map(tokens, self.grid >> depth) for depth, tokens in enumerate(stages))
+        for number, (layer, shortcut) in enumerate(zip(self.layers, reversed(finer), strict=True)):
+            joined = layer(torch.relu(joined) if number else joined) + shortcut
+        query = self.proj2(stages[-1].mean(1))  # template tokens count in the mean
         return self.proj1(joined.flatten(2).transpose(1, 2)), query
 
 
 class CornerHead(nn.Module):
     """Two stacks of 3x3 convolution, batch norm, ReLU, ended by a 1x1 convolution; raw maps (section 6)."""
 
-    def __init__(self, config: HitConfig) -> None:
+    def __init__(self, hidden: int, head: Sequence[int]) -> None:
         super().__init__()
-        widths = (config.hidden, *config.head)
+        widths = (hidden, *head)
         self.depth = len(widths)
         for side in ("tl", "br"):
             for k, (cin, cout) in enumerate(itertools.pairwise(widths), start=1):
@@ -254,6 +257,16 @@ class CornerHead(nn.Module):
         return x
 
 
+def corner_maps(bridge: Bridge, head: CornerHead, *stages: Tensor) -> dict[str, Tensor]:
+    """Tokens after each stage -> the maps: the search tokens weighted by their product with the global vector."""
+    tokens, query = bridge(*stages)
+    with torch.autocast(tokens.device.type, enabled=False):  # unscaled products can leave the range of fp16
+        tokens, query = tokens.float(), query.float()
+        weighted = tokens * (tokens @ query[:, :, None])
+    maps: dict[str, Tensor] = head(_search_map(weighted, bridge.grid))
+    return maps
+
+
 class Hit(nn.Module):
     """See the module's docstring and docs/architecture.md for `template`, `search` and `forward`.
 
@@ -265,8 +278,8 @@ class Hit(nn.Module):
         super().__init__()
         self.config = config
         self.backbone = nn.ModuleDict({"body": LeViT(config)})
-        self.box_head = CornerHead(config)
-        self.bottleneck = Bridge(config)
+        self.box_head = CornerHead(config.hidden, config.head)
+        self.bottleneck = Bridge(config.dims, config.grids[0], config.hidden)
 
     def template(self, z: Tensor) -> tuple[Tensor, ...]:
         """(B, 3, 128, 128) normalised -> template tokens (B, 64, C1), their q, k, v in block 0 and the logits among
@@ -289,25 +302,17 @@ class Hit(nn.Module):
         z_rows = mix(torch.cat([logits(zq, k) + bias[:, n:, :n], zz], 3), v)
         tokens = torch.cat([x_tokens, z_tokens], 1)
         tokens = tokens + attention.proj(join_heads(torch.cat([x_rows, z_rows], 2)))
-        return self._maps(*body.rest(tokens))
+        return corner_maps(self.bottleneck, self.box_head, *body.rest(tokens))
 
     def forward(self, z: Tensor, x: Tensor) -> dict[str, Tensor]:
         """The published, uncached network on both images; docs/architecture.md lists the maps."""
         body, _ = self._start()
         tokens = torch.cat([body.embed(x), body.embed(z)], 1)
-        return self._maps(*body.rest(body.blocks[0](tokens)))
+        return corner_maps(self.bottleneck, self.box_head, *body.rest(body.blocks[0](tokens)))
 
     def _start(self) -> tuple[LeViT, Attention]:
         body: Any = self.backbone["body"]
         return body, body.blocks[0].m
-
-    def _maps(self, f1: Tensor, f2: Tensor, f3: Tensor) -> dict[str, Tensor]:
-        tokens, query = self.bottleneck(f1, f2, f3)
-        with torch.autocast(tokens.device.type, enabled=False):  # unscaled products can leave the range of fp16
-            tokens, query = tokens.float(), query.float()
-            weighted = tokens * (tokens @ query[:, :, None])
-        maps: dict[str, Tensor] = self.box_head(_search_map(weighted, self.config.grids[0]))
-        return maps
 
 
 def _mlp(dim: int, drop_path: float) -> Residual:

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sot_tracker.catalog import network_spec
+from sot_tracker.errors import UserError
 from sot_tracker.nets import family_of
 from sot_tracker.nets.family import Tap
 from sot_tracker.train import aux_cell_loss, distill, features
@@ -24,7 +26,8 @@ class AuxiliaryLosses:
     teacher: name and weights of a trained network, or None. teach: what is learnt of it, "maps" and "features".
     imagenet: also learn the features of a network that has seen ImageNet.
 
-    Raises UserError for a teacher whose weights do not fit, MissingPackage where the ImageNet network is not installed.
+    Raises UserError for a teacher whose weights or cells do not fit, MissingPackage where the ImageNet network is not
+    installed.
     """
 
     def __init__(
@@ -37,6 +40,8 @@ class AuxiliaryLosses:
         imagenet: bool = False,
     ) -> None:
         self.family, self.recipe, self.feed, self.teach = family_of(model), recipe, feed, teach
+        if teacher is not None and "maps" in teach:
+            _require_same_grid(model, teacher[0])
         self.teacher = Teacher(*teacher, recipe, feed.device) if teacher else None
         self.imagenet = features.EfficientNetLite().to(feed.device) if imagenet else None
 
@@ -69,3 +74,13 @@ class AuxiliaryLosses:
             if "features" in self.teach:
                 inside = inside_cells(boxes, present, target.shape[-1])
                 yield "teacher", features.loss(maps["teacher"], [target], inside)
+
+
+def _require_same_grid(model: str, teacher: str) -> None:
+    """Maps are compared cell by cell, except those of corners."""
+    own, theirs = network_spec(model), network_spec(teacher)
+    if own.decoding != "corner" and own.stride != theirs.stride:
+        raise UserError(
+            f"--teacher {teacher} has a cell every {theirs.stride} pixels and {model} every {own.stride}: "
+            "choose --teach features"
+        )

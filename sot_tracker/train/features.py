@@ -69,14 +69,15 @@ def outputs(*modules: nn.Module) -> Iterator[list[Any]]:
 
 @contextmanager
 def tapped(net: nn.Module, tap: Tap) -> Iterator[list[Tensor]]:
-    """While open, a forward pass leaves the network's features, (B, C, g, g) each, in the list.
+    """While open, a forward pass leaves the network's features at stride 16, (B, C, g, g) each, in the list.
 
     The template's come first, where the tap has them apart from the search patch's.
     """
     seen: list[Tensor] = []
 
     def keep(_module: nn.Module, given: tuple[Tensor, ...], made: Any = None) -> None:
-        seen.extend(given if tap.inputs else (_as_map(made),))
+        maps = given if tap.inputs else (_as_map(made),)
+        seen.extend(maps if tap.stride == 16 else (F.avg_pool2d(m, 16 // tap.stride) for m in maps))
 
     module = net.get_submodule(tap.path)
     hook = module.register_forward_pre_hook(keep) if tap.inputs else module.register_forward_hook(keep)

@@ -15,6 +15,7 @@ from sot_tracker.nets import build
 
 NETWORKS = [name for name, spec in MODELS.items() if spec.network]
 ONE_OF_EACH = ["fermt", "hit_tiny", "smat", "mvt", "hcat"]
+OTHER_LAYERS = ["smat_a", "smat_b", "smat_c", "smat_standard", "hit_pvt", "transt_h"]
 
 
 def pair(template: int = 64, search: int = 128, batch: int = 2, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -49,10 +50,12 @@ def assert_same(ours: dict[str, Tensor], expected: dict[str, Tensor], share: flo
 def test_maps_have_the_shapes_of_the_contract(name: str) -> None:
     spec = network_spec(name)
     maps = build(name).eval()(*pair(spec.template_size, spec.search_size, batch=1))
-    assert {key: tuple(value.shape) for key, value in maps.items()} == shapes(spec.decoding, 1, 16)
+    assert {key: tuple(value.shape) for key, value in maps.items()} == shapes(
+        spec.decoding, 1, spec.search_size // spec.stride
+    )
 
 
-@pytest.mark.parametrize("name", ONE_OF_EACH)
+@pytest.mark.parametrize("name", ONE_OF_EACH + OTHER_LAYERS)
 @torch.no_grad()
 def test_one_template_serves_many_searches(name: str) -> None:
     net = small(name).eval()
@@ -65,7 +68,7 @@ def test_one_template_serves_many_searches(name: str) -> None:
     assert all(torch.equal(a, b) for a, b in zip(cached, kept, strict=True))
 
 
-@pytest.mark.parametrize("name", ONE_OF_EACH)
+@pytest.mark.parametrize("name", ONE_OF_EACH + OTHER_LAYERS)
 @torch.no_grad()
 def test_samples_of_a_batch_do_not_mix(name: str) -> None:
     net = small(name).eval()
@@ -75,18 +78,20 @@ def test_samples_of_a_batch_do_not_mix(name: str) -> None:
         assert_same({key: value[i : i + 1] for key, value in together.items()}, net(z[i : i + 1], x[i : i + 1]), 1e-4)
 
 
-@pytest.mark.parametrize("name", ONE_OF_EACH)
+@pytest.mark.parametrize("name", ONE_OF_EACH + OTHER_LAYERS)
 def test_small_crops_train(name: str) -> None:
     net = small(name).train()
     maps = net(*pair())
-    assert {key: tuple(value.shape) for key, value in maps.items()} == shapes(network_spec(name).decoding, 2, 8)
+    assert {key: tuple(value.shape) for key, value in maps.items()} == shapes(
+        network_spec(name).decoding, 2, 128 // network_spec(name).stride
+    )
     sum(value.square().mean() for value in maps.values()).backward()
     unused = {"backbone.cls_token", "backbone.pos_embed"}  # FERMT: in the file, in no computation
     without = {key for key, p in net.named_parameters() if p.grad is None or not torch.isfinite(p.grad).all()}
     assert without - unused == set()
 
 
-@pytest.mark.parametrize("name", ONE_OF_EACH)
+@pytest.mark.parametrize("name", ONE_OF_EACH + OTHER_LAYERS)
 @torch.no_grad()
 def test_autocast_gives_float32_maps_near_the_exact_ones(name: str) -> None:
     net = small(name).eval()
@@ -98,7 +103,7 @@ def test_autocast_gives_float32_maps_near_the_exact_ones(name: str) -> None:
     assert_same(maps, exact, 0.1)
 
 
-@pytest.mark.parametrize("name", ONE_OF_EACH)
+@pytest.mark.parametrize("name", ONE_OF_EACH + OTHER_LAYERS)
 def test_sizes_change_no_weight_but_those_of_positions_and_correlation(name: str) -> None:
     """Weights learned on small crops start the full size, except where a dimension is the number of cells."""
     full, reduced = build(name).state_dict(), small(name).state_dict()
