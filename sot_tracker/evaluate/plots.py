@@ -1,4 +1,4 @@
-"""Curves of an evaluation as PNG, which differ in line style and marker as well as in colour, so that they can be printed in grey."""
+"""Curves of an evaluation as PNG. They differ in line style and marker too, so that they can be printed in grey."""
 
 from __future__ import annotations
 

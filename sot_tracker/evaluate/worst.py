@@ -11,9 +11,10 @@ import numpy as np
 
 from sot_tracker.atomic import new_file
 from sot_tracker.box import Box
+from sot_tracker.boxes import ious
 from sot_tracker.datasets.records import Sequence
 from sot_tracker.errors import UserError
-from sot_tracker.evaluate.metrics import hold_last, iou
+from sot_tracker.evaluate.metrics import hold_last
 from sot_tracker.evaluate.raw import Track
 from sot_tracker.stream.draw import draw_estimate
 from sot_tracker.tracker import Estimate, Image, State
@@ -37,7 +38,7 @@ def worst_frames(runs: Iterable[tuple[Sequence, Track]]) -> list[WorstFrame]:
     found = []
     for sequence, track in runs:
         boxes = hold_last(track.boxes)
-        overlaps = np.where(sequence.visible, iou(boxes, np.nan_to_num(sequence.truth)), np.inf)
+        overlaps = np.where(sequence.visible, ious(boxes, np.nan_to_num(sequence.truth)), np.inf)
         overlaps[0] = np.inf
         for _ in range(PER_SEQUENCE):
             index = int(np.argmin(overlaps))

@@ -3,15 +3,13 @@
 import numpy as np
 import pytest
 
+from sot_tracker.boxes import ious
 from sot_tracker.evaluate.metrics import (
     OVERLAPS,
     bound,
-    center_errors,
     hold_last,
-    iou,
     measure,
     over_all_frames,
-    roc_auc,
     summarize,
 )
 
@@ -39,21 +37,6 @@ def scored(boxes, truth, visible=None, score=None, tracking=None, seconds=None, 
 
 
 @pytest.mark.parametrize(
-    ("a", "b", "expected"),
-    [
-        (T, T, 1),
-        (T, [20, 10, 20, 20], 200 / 600),
-        (T, [15, 15, 10, 10], 100 / 400),
-        (T, [30, 10, 20, 20], 0),
-        (T, [80, 80, 5, 5], 0),
-        ([0, 0, 0, 0], [0, 0, 0, 0], 0),
-    ],
-)
-def test_iou(a, b, expected):
-    assert iou(array(a), array(b)) == pytest.approx([expected])
-
-
-@pytest.mark.parametrize(
     ("predicted", "truth", "expected"),
     [  # rect_iou(predicted, truth, bound=(100, 80)) of the package got10k 0.1.3
         ([-10, 0, 20, 20], [0, 0, 10, 20], 0.5),
@@ -72,15 +55,8 @@ def test_iou(a, b, expected):
 )
 def test_got10k_overlaps_are_those_of_its_toolkit(predicted, truth, expected):
     given = array(predicted)
-    assert iou(bound(given, (100, 80)), bound(array(truth), (100, 80))) == pytest.approx([expected], abs=1e-9)
+    assert ious(bound(given, (100, 80)), bound(array(truth), (100, 80))) == pytest.approx([expected], abs=1e-9)
     assert given.tolist() == [predicted]  # not changed in place, as the toolkit does
-
-
-def test_center_errors():
-    predicted, truth = array([13, 14, 20, 20], [10, 10, 40, 20]), array(T, T)
-    assert center_errors(predicted, truth) == pytest.approx([5, 10])
-    assert center_errors(predicted, truth, normalized=True) == pytest.approx([0.25, 0.5])
-    assert center_errors(array([14, 10, 20, 10]), array([10, 10, 20, 10]), normalized=True) == pytest.approx([0.2])
 
 
 def test_invalid_predictions_become_the_one_before():
@@ -200,18 +176,3 @@ def test_frames_without_truth_count_for_speed_only():
     assert summarize([start_only])["fps"] == pytest.approx(10)
     assert "presence_auc" not in summarize([start_only])
     assert over_all_frames([judged, start_only]) == over_all_frames([judged])
-
-
-@pytest.mark.parametrize(
-    ("positive", "negative", "expected"),
-    [
-        ([0.9, 0.8], [0.1, 0.2], 1.0),
-        ([0.1, 0.2], [0.9, 0.8], 0.0),
-        ([0.5, 0.5], [0.5, 0.5], 0.5),
-        ([0.9, 0.3], [0.5], 0.5),
-        ([], [0.5], None),
-    ],
-)
-def test_roc_auc(positive, negative, expected):
-    mask = np.array([True] * len(positive) + [False] * len(negative))
-    assert roc_auc(np.array(positive + negative), mask) == expected

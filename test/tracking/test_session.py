@@ -13,11 +13,12 @@ import pytest
 from sot_tracker.box import Box
 from sot_tracker.catalog import NetworkSpec, network_spec, spec
 from sot_tracker.config import Config
+from sot_tracker.engines.network import Facts
 from sot_tracker.errors import UserError
 from sot_tracker.loading import load_network_tracker
 from sot_tracker.tracker import Policy, State
 from sot_tracker.tracking import reacquire
-from sot_tracker.tracking.session import NetworkTracker
+from sot_tracker.tracking.session import NetworkTracker, Session
 
 HEIGHT, WIDTH = 240, 320
 IMAGE = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
@@ -283,6 +284,42 @@ def test_a_threshold_of_zero_never_loses() -> None:
     assert made.update(IMAGE).state is State.TRACKING
 
 
+def test_a_tracker_shows_what_it_is_and_where() -> None:
+    network = Told([])
+    network.facts = SimpleNamespace(**dict.fromkeys(Facts.__slots__), description="ONNX on cpu")  # type: ignore[attr-defined]
+    made = NetworkTracker("told", CENTER, network)  # type: ignore[arg-type]
+    assert repr(made) == "<told without a target: ONNX on cpu>"
+    made.init(IMAGE, START)
+    assert repr(made) == "<told at (100, 80, 40, 40): ONNX on cpu>"
+
+
+def test_one_session_advances_several_targets_at_once() -> None:
+    """Each goes its own way, and gives what it would give alone."""
+    right, down = center_answer(0.55, 0.5, 0.25, 0.25), center_answer(0.5, 0.55, 0.25, 0.25, score=0.3)
+    network = Told([right, down])
+    network.search = lambda cached, patch: next(network.answers)  # type: ignore[method-assign]
+    session, policy = Session(CENTER, network), Policy(lost_threshold=0.5)  # type: ignore[arg-type]
+    starts = [START, Box(200, 100, 40, 40)]
+    targets = [session.start(IMAGE, box, policy, stamp_ns=10**9)[0] for box in starts]
+    (first, seen), (second, lost) = session.advance(targets, IMAGE, policy, stamp_ns=3 * 10**9)
+    assert (seen.state, lost.state) == (State.TRACKING, State.LOST)
+    assert seen.box.center == pytest.approx((128, 100), abs=1e-3)
+    assert lost.box.center == pytest.approx((220, 128), abs=1e-3)
+    assert (first.state.box, second.state.box) == (seen.box, starts[1])
+    assert (first.state.lost_seconds, second.state.lost_seconds) == (0, 2)
+    assert [target.state.box for target in targets] == starts, "targets are not changed in place"
+    assert session.advance([], IMAGE, policy) == []
+
+
+@pytest.mark.parametrize(("stamps", "seconds"), [((0, 2), 2), ((None, 2), 0), ((2, None), 0), ((3, 2), 0)])
+def test_seconds_come_from_stamps_where_both_are_known(stamps: tuple[int | None, int | None], seconds: float) -> None:
+    before, now = (None if stamp is None else stamp * 10**9 for stamp in stamps)
+    made = tracker(NOTHING, threshold=0.5)
+    made.init(IMAGE, START, before)
+    made.update(IMAGE, now)
+    assert made.state.lost_seconds == seconds
+
+
 def test_one_network_serves_many_trackers() -> None:
     network = Told([center_answer(0.55, 0.5, 0.25, 0.25)] * 4)
     network.search = lambda cached, patch: next(network.answers)  # type: ignore[method-assign]
@@ -320,8 +357,8 @@ def test_a_bad_box_changes_nothing(box: Box, why: str) -> None:
 
 @pytest.mark.parametrize(
     "image",
-    [IMAGE[..., 0], np.dstack([IMAGE, IMAGE[..., :1]]), IMAGE.astype(np.float32), IMAGE[:0]],
-    ids=["grey", "four channels", "float", "empty"],
+    [IMAGE[..., 0], np.dstack([IMAGE, IMAGE[..., :1]]), IMAGE.astype(np.float32), IMAGE[:0], None, "a.png"],
+    ids=["grey", "four channels", "float", "empty", "none", "a name"],
 )
 def test_other_images_are_refused(image: np.ndarray) -> None:
     made = tracker(center_answer(0.5, 0.5, 0.25, 0.25))
