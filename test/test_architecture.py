@@ -82,7 +82,6 @@ WITH_ROS = ("ros", "ros_tools")
 
 EXCEPTIONS = {
     ("sot_tracker.ros.usage", "sot_tracker.ros_tools.player_config"): "prints the usage of every node",
-    ("sot_tracker.datasets.training", "sot_tracker.train.masks"): "reads masks of data sets",
 }
 
 

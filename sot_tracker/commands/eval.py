@@ -70,11 +70,7 @@ def run(args: argparse.Namespace) -> int:
     _check(args)
     if not args.no_plots:
         require_plots()
-    options = tracker_options(args)
-    entries = [ope.Entry.parse(text, options) for text in args.model]
-    labels = [entry.label for entry in entries]
-    if twice := {label for label in labels if labels.count(label) > 1}:
-        raise UserError(f"two models are called '{twice.pop()}': tell them apart by --model LABEL=NAME@WEIGHTS")
+    entries = _entries(args)
     data = evaluation.read(args.data, args.sequences, args.frames or 0)
     _check_submission(args.submission, data.sequences)
     _make(args.out, entries, data)
@@ -97,9 +93,9 @@ def run(args: argparse.Namespace) -> int:
     runs = _load(done)
     results = {label: _scores(of_model) for label, of_model in runs.items()}
     text = write_report(results, args.out, about, _notes(data, done, tasks), plots=not args.no_plots)
+    print((args.out / "summary.json").read_text(encoding="utf-8") if args.json else text)
     if not args.no_plots:
         _write_worst(runs, args.out / "worst")
-    print((args.out / "summary.json").read_text(encoding="utf-8") if args.json else text)
     written = f"summary.json, report.md, sequences.csv, raw/{'' if args.no_plots else ', *.png, worst/'}"
     print(f"\nwritten to {args.out}: {written}", file=_aside(args))
     if args.submission:
@@ -107,6 +103,18 @@ def run(args: argparse.Namespace) -> int:
     if problem:
         raise UserError(problem)
     return 0
+
+
+def _entries(args: argparse.Namespace) -> list[Entry]:
+    """The models, each with a label of its own."""
+    from sot_tracker.evaluate import ope
+
+    options = tracker_options(args)
+    entries = [ope.Entry.parse(text, options) for text in args.model]
+    labels = [entry.label for entry in entries]
+    if twice := {label for label in labels if labels.count(label) > 1}:
+        raise UserError(f"two models are called '{twice.pop()}': give them names by --model LABEL=NAME@WEIGHTS")
+    return entries
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -192,7 +200,7 @@ def _first(errors: list[Any]) -> str:
 
 
 def _load(done: list[Task]) -> dict[str, list[Run]]:
-    """label -> sequences with what the model said of them. Raises UserError for a result that was damaged."""
+    """label -> sequences with the model's results. Raises UserError for a result that was damaged."""
     from sot_tracker.evaluate import raw
 
     runs: dict[str, list[Run]] = {}

@@ -9,21 +9,19 @@ from contextlib import ExitStack
 from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sot_tracker.box import Box
 from sot_tracker.commands.options import add_tracker_options, tracker_options
 from sot_tracker.errors import INTERRUPTED, UserError
+from sot_tracker.loading import load
 from sot_tracker.progress import progress
 from sot_tracker.stream.frame import Frame
 from sot_tracker.stream.sinks import CSV_COLUMNS, Output, open_outputs, select_box
+from sot_tracker.stream.sources import open_source, parse_range16
 from sot_tracker.stream.video_writer import VIDEO_CODECS
 from sot_tracker.tracker import Estimate, Image, State, Tracker
-
-if TYPE_CHECKING:
-    pass
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,9 +48,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from sot_tracker.loading import load
-    from sot_tracker.stream.sources import open_source, parse_range16
-
     if args.frames is not None and args.frames < 1:
         raise UserError(f"--frames {args.frames} is not possible: give 1 or more")
     given = Box.parse(args.box) if args.box else None

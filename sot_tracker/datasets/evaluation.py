@@ -37,7 +37,7 @@ def read(data: Path, names: Collection[str] = (), frames: int = 0) -> DataSet:
             refused.append(found)
         elif len(found.frames) < 2:
             stills += 1
-        elif not found.visible[0]:
+        elif not found.first_box.is_valid:
             refused.append(Refused(found.name, UserError(_no_target(found))))
         else:
             sequences.append(first_frames(found, frames) if frames else found)

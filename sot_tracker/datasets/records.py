@@ -38,8 +38,9 @@ class Sequence:
     source: where it comes from, for weights by source; mostly the layout.
 
     frames: N files. numbers: N, counted from 0 in the video, so that numbers[0] is the picture that the truth begins
-    with. truth: N x 4, x, y, w, h in pixels of the stored picture; NaN where the target is absent or nothing is known.
-    visible: N, whether the target is there and shows. known: N, whether the data set says anything about the frame.
+    with. truth: N x 4, x, y, w, h in pixels of the stored picture; NaN where the data set gives no box. visible: N,
+    whether the target is there and shows; labels may say that it does not although there is a box. known: N, whether
+    the data set says anything about the frame.
     masks: N readers of the target's mask, None for a frame without; empty where there are none at all.
     truth_kind: "box", or the "polygon" or "mask" that the boxes were made from.
     """

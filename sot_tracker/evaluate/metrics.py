@@ -100,20 +100,20 @@ def measure(
     held = hold_last(np.vstack([truth[:1], boxes[1:]]))
     known = np.ones(len(boxes), dtype=np.bool_) if known is None else known
     visible = np.logical_and(visible, known)
-    later, said = visible.copy(), known.copy()
-    later[0] = said[0] = False
+    later, counted = visible.copy(), known.copy()
+    later[0] = counted[0] = False
     predicted, true = held[visible], truth[visible]
     return SequenceScores(
         frames=len(boxes),
-        judged=len(boxes) == 1 or bool(said.any()),
+        judged=len(boxes) == 1 or bool(counted.any()),
         overlaps=ious(bound(held[later], size), bound(truth[later], size)),
         success=(ious(predicted, true)[:, None] > OVERLAPS).mean(axis=0),
         precision=(center_errors(predicted, true)[:, None] <= PIXELS).mean(axis=0),
         norm_precision=(center_errors(predicted, true, normalized=True)[:, None] <= FRACTIONS).mean(axis=0),
         seconds=seconds[1:],
-        score=score[said],
-        tracking=tracking[said],
-        present=visible[said],
+        score=score[counted],
+        tracking=tracking[counted],
+        present=visible[counted],
     )
 
 

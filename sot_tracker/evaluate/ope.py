@@ -34,7 +34,7 @@ from sot_tracker.tracker import State, Tracker
 
 @dataclass(frozen=True)
 class Entry:
-    """One column of the tables: a model with its options (pairs, so that entries can be told apart by hash)."""
+    """One column of the tables: a model with its options (pairs, so that entries can be hashed)."""
 
     label: str
     model: str
@@ -57,7 +57,7 @@ class Entry:
         if not equals:
             label = f"{name}@{Path(weights).name}" if at else name
         if model.network and _is_random(name, str(chosen.get("weights", ""))) and not label.endswith("random"):
-            label += "@random"  # said in every table, since the boxes mean nothing
+            label += "@random"  # shown in every table, since the boxes mean nothing
         if not label or "/" in label or label.startswith("."):
             raise UserError(f"label '{label}' in --model {text} cannot name a folder: give letters, digits, - or _")
         return cls(label, name, tuple(sorted(chosen.items())))

@@ -1,4 +1,4 @@
-"""Curves of an evaluation as PNG, told apart by line style and marker as well as by colour, so also in grey print."""
+"""Curves of an evaluation as PNG. They differ in line style and marker too, so that they can be printed in grey."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Raw results: one text file per model and sequence, which also says what it was made with."""
+"""Raw results: one text file per model and sequence, which also states what it was made with."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _COLUMNS = "x,y,w,h,score,tracking,ms"
 
 @dataclass(frozen=True, eq=False)
 class Track:
-    """What a tracker said of N frames; the first row is the box it was given.
+    """What a tracker returned for N frames; the first row is the box it was given.
 
     boxes: N x 4, x, y, w, h in pixels. score: N, 0..1. tracking: N. seconds: N, duration of init, then of each update.
     size: width and height of the frames.

@@ -83,8 +83,8 @@ def _overview(overall: Mapping[str, Row], rows: Mapping[str, Mapping[str, Row]])
         [label, *(_cell(m, values.get(m)) for m in shown), str(len(rows[label]))] for label, values in overall.items()
     ]
     return (
-        "Overall: each value is the mean over sequences, so that long ones do not outweigh the others; fps and what is "
-        "said of frames without the target are over all frames\n\n"
+        "Overall: each value is the mean over sequences, so that long ones do not outweigh the others; fps, "
+        "presence AUC and false confidence are over all frames\n\n"
         + table(["model", *(METRICS[m].split(" (")[0] for m in shown), "sequences"], body)
     )
 

@@ -37,12 +37,6 @@ def in_natural_order(paths: Iterable[Path]) -> list[Path]:
     return sorted(paths, key=lambda path: (natural(path.stem), path.name))
 
 
-def pictures_in(folder: Path) -> list[Path]:
-    """The pictures directly in that folder, in natural order."""
-    found = (path for path in folder.iterdir() if path.suffix.lower() in PICTURES and not path.name.startswith("."))
-    return in_natural_order(found)
-
-
 def _pixels(path: Path, upright: bool) -> Pixels:
     try:
         data = path.read_bytes()

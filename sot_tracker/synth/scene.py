@@ -135,8 +135,8 @@ def _target_path(config: ClipConfig) -> tuple[Array, Array]:
         size = size * np.exp(0.45 * smooth_noise(rng, times, 60 / config.speed)[:, 0])
     size = np.clip(size, low, high)
     frame = np.array([config.width, config.height], float)
-    room = np.maximum(frame / 2 - 0.55 * size.max(), 0.1 * frame)
-    centers = frame / 2 + room * np.tanh(1.4 * smooth_noise(rng, times, 55 / config.speed, 2))
+    amplitude = np.maximum(frame / 2 - 0.55 * size.max(), 0.1 * frame)
+    centers = frame / 2 + amplitude * np.tanh(1.4 * smooth_noise(rng, times, 55 / config.speed, 2))
     if "absence" in config.events:
         centers = _with_excursions(config, centers, float(size.max()))
     return centers, size
@@ -284,9 +284,9 @@ def _camera(config: ClipConfig, background: Picture) -> tuple[Track, Track]:
     """Shake (about the frame's centre) and pan of the background."""
     rng, times = stream(config, "camera"), frame_times(config.frames)
     frame = np.array([config.width, config.height], float)
-    room = (np.array(background.shape[1::-1]) - frame) / 2
+    slack = (np.array(background.shape[1::-1]) - frame) / 2
     on = float("camera" in config.events)
-    pan = frame / 2 + on * room * 0.9 * np.tanh(1.2 * smooth_noise(rng, times, 90 / config.speed, 2))
+    pan = frame / 2 + on * slack * 0.9 * np.tanh(1.2 * smooth_noise(rng, times, 90 / config.speed, 2))
     zoom, roll = smooth_noise(rng, times, 80 / config.speed, 2).T * [[0.05], [0.03]] * on
     none = np.zeros(len(times))
     camera = Track(pan, linear(np.exp(zoom), roll, none, none))

@@ -41,11 +41,10 @@ def validate(net: nn.Module, batches: Iterable[Batch], forward: Forward) -> dict
         present.append(there.cpu().numpy().astype(bool))
     overlap, flags = np.concatenate(overlaps), np.concatenate(present)
     overlap, score_of = overlap[flags], np.concatenate(scores)
-    auc = roc_auc(score_of, flags)
     return {
         "overlap": float(overlap.mean()),
         "success50": float((overlap > 0.5).mean()),
-        "score_auc": float("nan") if auc is None else auc,
+        "score_auc": roc_auc(score_of, flags),
         "threshold": best_threshold(score_of, flags),
     }
 

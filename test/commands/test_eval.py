@@ -36,8 +36,8 @@ def evaluate(data, tmp_path, capsys):
     def run(*arguments, model="kcf", plots=False, place=None):
         given = ["eval", "--data", str(place or data), "--model", model, "--out", str(tmp_path / "out")]
         status = main([*given, *map(str, arguments), *([] if plots else ["--no-plots"])])
-        told = capsys.readouterr()
-        return status, told.out, (told.err.splitlines() or [""])[-1]
+        printed = capsys.readouterr()
+        return status, printed.out, (printed.err.splitlines() or [""])[-1]
 
     return run
 
@@ -245,8 +245,8 @@ def test_a_killed_run_loses_nothing_and_the_next_start_goes_on(tmp_path, capsys)
     if len(finished) == 6:
         pytest.skip("all was done before it was killed")
     assert main(arguments) == 0
-    told = capsys.readouterr().out
-    assert f"6 runs: {len(finished)} done, {6 - len(finished)} to do; going on where an earlier start ended" in told
+    printed = capsys.readouterr().out
+    assert f"6 runs: {len(finished)} done, {6 - len(finished)} to do; going on where an earlier start ended" in printed
     assert all(path.read_bytes() == content for path, content in finished.items())
     assert json.loads((out / "summary.json").read_text())["models"]["csrt"]["sequences"] == 6
 

@@ -90,7 +90,7 @@ def _compress(counts):
 
 
 @pytest.mark.parametrize(
-    ("make", "told"),
+    ("make", "words"),
     [
         (lambda root: None, "none of the known layouts"),
         (lambda root: (root / "annotations.jsonl").write_text("{"), "annotations.jsonl:1 is not JSON"),
@@ -101,9 +101,9 @@ def _compress(counts):
         (lambda root: _truth(root, "1,2,3,4\n1,2,3,4\n1,2,3,4\n"), "has 3 rows for 2 frames"),
     ],
 )
-def test_mistakes_are_told_in_one_line(make, told, tmp_path):
+def test_mistakes_are_reported_in_one_line(make, words, tmp_path):
     make(tmp_path)
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=words):
         training.read(tmp_path)
 
 

@@ -18,19 +18,19 @@ KCF = ope.Entry.parse("kcf", {})
 
 
 class Script:
-    """Says what it was told to say."""
+    """Returns the given estimates in turn."""
 
     name = "script"
 
-    def __init__(self, said):
-        self.said = list(said)
+    def __init__(self, estimates):
+        self.estimates = list(estimates)
         self.started_on = None
 
     def init(self, image, box):
         self.started_on = box
 
     def update(self, image):
-        return self.said.pop(0)
+        return self.estimates.pop(0)
 
 
 @pytest.fixture
@@ -42,8 +42,8 @@ def data(tmp_path):
 
 def test_one_pass_gets_the_true_box_once(data):
     sequence = evaluation.read(data).sequences[0]
-    said = [Estimate(Box(i, 2, 3, 4), i / 10, State.LOST if i == 2 else State.TRACKING) for i in range(1, 4)]
-    tracker = Script(said)
+    estimates = [Estimate(Box(i, 2, 3, 4), i / 10, State.LOST if i == 2 else State.TRACKING) for i in range(1, 4)]
+    tracker = Script(estimates)
     track = ope.track_sequence(tracker, sequence)
     assert tracker.started_on == sequence.first_box
     assert track.boxes.tolist() == [list(sequence.first_box.xywh), [1, 2, 3, 4], [2, 2, 3, 4], [3, 2, 3, 4]]
@@ -118,12 +118,12 @@ def test_processes_give_the_same_boxes_as_one(data, tmp_path):
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_a_damaged_picture_is_told_and_the_other_sequences_run(data, tmp_path, jobs):
+def test_a_damaged_picture_is_reported_and_the_other_sequences_run(data, tmp_path, jobs):
     tasks = ope.plan([KCF], evaluation.read(data).sequences, tmp_path)
     (data / "one" / "3.png").write_bytes(b"no picture")
-    told = {task.sequence.name: error for task, error in ope.run(tasks, jobs)}
-    assert re.match(r"sequence 'one': picture .*3.png' cannot be decoded", str(told["one"]))
-    assert told["two"] is None
+    errors = {task.sequence.name: error for task, error in ope.run(tasks, jobs)}
+    assert re.match(r"sequence 'one': picture .*3.png' cannot be decoded", str(errors["one"]))
+    assert errors["two"] is None
     assert ope.pending(tasks) == tasks[:1]
 
 

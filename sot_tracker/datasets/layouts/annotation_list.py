@@ -35,7 +35,7 @@ class _Row(NamedTuple):
 
 
 def read(place: Place) -> Iterator[Sequence]:
-    """Raises UserError, naming the line, for one that is not as said above."""
+    """Raises UserError, naming the line, for one of another form."""
     objects: dict[tuple[str, str], list[_Row]] = defaultdict(list)
     file = place.folder / FILE
     for number, line in enumerate(read_text(file).splitlines(), 1):
