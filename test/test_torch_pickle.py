@@ -143,7 +143,7 @@ class Setting:
 
 
 VALUES = {
-    "array": (np.arange(6.0).reshape(2, 3), "numpy.ndarray"),
+    "array": (np.arange(6.0).reshape(2, 3), "numpy.dtype"),
     "scalar": (np.float64(0.5), "numpy"),
     "number type": (np.dtype("f4"), "numpy.dtype"),
     "namespace": (argparse.Namespace(rate=1e-3, data="/data"), "argparse.Namespace"),

@@ -18,8 +18,8 @@ OPENCV_LICENCE = "Apache-2.0"
 WIDTH = 100
 
 _OPENCV = {
-    "csrt": "no weights allowed, steady motion; slower than hit_tiny",
-    "kcf": "very small targets; the fastest here",
+    "csrt": "steady motion, where no weights may be used",
+    "kcf": "very small targets; the fastest",
     "mil": "comparison; draws at random",
 }
 
