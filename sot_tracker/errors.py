@@ -7,7 +7,7 @@ USER_ERROR, INTERRUPTED = 2, 130
 
 
 class UserError(Exception):
-    """A user's mistake or a missing piece, told in one line: what is wrong, which value, what to do.
+    """A user's mistake or a missing piece, in one line: what is wrong, which value, what to do.
 
     The command line prints it and exits with status 2; the node logs it and lives on. Never shown as a traceback.
     """
