@@ -125,8 +125,8 @@ def require_fit(
     expected: Mapping[str, Tensor],
     optional: Iterable[str] = (),
 ) -> None:
-    """Raise UserError listing what is missing, extra or misshapen; if little fits, it first says that the file is
-    none of `target`.
+    """Raise UserError listing what is missing, extra or misshapen; of a file with little that fits, it first says that
+    it is none of `target`.
     """
     missing = sorted(set(expected) - set(stored) - set(optional))
     extra = sorted(set(stored) - set(expected))

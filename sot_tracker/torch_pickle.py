@@ -31,8 +31,9 @@ from torch import Tensor
 from sot_tracker.errors import UserError
 
 _ZIP_MAGIC = b"PK\x03\x04"
-_STREAM_MAGIC = 0x1950A86A20F9469CFC6C
-_STREAM_START = pickle.dumps(_STREAM_MAGIC, protocol=2)
+_STREAM_MAGIC = (0x1950A86A20F9469CFC6C).to_bytes(10, "little")
+_LONGEST_START = 32
+"""The first pickle of a stream is its magic number, in any protocol within so many bytes."""
 
 _DTYPES = {
     "DoubleStorage": torch.float64,
@@ -169,7 +170,7 @@ def read_torch_file(path: Path) -> TorchFile:
     try:
         if data.startswith(_ZIP_MAGIC):
             return _read_zip(path, data)
-        if data.startswith(_STREAM_START):
+        if data.startswith(pickle.PROTO) and _STREAM_MAGIC in data[:_LONGEST_START]:
             return _read_stream(path, data)
     except _DAMAGE as error:
         raise _damaged(path, error) from None
@@ -243,14 +244,14 @@ class _Unpickler(_PythonUnpickler):  # type: ignore[misc]
     bytes of nested tuples then take forever or overflow its stack, and the index of a memo asks for any memory.
     """
 
-    # Buffers ask for their length before it is known to be there; torch writes none.
+    # Buffers lie outside of the file; torch writes none.
     dispatch: ClassVar[dict[int, Callable[[Any], None]]] = {
         code: step for code, step in _PythonUnpickler.dispatch.items() if code not in _BUFFERS
     }
 
     def __init__(self, file: io.BytesIO, path: Path) -> None:
         super().__init__(file, encoding="utf-8")
-        self.path = path
+        self.path, self.size = path, file.getbuffer().nbytes
         self.storages: dict[str, _Storage] = {}
         self.stand_ins: set[str] = set()
 
@@ -278,7 +279,9 @@ class _Unpickler(_PythonUnpickler):  # type: ignore[misc]
             f"{self.path} asks for {asked}, which a file of tensors does not need: refused, nothing was run"
         )
 
-    def persistent_load(self, pid: Any) -> _Storage:
+    def persistent_load(self, pid: Any) -> Any:
+        if pid[:1] == ("module",) and isinstance(pid[1], type) and issubclass(pid[1], _StandIn):
+            return pid[1]  # a stream names a network's class, and its source code, this way
         kind, dtype, key, _, count = pid[:5]
         known = kind == "storage" and isinstance(dtype, _Dtype) and isinstance(key, str) and type(count) is int
         if not known or any(view is not None for view in pid[5:]):
@@ -315,6 +318,15 @@ class _Unpickler(_PythonUnpickler):  # type: ignore[misc]
         self.append(frozenset())
 
     dispatch[pickle.FROZENSET[0]] = load_frozenset
+
+    def load_bytearray8(self) -> None:
+        """NumPy arrays of protocol 5. The original makes room for any length that is claimed."""
+        (length,) = struct.unpack("<Q", self.read(8))
+        if length > self.size:
+            raise EOFError("numbers are missing")
+        self.append(bytearray(self.read(length)))
+
+    dispatch[pickle.BYTEARRAY8[0]] = load_bytearray8
 
 
 def _plain_key(key: Any) -> Any:

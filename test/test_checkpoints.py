@@ -170,6 +170,21 @@ def test_long_lists_are_cut(tmp_path: Path, mvt: State) -> None:
     assert len(message) < 3000
 
 
+def test_foreign_file_is_called_so_before_names_are_listed(tmp_path: Path) -> None:
+    message = refused(
+        save(tmp_path / "x.pth", {"net": {f"layer{i}.weight": torch.ones(1) for i in range(400)}}), "hit_tiny"
+    )
+    assert "x.pth is not a checkpoint of hit_tiny (0 of the " in message
+    assert message.index("is not a checkpoint") < message.index("missing: ")
+
+
+def test_file_says_what_it_is_where_it_is_loaded_as_another(tmp_path: Path, mvt: State) -> None:
+    path = tmp_path / "x.safetensors"
+    save_state_dict(path, "mvt", mvt, {"recipe": "{}", "data": "got10k", "steps": "900"})
+    with pytest.raises(UserError, match=r"weights of mvt \(data got10k, steps 900\), not weights of smat"):
+        load_state_dict(path, build("smat"), "smat")
+
+
 def test_index_tables_must_be_ours(tmp_path: Path) -> None:
     state = weights_of("hit_tiny")
     name = next(name for name in state if name.endswith("attention_bias_idxs"))
@@ -232,7 +247,7 @@ def test_weights_of_another_model(tmp_path: Path, mvt: State) -> None:
     path, net = tmp_path / "x.safetensors", build("hcat_n1")
     before = {name: value.clone() for name, value in net.state_dict().items()}
     save_state_dict(path, "mvt", mvt, {})
-    with pytest.raises(UserError, match=r"fit hcat_n1 \(the file says it is for mvt\)") as caught:
+    with pytest.raises(UserError, match=r"holds weights of mvt, not weights of hcat_n1: give --model mvt") as caught:
         load_state_dict(path, net, "hcat_n1")
     assert "\n" not in str(caught.value)
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
@@ -257,7 +272,9 @@ def test_command(tmp_path: Path, mvt: State, capsys: pytest.CaptureFixture[str])
     command.add_arguments(parser)
     path, out = save(tmp_path / "x.pth", official(mvt)), tmp_path / "x.safetensors"
     assert command.run(parser.parse_args([str(path), "--model", "mvt", "--out", str(out)])) == 0
-    assert str(out) in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert str(out) in told
+    assert "skipped, no weights: epoch, net_type, net_info, optimizer, stats" in told
     with pytest.raises(UserError, match=r"\.safetensors"):
         command.run(parser.parse_args([str(path), "--model", "mvt", "--out", str(tmp_path / "x.bin")]))
     with pytest.raises(UserError, match="unknown model"):

@@ -14,6 +14,7 @@ from sot_tracker import catalog
 from sot_tracker.box import Box
 from sot_tracker.cli import COMMANDS, main
 from sot_tracker.commands import doctor
+from sot_tracker.config import DEFAULTS
 from sot_tracker.stream import sinks
 from sot_tracker.stream.sources import open_source
 
@@ -266,9 +267,33 @@ def test_eval_needs_matplotlib_only_for_plots(data, tmp_path, capsys, monkeypatc
 def test_models_lists_the_catalogue(capsys):
     assert main(["models"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[1] for line in lines[2:]] == list(catalog.MODELS)
-    assert all(word in lines[0] for word in ("title", "kind", "weights", "parameters", "licence"))
+    assert [line.split()[1] for line in lines[2:] if line.startswith("|")] == list(catalog.MODELS)
+    assert all(word in lines[0] for word in ("name", "weights", "parameters", "good for", "licence"))
     assert "needs none" in next(line for line in lines if "| csrt" in line)
+    assert [line.split()[1] for line in lines if line.startswith("|") and " * " in line] == [DEFAULTS["model"]]
+    assert max(map(len, lines)) <= 100
+    assert not any("see card.md" in line for line in lines), "every card says what the model is good for"
+
+
+@pytest.mark.parametrize("name", ["fermt", "csrt", "hit_base"])
+def test_models_tells_all_of_one(capsys, name):
+    assert main(["models", name]) == 0
+    told = capsys.readouterr().out
+    assert max(map(len, told.splitlines())) <= 100
+    assert catalog.spec(name).title in told
+    if name == "fermt":
+        text = " ".join(told.split())
+        assert "ImageNet, FOD-A, Tux Paint stamps GPL-2)" in text, "the whole licence"
+        assert "stored in" in text
+    assert "unknown model 'siam'" in refused(capsys, "models", "siam")
+
+
+def test_prepare_offers_what_it_can_use(capsys):
+    with pytest.raises(SystemExit):
+        main(["prepare", "--help"])
+    told = capsys.readouterr().out
+    assert all(f"--{name}" in told for name in ("model", "engine", "device", "precision", "threads", "weights"))
+    assert not re.search(r"--(lost|size|init|reacquire)", told)
 
 
 def test_doctor_reports_every_part(capsys):

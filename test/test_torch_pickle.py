@@ -1,8 +1,13 @@
 """Files of `torch.save`, damaged, foreign and hostile: one clear line each, and nothing in them runs."""
 
+import argparse
+import collections
+import datetime
 import io
 import os
+import pathlib
 import pickle
+import types
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -11,11 +16,12 @@ import pytest
 
 pytest.importorskip("torch")
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from sot_tracker.errors import UserError
-from sot_tracker.torch_pickle import find_weights, read_torch_file
+from sot_tracker.torch_pickle import find_weights, read_torch_file, skipped
 
 FORMATS = {"zip": True, "stream": False}
 
@@ -101,6 +107,76 @@ def test_other_archives(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [[1, 2], {"net": {"a": 3}}, {"net": {}}, {}, {"net": [torch.ones(1)]}])
 def test_files_without_weights(tmp_path: Path, content: object) -> None:
     assert "holds no" in refused(save(tmp_path / "x.pth", content))
+
+
+# ---- other layouts
+
+WEIGHTS = {"backbone.w": torch.arange(4.0), "head.b": torch.ones(2)}
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize(
+    "nest",
+    [
+        lambda w: {"state_dict": w, "epoch": 3},
+        lambda w: {"model": w, "optimizer": {"state": {}}},
+        lambda w: {"epoch": 1, "model": {"state_dict": w, "kind": "x"}},
+        lambda w: {"net": w, "state_dict": {"other": torch.ones(1)}},
+        lambda w: collections.defaultdict(dict, model=collections.OrderedDict(w)),
+        lambda w: {f"module.{name}": value for name, value in w.items()},
+        lambda w: {"state_dict": {f"model.module.{name}": value for name, value in w.items()}},
+        lambda w: {"weights": {name: torch.nn.Parameter(value) for name, value in w.items()}},
+    ],
+)
+def test_weights_are_found_where_published_files_keep_them(
+    tmp_path: Path, kind: str, nest: Callable[[dict[str, Tensor]], object]
+) -> None:
+    found = read(save(tmp_path / "x.pth", nest(WEIGHTS), kind))
+    assert found.keys() == WEIGHTS.keys()
+    assert all(torch.equal(found[name], value) for name, value in WEIGHTS.items())
+
+
+class Setting:
+    """A class of the file's own program."""
+
+    size = 3
+
+
+VALUES = {
+    "array": (np.arange(6.0).reshape(2, 3), "numpy.dtype"),
+    "scalar": (np.float64(0.5), "numpy"),
+    "number type": (np.dtype("f4"), "numpy.dtype"),
+    "namespace": (argparse.Namespace(rate=1e-3, data="/data"), "argparse.Namespace"),
+    "simple namespace": (types.SimpleNamespace(a=1), "types.SimpleNamespace"),
+    "default dictionary": (collections.defaultdict(list, a=[1, 2]), None),
+    "counter": (collections.Counter("aab"), None),
+    "deque": (collections.deque([1, 2], 5), "collections.deque"),
+    "device": (torch.device("cpu"), "torch.device"),
+    "devices as keys": ({torch.device("cpu"): 1}, "torch.device"),
+    "dtype": (torch.float16, "torch.float16"),
+    "path": (pathlib.PurePosixPath("/data/lasot"), "pathlib"),
+    "path as key": ({pathlib.PurePosixPath("/a"): [1]}, "pathlib"),
+    "date": (datetime.datetime(2024, 1, 2, 3), "datetime.datetime"),
+    "set": ({1, 2}, None),
+    "bytes": (b"abc", None),
+    "own class": (Setting(), "test_torch_pickle.Setting"),
+    "module": (torch.nn.Linear(2, 2), "torch.nn.modules.linear.Linear"),
+    "size": (torch.Size([1, 2]), None),
+}
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("protocol", [2, 4, 5])
+@pytest.mark.parametrize("name", VALUES)
+def test_values_of_other_kinds_are_skipped_and_listed(tmp_path: Path, name: str, kind: str, protocol: int) -> None:
+    value, listed = VALUES[name]
+    path = tmp_path / "x.pth"
+    content = {"net": WEIGHTS, "extra": value, "epoch": 3}
+    torch.save(content, path, pickle_protocol=protocol, _use_new_zipfile_serialization=FORMATS[kind])
+    assert read(path).keys() == WEIGHTS.keys()
+    left_out = skipped(read_torch_file(path))
+    assert left_out[:2] == ["extra", "epoch"]
+    assert listed is None or any(listed in entry for entry in left_out[2:]), left_out
 
 
 # ---- hostile files

@@ -1,53 +1,103 @@
-"""`sot-tracker models`: the catalogue, and which weights are here."""
+"""`sot-tracker models [NAME]`: which models there are and which to take; with a name, everything known of one."""
 
 from __future__ import annotations
 
 import argparse
 import re
+import textwrap
 from pathlib import Path
 
-from sot_tracker.catalog import MODELS, ModelSpec
+from sot_tracker.catalog import MODELS, ModelSpec, spec
+from sot_tracker.config import DEFAULTS
 from sot_tracker.errors import UserError
-from sot_tracker.manifest import Manifest, read_manifest
+from sot_tracker.manifest import read_manifest
 from sot_tracker.model_folder import shipped_folder
+from sot_tracker.tables import table
 
-HEAD = ("name", "title", "kind", "weights", "parameters", "licence", "source")
+HEAD = ("name", "weights", "parameters", "good for", "licence")
 OPENCV_LICENCE = "Apache-2.0"
+WIDTH = 100
+
+_OPENCV = {
+    "csrt": "steady motion, where no weights may be used",
+    "kcf": "very small targets; the fastest",
+    "mil": "comparison; draws at random",
+    "nanotrack": "accuracy in little time",
+    "vittrack": "comparison",
+    "dasiamrpn": "comparison",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.epilog = "Licence is that of the weights, and for OpenCV's trackers that of OpenCV."
+    parser.add_argument("name", nargs="?", metavar="NAME", help="print everything known of this model")
+    parser.epilog = "Licence is that of the weights, and for OpenCV's trackers that of OpenCV. Example: models fermt"
 
 
 def run(args: argparse.Namespace) -> int:
-    from sot_tracker.tables import table
-
+    """Raises UserError for an unknown name."""
+    if args.name:
+        print("\n".join(_details(spec(args.name))))
+        return 0
     print(table(list(HEAD), [list(_row(model)) for model in MODELS.values()], right={"parameters"}))
+    print("\n* taken where no model is named. All of one, with the whole licence: sot-tracker models NAME")
     return 0
 
 
 def _row(model: ModelSpec) -> tuple[str, ...]:
+    name = f"{model.name} *" if model.name == DEFAULTS["model"] else model.name
     if model.opencv_weights:
-        return model.name, model.title, "OpenCV", "yours: --weights", "-", "its authors'", model.source
+        return name, "yours: --weights", "-", _OPENCV.get(model.name, ""), "its authors'"
     if model.network is None:
-        return model.name, model.title, "OpenCV", "needs none", "-", OPENCV_LICENCE, model.source
+        return name, "needs none", "-", _OPENCV.get(model.name, ""), OPENCV_LICENCE
     folder = shipped_folder(model.name)
     if folder is None:
-        return model.name, model.title, "network", "missing: --weights", "-", "-", model.source
+        return name, "missing", "-", "with weights of your own", "-"
     try:
-        weights, parameters = "here", _millions(read_manifest(folder, model))
-    except UserError as error:
-        weights, parameters = f"damaged: {error}", "-"
-    return model.name, model.title, "network", weights, parameters, _licence(folder), model.source
+        parameters = _millions(read_manifest(folder, model).parameters)
+    except UserError:
+        return name, "DAMAGED", "-", _of_card(folder, "good for"), _short_licence(folder)
+    return name, "here", parameters, _of_card(folder, "good for"), _short_licence(folder)
 
 
-def _millions(manifest: Manifest) -> str:
-    return f"{manifest.parameters / 1e6:.2f} M"
+def _details(model: ModelSpec) -> list[str]:
+    """One line per fact, wrapped to `WIDTH`."""
+    facts = {"model": model.name, "title": model.title, "source": model.source}
+    folder = shipped_folder(model.name)
+    if model.network is None:
+        facts |= {"weights": "needs none", "good for": _OPENCV.get(model.name, ""), "licence": OPENCV_LICENCE}
+    elif folder is None:
+        facts |= {"weights": "missing: give --weights FILE or DIR; train, import or export makes one"}
+    else:
+        facts |= {"good for": _of_card(folder, "good for"), "weights": str(folder)}
+        try:
+            manifest = read_manifest(folder, model)
+        except UserError as error:
+            facts["weights"] = str(error)
+        else:
+            facts["parameters"] = f"{_millions(manifest.parameters)}, stored in {manifest.storage}"
+            facts["macs"] = f"{manifest.macs['search'] / 1e9:.2f} G per frame"
+            facts["variants"] = ", ".join(manifest.variants)
+            facts["lost_threshold"] = f"{manifest.lost_threshold:g}"
+        facts |= {"licence": _of_card(folder, "licen[cs]e"), "more": str(folder / "card.md")}
+    wide = max(map(len, facts)) + 2
+    return [
+        textwrap.fill(f"{name + ':':{wide}}{value}", WIDTH, subsequent_indent=" " * wide, break_on_hyphens=False)
+        for name, value in facts.items()
+    ]
 
 
-def _licence(folder: Path) -> str:
-    """What the model's card says after "Licence:"."""
+def _millions(parameters: int) -> str:
+    return f"{parameters / 1e6:.2f} M"
+
+
+def _short_licence(folder: Path) -> str:
+    """The licence without what is in brackets."""
+    return _of_card(folder, "licen[cs]e").partition(" (")[0].replace("research and non-commercial use", "research")
+
+
+def _of_card(folder: Path, title: str) -> str:
+    """What the model's card says after that title, which is a regular expression."""
     card = folder / "card.md"
     text = card.read_text(encoding="utf-8") if card.is_file() else ""
-    found = re.search(r"^\W*licen[cs]e\W*[:|]\W*(.+?)\W*$", text, re.IGNORECASE | re.MULTILINE)
-    return found.group(1)[:40] if found else "see card.md"
+    found = re.search(rf"^\W*{title}\W*[:|]\W*(.+?)\s*$", text, re.IGNORECASE | re.MULTILINE)
+    return found[1] if found else "see card.md"

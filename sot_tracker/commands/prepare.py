@@ -12,24 +12,27 @@ from tqdm import tqdm
 
 from sot_tracker.catalog import ModelSpec, network_spec, spec
 from sot_tracker.commands.options import add_tracker_options, tracker_options
-from sot_tracker.config import Config
+from sot_tracker.config import OPTIONS, Config, Scope
 from sot_tracker.engines.network import ENGINES
 from sot_tracker.errors import MissingPackage, UserError
 from sot_tracker.loading import load_network
 from sot_tracker.model_folder import find_weights
 
 _SECOND = 1.0
+_BUILT_FOR = {"model", "engine", "device", "precision", "threads", "weights"}
+_OF_THE_LOOP = {name for name, facts in OPTIONS.items() if facts.scope is Scope.TRACKER} - _BUILT_FOR
+"""Options of the loop around the network, for which nothing is prepared."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", required=True, help="network, see `sot-tracker models`")
-    add_tracker_options(parser, without={"model", "lost_threshold"})
+    add_tracker_options(parser, without={"model", *_OF_THE_LOOP})
 
 
 def run(args: argparse.Namespace) -> int:
     """Build TensorRT engines; on any other device, load the network and run it once."""
     network_spec(args.model)
-    model, config = spec(args.model), Config(model=args.model, **tracker_options(args, without={"lost_threshold"}))
+    model, config = spec(args.model), Config(model=args.model, **tracker_options(args, without=_OF_THE_LOOP))
     if config.device == "tensorrt":
         _build(model, config)
     print(f"{model.name}: {load_network(model, config).description}")

@@ -74,6 +74,7 @@ def test_command_writes_a_file_that_fits(files, tmp_path, capsys):
         (["a.safetensors", "b.safetensors", "--model", "smat"], "smat"),
         (["a.safetensors", "b.safetensors", "--model", "csrt"], "csrt"),
         (["a.safetensors", "b.safetensors", "--cache", "nowhere"], "no finished cache"),
+        (["a.safetensors", "b.safetensors", "--out", "mean.bin"], "must end in .safetensors"),
     ],
 )
 def test_mistakes_are_told_in_one_line_and_nothing_is_written(given, told, files, tmp_path, capsys, monkeypatch):
@@ -83,3 +84,13 @@ def test_mistakes_are_told_in_one_line_and_nothing_is_written(given, told, files
     assert len(lines) == 1
     assert told in lines[0]
     assert not (tmp_path / "mean.safetensors").exists()
+
+
+@pytest.mark.parametrize("form", ["a.safetensors", "./a.safetensors", "link.safetensors"])
+def test_output_that_is_an_input_is_refused(form, files, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "link.safetensors").symlink_to(tmp_path / "a.safetensors")
+    before = (tmp_path / "a.safetensors").read_bytes()
+    assert main(["average", "--model", MODEL, "--out", form, "a.safetensors", "b.safetensors"]) == 2
+    assert "is one of the files to average" in capsys.readouterr().err
+    assert (tmp_path / "a.safetensors").read_bytes() == before

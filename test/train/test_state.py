@@ -1,0 +1,35 @@
+"""Weights that a training leaves: whole or not there, and they say what they are."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("safetensors")
+
+from sot_tracker.checkpoints import load_state_dict, read_safetensors  # noqa: E402
+from sot_tracker.errors import UserError  # noqa: E402
+from sot_tracker.nets import build  # noqa: E402
+from sot_tracker.train import state  # noqa: E402
+from sot_tracker.train.recipe import Recipe  # noqa: E402
+
+
+def test_weights_say_model_recipe_data_and_steps(tmp_path: Path) -> None:
+    net, path = torch.nn.Linear(2, 2).half(), tmp_path / "model.safetensors"
+    state.export_weights(path, net, "smat", state.origin(Recipe(steps=9, seed=5), ["synth", "davis", "synth"], 7))
+    metadata, tensors = read_safetensors(path)
+    assert metadata["model"] == "smat"
+    assert json.loads(metadata["recipe"])["seed"] == 5
+    assert (metadata["data"], metadata["steps"]) == ("davis, synth", "7")
+    assert tensors["weight"].dtype == torch.float32
+    with pytest.raises(UserError, match=r"holds weights of smat \(data davis, synth, steps 7\), not weights of mvt"):
+        load_state_dict(path, build("mvt"), "mvt")
+
+
+def test_checkpoint_on_a_full_disk(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="cannot write"):
+        state.save(tmp_path / "file" / "checkpoint.pt", {"step": 1})
