@@ -2,10 +2,12 @@ import csv
 import json
 import os
 import re
+import runpy
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -317,3 +319,9 @@ def test_ctrl_c_keeps_what_was_written(tmp_path):
     frames = int(re.search(r"csrt on long: (\d+) frames", told)[1])
     assert 0 < frames < 800
     assert len(rows_of(table)) in (frames, frames - 1)
+
+
+def test_the_installed_script_can_be_read_by_child_processes():
+    """Processes that `bench` and `eval --jobs` start run it under another name."""
+    script = Path(__file__).resolve().parents[1] / "scripts" / "sot-tracker"
+    assert "main" in runpy.run_path(str(script), run_name="__mp_main__")
