@@ -2,10 +2,12 @@ import csv
 import json
 import os
 import re
+import runpy
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -363,3 +365,9 @@ def test_mistyped_words_get_a_suggestion(capsys, words, suggestion):
 @pytest.mark.parametrize("words", ["track {} --model kcf", "eval --data {} --model kcf", "doctor --{}"])
 def test_a_name_that_is_too_long_is_one_line(capsys, words):
     assert refused(capsys, *words.format("a" * 5000).split())
+
+
+def test_the_installed_script_can_be_read_by_child_processes():
+    """Processes that `bench` and `eval --jobs` start run it under another name."""
+    script = Path(__file__).resolve().parents[1] / "scripts" / "sot-tracker"
+    assert "main" in runpy.run_path(str(script), run_name="__mp_main__")

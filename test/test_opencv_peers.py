@@ -80,8 +80,11 @@ def test_files_reach_opencv(name, tmp_path, peers):
 
 
 @pytest.mark.parametrize("name", PEERS)
-@pytest.mark.parametrize(("score", "asked", "state"), [(0.6, -1.0, State.TRACKING), (0.1, -1.0, State.LOST)])
-def test_scores_below_its_own_threshold_are_lost(name, score, asked, state, tmp_path, peers):
+@pytest.mark.parametrize(
+    ("score", "asked", "state"),
+    [(0.95, -1.0, State.TRACKING), (0.1, -1.0, State.LOST), (0.95, 0.97, State.LOST), (0.1, 0.0, State.TRACKING)],
+)
+def test_scores_below_the_threshold_are_lost(name, score, asked, state, tmp_path, peers):
     tracker = load(name, weights=folder(tmp_path, name), lost_threshold=asked)
     tracker.init(frame(BOX), BOX)
     peers.answers = [(True, (5, 6, 30, 40), score)]
@@ -96,7 +99,8 @@ def test_the_threshold_may_be_changed_while_tracking(tmp_path, peers):
     tracker.policy = replace(tracker.policy, lost_threshold=0.8)
     assert tracker.update(frame(BOX)).state is State.TRACKING
     tracker.policy = replace(tracker.policy, lost_threshold=-1.0)
-    assert tracker.update(frame(BOX)).state is State.TRACKING
+    peers.answers = [(True, (5, 6, 30, 40), 0.85)]
+    assert tracker.update(frame(BOX)).state is State.LOST
 
 
 @pytest.mark.parametrize(("score", "told"), [(1.2, 1.0), (-0.5, 0.0), (float("nan"), 0.0)])
