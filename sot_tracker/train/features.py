@@ -30,6 +30,7 @@ SEEN: Taps = {
     "mvt": ("neck", True),
     "fermt": ("box_head", True),
     "hit": ("bottleneck", False),
+    "lite": ("backbone", False),
 }
 """What a network has seen, of both patches where it has them apart."""
 FUSED: Taps = {
@@ -37,6 +38,7 @@ FUSED: Taps = {
     "hcat": ("featurefusion_network.decoder.norm", False),
     "smat": ("box_head", True),
     "mvt": ("box_head", True),
+    "lite": ("head.shared", False),
 }
 """What its head reads, of the search patch alone."""
 
