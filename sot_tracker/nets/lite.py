@@ -205,7 +205,7 @@ FAMILY = Family(
     variants={"lite": LiteConfig()},
     build=build,
     backbone_features=Tap("backbone"),
-    head_features=Tap("head", inputs=True),
+    head_features=Tap("head.shared"),
 )
 
 

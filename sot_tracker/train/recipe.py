@@ -155,4 +155,18 @@ def _changed(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
     return dataclasses.replace(recipe, **{**changes, "sampling": sampling})
 
 
-PRESETS = {"paper": paper, "scratch": scratch}
+IMAGENET_SAMPLING = dataclasses.replace(
+    SCRATCH_SAMPLING, max_gap=120, paste=0.42, region=0.04, negative=0.22, crowd=0.3, distractors=4
+)
+
+
+def imagenet(model: str) -> Recipe:
+    """From ImageNet weights (`--start imagenet`, lite): as `scratch`, with Muon and the backbone at a tenth of the
+    rate; more crowds and more search patches without the target.
+    """
+    return dataclasses.replace(
+        scratch(model), rate=8e-4, optimizer="muon", backbone_rate=0.1, clip=2.0, sampling=IMAGENET_SAMPLING
+    )
+
+
+PRESETS = {"paper": paper, "scratch": scratch, "imagenet": imagenet}

@@ -62,6 +62,7 @@ def test_position_biases_of_hit_run_ahead_from_scratch(preset, ahead):
         ("hcat", "bbox_embed.layers.1.weight", "query_embed.weight"),
         ("mvt", "qkv_proj.weight", "conv1_ctr.0.bias"),
         ("smat", "conv1_ctr.0.weight", "conv4_ctr.weight"),
+        ("lite", "neck.mix.0.weight", "head.shared.0.weight"),
     ],
 )
 def test_muon_takes_the_matrices(model, by_muon, by_adamw):
