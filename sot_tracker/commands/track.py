@@ -35,8 +35,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="X,Y,W,H",
         help="target in the first frame, pixels; without it the truth file of a folder, or a window to draw it in",
     )
-    parser.add_argument("--save", metavar="FILE", help=f"write a video with boxes ({', '.join(VIDEO_CODECS)})")
-    parser.add_argument("--csv", metavar="FILE", help=f"write {','.join(CSV_COLUMNS)} per frame")
+    parser.add_argument(
+        "--save",
+        metavar="FILE",
+        help=f"video with boxes to write ({', '.join(VIDEO_CODECS)}); never a file that is read",
+    )
+    parser.add_argument(
+        "--csv", metavar="FILE", help=f"table to write, {','.join(CSV_COLUMNS)} per frame; never a file that is read"
+    )
     parser.add_argument("--show", action="store_true", help="show it live in a window; q or Esc ends")
     parser.add_argument("--frames", type=int, metavar="N", help="stop after N frames")
     parser.add_argument(
