@@ -13,12 +13,12 @@ __path__ = extend_path(__path__, __name__)
 
 from sot_tracker.box import Box
 from sot_tracker.errors import UserError
-from sot_tracker.tracker import Estimate, State, Tracker
+from sot_tracker.tracker import Estimate, Policy, State, Tracker, TrackerInfo
 
 if TYPE_CHECKING:
     from sot_tracker.loading import load
 
-__all__ = ["Box", "Estimate", "State", "Tracker", "UserError", "load"]
+__all__ = ["Box", "Estimate", "Policy", "State", "Tracker", "TrackerInfo", "UserError", "load"]
 
 
 def __getattr__(name: str) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sot_tracker.errors import UserError
+from sot_tracker.errors import UserError, did_you_mean
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 UNIT = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
@@ -32,12 +32,21 @@ class NetworkSpec:
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """One row of the catalogue. `network` is None for OpenCV's trackers, which need no weights."""
+    """One row of the catalogue.
+
+    network: None for what OpenCV runs. opencv_weights: OpenCV runs it on weights that the user gives
+        (`opencv_peers.py`); its other trackers need none.
+    """
 
     name: str
     title: str
     source: str
     network: NetworkSpec | None = None
+    opencv_weights: bool = False
+
+    @property
+    def takes_weights(self) -> bool:
+        return self.network is not None or self.opencv_weights
 
 
 _CENTER, _CENTER_UNIT = NetworkSpec("center"), NetworkSpec("center", normalization=UNIT)
@@ -49,6 +58,9 @@ MODELS: dict[str, ModelSpec] = {
         ModelSpec("csrt", "CSRT", "Lukezic et al., CVPR 2017 (OpenCV)"),
         ModelSpec("kcf", "KCF", "Henriques et al., TPAMI 2015 (OpenCV)"),
         ModelSpec("mil", "MIL", "Babenko et al., CVPR 2009 (OpenCV)"),
+        ModelSpec("nanotrack", "NanoTrack V2", "Chu, SiamTrackers (OpenCV)", opencv_weights=True),
+        ModelSpec("vittrack", "VitTrack", "OpenCV's model zoo (OpenCV)", opencv_weights=True),
+        ModelSpec("dasiamrpn", "DaSiamRPN", "Zhu et al., ECCV 2018 (OpenCV)", opencv_weights=True),
         ModelSpec("fermt", "FERMT", "Zheng et al., ECCV 2024", _CENTER),
         ModelSpec("fermt_nodau", "FERMT without Dual Attention Unit", "Zheng et al., ECCV 2024", _CENTER),
         ModelSpec("hit_base", "HiT-Base", "Kang et al., ICCV 2023", _CORNER),
@@ -65,7 +77,7 @@ MODELS: dict[str, ModelSpec] = {
 def spec(name: str) -> ModelSpec:
     """The catalogue row of that name. Raises UserError listing the known ones."""
     if name not in MODELS:
-        raise UserError(f"unknown model '{name}': known are {', '.join(MODELS)}")
+        raise UserError(f"unknown model '{name}': known are {', '.join(MODELS)}{did_you_mean(name, MODELS)}")
     return MODELS[name]
 
 

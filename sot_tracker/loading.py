@@ -16,7 +16,7 @@ from sot_tracker.errors import MissingPackage, UserError
 from sot_tracker.manifest import export_hint
 from sot_tracker.model_folder import Source, find_weights
 from sot_tracker.opencv import OpenCVTracker
-from sot_tracker.tracker import Tracker
+from sot_tracker.tracker import Policy, Tracker
 from sot_tracker.tracking.session import NetworkTracker
 
 log = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ def load(name: str, **options: Any) -> Tracker:
     """
     model, config = spec(name), Config.from_mapping({**options, "model": name})
     if model.network is None:
-        return OpenCVTracker(name, config.threads)
+        return OpenCVTracker(name, config.threads, config.weights, config.lost_threshold)
     return load_network_tracker(model, config)
 
 
@@ -41,10 +41,7 @@ def load_network_tracker(model: ModelSpec, config: Config) -> NetworkTracker:
     if model.network is None:
         raise UserError(f"model '{model.name}' has no network")
     network = load_network(model, config)
-    threshold = config.lost_threshold if config.lost_threshold >= 0 else network.lost_threshold
-    return NetworkTracker(
-        model.name, model.network, network, threshold, config.lost_windows, config.size_fit, config.size_rate
-    )
+    return NetworkTracker(model.name, model.network, network, Policy.of(config))
 
 
 def load_network(model: ModelSpec, config: Config) -> Network:

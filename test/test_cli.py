@@ -344,3 +344,22 @@ def test_ctrl_c_keeps_what_was_written(tmp_path):
     frames = int(re.search(r"csrt on long: (\d+) frames", told)[1])
     assert 0 < frames < 800
     assert len(rows_of(table)) in (frames, frames - 1)
+
+
+@pytest.mark.parametrize(
+    ("words", "suggestion"),
+    [
+        ("trak clip.mp4", "did you mean track?"),
+        ("track clip.mp4 --modle kcf", "did you mean --model?"),
+        ("track clip.mp4 --box -5,0,9,9", "written --box=-5,..."),
+        ("bench --model kfc", "did you mean kcf?"),
+        ("track clip.mp4 --zzz", "unrecognized arguments: --zzz (see"),
+    ],
+)
+def test_mistyped_words_get_a_suggestion(capsys, words, suggestion):
+    assert suggestion in refused(capsys, *words.split())
+
+
+@pytest.mark.parametrize("words", ["track {} --model kcf", "eval --data {} --model kcf", "doctor --{}"])
+def test_a_name_that_is_too_long_is_one_line(capsys, words):
+    assert refused(capsys, *words.format("a" * 5000).split())

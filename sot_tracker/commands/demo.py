@@ -15,6 +15,7 @@ from sot_tracker.commands.options import add_tracker_options, tracker_options
 from sot_tracker.datasets.sequences import read_truth, truth_file_of
 from sot_tracker.errors import UserError
 from sot_tracker.model_folder import find_weights
+from sot_tracker.opencv_peers import find_files
 from sot_tracker.stream.sources import FrameSource, open_source
 from sot_tracker.synth import ClipConfig, builtin_pictures, demo_clip, write_sequence
 
@@ -43,6 +44,8 @@ def run(args: argparse.Namespace) -> int:
     model = spec(args.model)
     if model.network:
         find_weights(model, args.weights)  # what is missing is told before anything starts
+    elif model.opencv_weights:
+        find_files(model.name, args.weights)
     try:
         args.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -63,9 +63,9 @@ def check_core() -> Iterator[Finding]:
 
 
 def _check_contrib(cv2: ModuleType) -> Iterator[Finding]:
-    from sot_tracker.opencv import CLASSES
+    from sot_tracker.opencv import PLAIN
 
-    if missing := [name for name, cls in CLASSES.items() if not hasattr(cv2, cls)]:
+    if missing := [name for name, cls in PLAIN.items() if not hasattr(cv2, cls)]:
         advice = "pip uninstall -y opencv-python && pip install --force-reinstall opencv-contrib-python"
         yield Finding("problem", "OpenCV contrib", f"no {', '.join(missing)}", advice)
 

@@ -43,6 +43,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _row(model: ModelSpec) -> tuple[str, ...]:
     name = f"{model.name} *" if model.name == DEFAULTS["model"] else model.name
+    if model.opencv_weights:
+        return name, "yours", "-", "weights files of its authors", "its authors'"
     if model.network is None:
         return name, "needs none", "-", _OPENCV.get(model.name, ""), OPENCV_LICENCE
     folder = shipped_folder(model.name)
@@ -59,7 +61,9 @@ def _details(model: ModelSpec) -> list[str]:
     """One line per fact, wrapped to `WIDTH`."""
     facts = {"model": model.name, "title": model.title, "source": model.source}
     folder = shipped_folder(model.name)
-    if model.network is None:
+    if model.opencv_weights:
+        facts |= {"weights": "files of its authors: give --weights", "licence": "its authors'"}
+    elif model.network is None:
         facts |= {"weights": "needs none", "good for": _OPENCV.get(model.name, ""), "licence": OPENCV_LICENCE}
     elif folder is None:
         facts |= {"weights": "missing: give --weights FILE or DIR; train, import or export makes one"}

@@ -6,6 +6,7 @@ import argparse
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +18,6 @@ from sot_tracker.commands.options import add_tracker_options, tracker_options
 from sot_tracker.errors import INTERRUPTED, UserError
 from sot_tracker.stream.sinks import CSV_COLUMNS, VIDEO_CODECS, CsvFile, Output, VideoFile, Window, select_box
 from sot_tracker.tracker import Estimate, Image, State, Tracker
-from sot_tracker.tracking.session import NetworkTracker
 
 if TYPE_CHECKING:
     from sot_tracker.stream.sources import FrameSource
@@ -69,11 +69,8 @@ def follow(tracker: Tracker, frames: Iterable[Image], box: Box) -> Iterator[tupl
     """Frame, estimate and seconds spent in the tracker, for every frame; in the first the estimate is the box given."""
     for index, image in enumerate(frames):
         start = time.perf_counter()
-        if index == 0:
-            tracker.init(image, box)
-            estimate = Estimate(box, 1.0, State.TRACKING)
-        else:
-            estimate = tracker.update(image)
+        # The milliseconds of outputs are those of updates: starting takes no time in them.
+        estimate = tracker.update(image) if index else replace(tracker.init(image, box), times={})
         yield image, estimate, time.perf_counter() - start
 
 
@@ -106,8 +103,7 @@ def _outputs(args: argparse.Namespace, source: FrameSource, name: str) -> list[O
 
 
 def _name(tracker: Tracker) -> str:
-    is_random = isinstance(tracker, NetworkTracker) and tracker.network.facts.random
-    return f"{tracker.name} (random weights)" if is_random else tracker.name
+    return f"{tracker.info.name} (random weights)" if tracker.info.random else tracker.info.name
 
 
 def _truth(folder: Path) -> np.ndarray | None:

@@ -44,15 +44,15 @@ class Entry:
         """
         label, equals, rest = text.rpartition("=")
         name, at, weights = rest.partition("@")
-        has_network = spec(name).network is not None
-        if at and not has_network:
+        model = spec(name)
+        if at and not model.takes_weights:
             raise UserError(f"model '{name}' has no network, so no weights: leave out '@{weights}'")
         chosen = {**options, **({"weights": weights} if at else {})}
-        if not has_network:
+        if not model.takes_weights:
             chosen["weights"] = ""
         if not equals:
             label = f"{name}@{Path(weights).name}" if at else name
-        if has_network and _is_random(name, str(chosen.get("weights", ""))) and not label.endswith("random"):
+        if model.network and _is_random(name, str(chosen.get("weights", ""))) and not label.endswith("random"):
             label += "@random"  # said in every table, since the boxes mean nothing
         if not label or "/" in label or label.startswith("."):
             raise UserError(f"label '{label}' in --model {text} cannot name a folder: give letters, digits, - or _")
@@ -168,7 +168,7 @@ def _end_on_interrupt() -> None:
 
 def _fingerprint(model: str, weights: str) -> list[list[Any]]:
     """Name, size and time of the files that hold the weights; whether they are whole is seen when they are loaded."""
-    if spec(model).network is None or weights == "random":
+    if not spec(model).takes_weights or weights == "random":
         return []
     place = Path(weights).expanduser() if weights else shipped_folder(model)
     if place is None or not place.exists():

@@ -92,8 +92,7 @@ class TrackerNode(LifecycleNode):
         tracker = load(
             self._config.model, **{name: config[name] for name in config if OPTIONS[name].scope is Scope.TRACKER}
         )
-        network = getattr(tracker, "network", None)
-        self.get_logger().info(f"model {tracker.name}: {network.description if network else 'OpenCV'}")
+        self.get_logger().info(f"model {tracker.info.name}: {tracker.info.description}")
         return tracker
 
     def _attempt(self, action: Callable[[], None]) -> TransitionCallbackReturn | None:

@@ -3,7 +3,7 @@
 The rules are the published ones (fact sheets: FERMT section 6, HiT 7, SMAT and MVT 3, HCAT 7) with two additions: a box
 whose score is below `lost_threshold` does not move the search window, and the target is then looked for around its last
 place too (`reacquire.py`); and a box's size is the network's in the terms of the given box, without its jumps
-(`box_size.py`). A threshold of 0, a `size_fit` of 0 and a `size_rate` of 1 give the published loop.
+(`box_size.py`). The default `Policy` gives the published loop.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sot_tracker.box import Box, require_trackable
+from sot_tracker.box import Box, BoxLike, require_trackable
 from sot_tracker.crop import Average, Crop, channel_average, crop_average, crop_black
 from sot_tracker.decode import DECODERS
 from sot_tracker.errors import UserError
-from sot_tracker.tracker import Estimate, Image, State
+from sot_tracker.tracker import Estimate, Image, Policy, State, TrackerInfo
 from sot_tracker.tracking import box_size, reacquire
 
 if TYPE_CHECKING:
@@ -60,19 +60,14 @@ class _Target:
         return replace(self, box=box, sure=sure, lost=0, suspect=None)
 
 
+PUBLISHED = Policy()
+
+
 class NetworkTracker:
     """One target followed by a network; a `Tracker`.
 
     name, spec: the catalogue row (`catalog.py`); network: an engine with its weights, which may be shared.
-    lost_threshold: scores below it are LOST: the box is reported, and the target is looked for where it was last
-        believed, at the size it had when the score was high, until it returns. May be changed at any time. 0 never
-        loses the target unless the network's maps are not finite, which is LOST whatever the threshold.
-    lost_windows: so many places around the last one are searched in turn while the target is lost. A return there
-        counts after two believed frames in a row. 0 looks at the last place alone.
-    size_fit: share of the difference between the given size and the network's in the first frame that is made good in
-        all others, 0 to 1. Above 0, `init` takes as long as two updates.
-    size_rate: share of a change of size, in logarithms, that is followed per frame while the target is tracked, above 0
-        to 1. The centre is followed at once.
+    policy: of the online loop; may be replaced at any time.
     exact_padding: HCAT's unrounded float padding, for comparison with the published numbers on engines that take float
         patches; the default rounds it to the grey levels that an exported graph takes.
     """
@@ -82,36 +77,60 @@ class NetworkTracker:
         name: str,
         spec: NetworkSpec,
         network: Network,
-        lost_threshold: float,
-        lost_windows: int = 0,
-        size_fit: float = 0.0,
-        size_rate: float = 1.0,
+        policy: Policy = PUBLISHED,
         exact_padding: bool = False,
     ) -> None:
         self.name = name
         self.spec = spec
         self.network = network
-        self.lost_threshold = lost_threshold
-        self.lost_windows = lost_windows
-        self.size_fit = size_fit
-        self.size_rate = size_rate
+        self.policy = policy
         self._dtype = np.float32 if exact_padding else np.uint8
         self._target: _Target | None = None
 
-    def init(self, image: Image, box: Box) -> None:
+    @property
+    def info(self) -> TrackerInfo:
+        facts = self.network.facts
+        return TrackerInfo(
+            name=self.name,
+            engine=facts.engine,
+            runtime=facts.runtime,
+            device=facts.device,
+            description=facts.description,
+            precision=facts.precision,
+            threads=facts.threads,
+            weights=facts.weights,
+            random=facts.random,
+            lost_threshold=facts.lost_threshold,
+            parameters=facts.parameters,
+            macs=facts.macs,
+            can_recenter=True,
+        )
+
+    @property
+    def lost_threshold(self) -> float:
+        """The threshold in force: the policy's, or the one stored with the weights where that is negative."""
+        threshold = self.policy.lost_threshold
+        return threshold if threshold >= 0 else self.network.lost_threshold
+
+    def init(self, image: Image, box: BoxLike, stamp_ns: int | None = None) -> Estimate:
         """Start on a target; the box is used as given, not clipped. Raises UserError and keeps the old target, if any,
         unless the image is H x W x 3 uint8 and the box finite, of positive size and at least partly inside."""
         height, width = _frame_size(image)
-        require_trackable(box, width, height)
+        box = require_trackable(box, width, height)
+        start = time.perf_counter()
         average = channel_average(image) if self.spec.crop == "average" else (0.0, 0.0, 0.0)
         crop = self._crop(image, box, average, self.spec.template_factor, self.spec.template_size)
+        cropped = time.perf_counter()
         target = _Target(self.network.template(crop.patch), box, (height, width), average, sure=box)
-        if self.size_fit > 0:
-            seen, _, _ = self._look(image, box, target)
+        times = {"crop": 1e3 * (cropped - start), "template": 1e3 * (time.perf_counter() - cropped)}
+        if self.policy.init_size_correction > 0:
+            seen, _, spent = self._look(image, box, target)
             target = replace(target, bias=box_size.bias(seen, box) if seen else target.bias)
+            times = {**times, **spent, "crop": times["crop"] + spent["crop"]}
         self._target = target
+        return Estimate(box, 1.0, State.TRACKING, times)
 
-    def update(self, image: Image) -> Estimate:
+    def update(self, image: Image, stamp_ns: int | None = None) -> Estimate:
         """Follow the target into the next frame; stage times "crop", "search" and "decode" in milliseconds.
 
         Raises UserError before `init`, or for a frame of another size.
@@ -150,14 +169,14 @@ class NetworkTracker:
         """The last believed box, around which the next frame is searched. Raises UserError before `init`."""
         return self._require_target().box
 
-    def recenter(self, box: Box) -> None:
+    def recenter(self, box: BoxLike) -> None:
         """Search around another box from the next frame on, with the same template (say, on a detector's hint).
 
         Raises UserError, changing nothing, before `init` or if the box cannot be tracked in frames of this size.
         """
         target = self._require_target()
         height, width = target.frame_size
-        require_trackable(box, width, height)
+        box = require_trackable(box, width, height)
         self._target = replace(target, box=box, sure=box, lost=0, suspect=None)
 
     def _window(self, target: _Target) -> Box:
@@ -166,7 +185,7 @@ class NetworkTracker:
             return target.suspect
         if self.lost_threshold <= 0:
             return target.box
-        elsewhere = reacquire.window(target.lost, target.box, target.frame_size, self.lost_windows)
+        elsewhere = reacquire.window(target.lost, target.box, target.frame_size, self.policy.reacquire_positions)
         return elsewhere or target.box
 
     def _require_target(self) -> _Target:
@@ -181,10 +200,10 @@ class NetworkTracker:
 
     def _sized(self, box: Box, target: _Target) -> Box:
         """The box at the size to report; the network's own pace after a loss."""
-        if self.size_fit > 0:
-            box = box_size.fitted(box, target.bias, self.size_fit)
-        if self.size_rate < 1 and not target.lost:
-            box = box_size.steadied(box, target.box, self.size_rate)
+        if self.policy.init_size_correction > 0:
+            box = box_size.fitted(box, target.bias, self.policy.init_size_correction)
+        if self.policy.size_smoothing < 1 and not target.lost:
+            box = box_size.steadied(box, target.box, self.policy.size_smoothing)
         return box
 
     def _clip(self, box: Box, frame_size: tuple[int, int]) -> Box:

@@ -88,7 +88,7 @@ def test_one_network_serves_many_targets_and_threads(toy: catalog.ModelSpec, toy
 
 def boxes(spec: catalog.NetworkSpec, loaded: Network, frames: list[Any], forced: list[Box]) -> list[Box]:
     """What the tracker finds in each frame, its search window put on a given box each time."""
-    tracker = NetworkTracker("test", spec, loaded, lost_threshold=0)
+    tracker = NetworkTracker("test", spec, loaded)
     tracker.init(frames[0], forced[0])
     found = []
     for frame, box in zip(frames[1:], forced, strict=False):
@@ -404,7 +404,7 @@ def test_onnx_runtime_alone(toy_folder: Path, patches: tuple[Patch, Patch]) -> N
         tracker.init(frame, Box(100, 100, 40, 30))
         estimate = tracker.update(frame)
         assert estimate.box.is_valid and 0 < estimate.score < 1
-        print(tracker.network.description)
+        print(tracker.info.description)
     """
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -34,7 +34,7 @@ def clip() -> tuple[list[Any], list[Box]]:
 def boxes(name: str, engine: str, weights: str, frames: list[Any], forced: list[Box]) -> list[Box]:
     """What the tracker finds in each frame, its search window put on a given box each time."""
     network = load_network(catalog.spec(name), Config(model=name, engine=engine, weights=weights))
-    tracker = NetworkTracker(name, catalog.network_spec(name), network, lost_threshold=0)
+    tracker = NetworkTracker(name, catalog.network_spec(name), network)
     tracker.init(frames[0], forced[0])
     found = []
     for frame, box in zip(frames[1:], forced, strict=False):

@@ -76,7 +76,7 @@ CLIPS = {
 def start(case: cases.Case, init: np.ndarray, gain: float = 1.0, exact_padding: bool = True) -> NetworkTracker:
     exact = exact_padding and case.family == "hcat"
     network: Any = TorchNetwork(case, gain)
-    tracker = NetworkTracker(case.model, network_spec(case.model), network, lost_threshold=0.0, exact_padding=exact)
+    tracker = NetworkTracker(case.model, network_spec(case.model), network, exact_padding=exact)
     tracker.init(frames(case)[0], Box(*init))
     return tracker
 

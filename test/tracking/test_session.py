@@ -15,7 +15,7 @@ from sot_tracker.catalog import NetworkSpec, network_spec, spec
 from sot_tracker.config import Config
 from sot_tracker.errors import UserError
 from sot_tracker.loading import load_network_tracker
-from sot_tracker.tracker import State
+from sot_tracker.tracker import Policy, State
 from sot_tracker.tracking import reacquire
 from sot_tracker.tracking.session import NetworkTracker
 
@@ -65,7 +65,7 @@ class Told:
 def tracker(
     *answers: dict[str, np.ndarray], threshold: float = 0.0, spec: NetworkSpec = CENTER, box: Box = START
 ) -> NetworkTracker:
-    made = NetworkTracker("told", spec, Told(answers), lost_threshold=threshold)  # type: ignore[arg-type]
+    made = NetworkTracker("told", spec, Told(answers), Policy(lost_threshold=threshold))  # type: ignore[arg-type]
     made.init(IMAGE, box)
     return made
 
@@ -99,7 +99,7 @@ def test_the_search_window_follows_the_box() -> None:
 
 def test_a_size_is_followed_by_its_rate_and_a_centre_at_once() -> None:
     made = tracker(*(center_answer(0.55, 0.5, side, 0.25) for side in (0.5, 0.5)))
-    made.size_rate = 0.3
+    made.policy = Policy(size_smoothing=0.3)
     first, second = made.update(IMAGE).box, made.update(IMAGE).box
     assert first.center == pytest.approx((128, 100), abs=1e-3)
     assert (first.w, first.h) == pytest.approx((40 * 2**0.3, 40), abs=1e-3)
@@ -114,7 +114,7 @@ def test_sizes_are_in_the_terms_of_the_given_box(share: float, width: float) -> 
     """The network finds the given target half as wide again, and so it does ever after."""
     wide, wider = center_answer(0.5, 0.5, 0.375, 0.25), center_answer(0.55, 0.5, 0.375, 0.25)
     network = Told([wide, wider] if share else [wider])
-    made = NetworkTracker("told", CENTER, network, lost_threshold=0.0, size_fit=share)  # type: ignore[arg-type]
+    made = NetworkTracker("told", CENTER, network, Policy(init_size_correction=share))  # type: ignore[arg-type]
     made.init(IMAGE, START)
     box = made.update(IMAGE).box
     assert (box.w, box.h) == pytest.approx((width, 40), abs=1e-3)
@@ -129,7 +129,7 @@ def test_sizes_are_in_the_terms_of_the_given_box(share: float, width: float) -> 
 def test_a_first_frame_without_the_target_tells_nothing_of_its_size(first: dict[str, np.ndarray]) -> None:
     first = {**center_answer(0.5, 0.5, 0.25, 0.25), **first}
     network = Told([first, center_answer(0.5, 0.5, 0.375, 0.25)])
-    made = NetworkTracker("told", CENTER, network, lost_threshold=0.0, size_fit=1.0)  # type: ignore[arg-type]
+    made = NetworkTracker("told", CENTER, network, Policy(init_size_correction=1.0))  # type: ignore[arg-type]
     made.init(IMAGE, START)
     assert made.update(IMAGE).box.w == pytest.approx(60, abs=1e-3)
 
@@ -137,7 +137,7 @@ def test_a_first_frame_without_the_target_tells_nothing_of_its_size(first: dict[
 def test_the_size_after_a_loss_is_the_one_found() -> None:
     lost, back = center_answer(0.5, 0.5, 0.25, 0.25, score=0.1), center_answer(0.5, 0.5, 0.5, 0.5)
     made = tracker(lost, back, back, threshold=0.5)
-    made.size_rate = 0.3
+    made.policy = Policy(lost_threshold=0.5, size_smoothing=0.3)
     made.update(IMAGE)
     returned = made.update(IMAGE).box
     assert (returned.w, returned.h) == pytest.approx((80, 80), abs=1e-3)
@@ -147,16 +147,18 @@ def test_the_size_after_a_loss_is_the_one_found() -> None:
 
 def test_sizes_of_crossed_corners_stay_boxes() -> None:
     made = tracker(center_answer(0.5, 0.5, -0.1, 0.25))
-    made.size_rate = 0.3
+    made.policy = Policy(size_smoothing=0.3)
     assert made.update(IMAGE).box.w == pytest.approx(40**0.7, abs=1e-3)
 
 
 def test_a_loaded_tracker_has_the_options_of_the_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
     network = SimpleNamespace(lost_threshold=0.4)
     monkeypatch.setattr("sot_tracker.loading.load_network", lambda model, config: network)
-    made = load_network_tracker(spec("fermt"), Config(size_fit=0.8, size_rate=0.6, lost_windows=5))
-    found = (made.network, made.size_fit, made.size_rate, made.lost_windows, made.lost_threshold)
-    assert found == (network, 0.8, 0.6, 5, 0.4)
+    made = load_network_tracker(
+        spec("fermt"), Config(init_size_correction=0.8, size_smoothing=0.6, reacquire_positions=5)
+    )
+    assert (made.network, made.lost_threshold) == (network, 0.4)
+    assert made.policy == Policy(-1.0, reacquire_positions=5, init_size_correction=0.8, size_smoothing=0.6)
     assert load_network_tracker(spec("fermt"), Config(lost_threshold=0.7)).lost_threshold == 0.7
 
 
@@ -215,7 +217,7 @@ THERE = center_answer(0.5, 0.5, 0.25, 0.25, score=0.55)
 def looking(*answers: dict[str, np.ndarray]) -> NetworkTracker:
     """A tracker that has lost its target for as long as it waits before it looks elsewhere."""
     made = tracker(*[NOTHING] * reacquire.PATIENCE, *answers, threshold=0.5)
-    made.lost_windows = 8
+    made.policy = Policy(lost_threshold=0.5, reacquire_positions=8)
     for _ in range(reacquire.PATIENCE):
         assert made.update(IMAGE).state is State.LOST
     return made
@@ -254,7 +256,7 @@ def test_a_return_elsewhere_that_is_not_confirmed_is_none() -> None:
 def test_without_a_threshold_nothing_is_looked_for_elsewhere() -> None:
     broken = {name: np.full_like(value, np.nan) for name, value in THERE.items()}
     made = tracker(*[broken] * (reacquire.PATIENCE + 1), THERE)
-    made.lost_windows = 8
+    made.policy = Policy(reacquire_positions=8)
     patches = [made.update(IMAGE) and made.network.patches[-1] for _ in range(reacquire.PATIENCE + 1)]  # type: ignore[attr-defined]
     assert all(np.array_equal(patch, patches[0]) for patch in patches)
 
@@ -262,7 +264,7 @@ def test_without_a_threshold_nothing_is_looked_for_elsewhere() -> None:
 def test_the_threshold_may_change_while_tracking() -> None:
     made = tracker(*[center_answer(0.5, 0.5, 0.25, 0.25, score=0.6)] * 2)
     assert made.update(IMAGE).state is State.TRACKING
-    made.lost_threshold = 0.7
+    made.policy = Policy(lost_threshold=0.7)
     assert made.update(IMAGE).state is State.LOST
 
 
@@ -284,7 +286,7 @@ def test_a_threshold_of_zero_never_loses() -> None:
 def test_one_network_serves_many_trackers() -> None:
     network = Told([center_answer(0.55, 0.5, 0.25, 0.25)] * 4)
     network.search = lambda cached, patch: next(network.answers)  # type: ignore[method-assign]
-    first, second = (NetworkTracker("told", CENTER, network, 0.0) for _ in range(2))  # type: ignore[arg-type]
+    first, second = (NetworkTracker("told", CENTER, network) for _ in range(2))  # type: ignore[arg-type]
     first.init(IMAGE, START)
     second.init(IMAGE[:200, :200], Box(40, 40, 40, 40))
     assert first.update(IMAGE).box.center == pytest.approx((128, 100), abs=1e-3)
@@ -337,7 +339,7 @@ def test_another_frame_size_is_refused() -> None:
 
 
 def test_nothing_works_before_init() -> None:
-    made = NetworkTracker("told", CENTER, Told([]), 0.0)  # type: ignore[arg-type]
+    made = NetworkTracker("told", CENTER, Told([]))  # type: ignore[arg-type]
     for call in (lambda: made.update(IMAGE), lambda: made.box, lambda: made.recenter(START)):
         with pytest.raises(UserError, match="init"):
             call()
