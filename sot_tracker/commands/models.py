@@ -18,7 +18,7 @@ OPENCV_LICENCE = "Apache-2.0"
 WIDTH = 100
 
 _OPENCV = {
-    "csrt": "steady motion, where no weights may be used",
+    "csrt": "no weights wanted, steady motion",
     "kcf": "very small targets; the fastest",
     "mil": "comparison; draws at random",
 }
