@@ -19,7 +19,7 @@ OPENCV_LICENCE = "Apache-2.0"
 WIDTH = 100
 
 _OPENCV = {
-    "csrt": "steady motion, where no weights may be used",
+    "csrt": "no weights wanted, steady motion",
     "kcf": "very small targets; the fastest",
     "mil": "comparison; draws at random",
     "nanotrack": "accuracy in little time",
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
 def _row(model: ModelSpec) -> tuple[str, ...]:
     name = f"{model.name} *" if model.name == DEFAULTS["model"] else model.name
     if model.opencv_weights:
-        return name, "yours: --weights", "-", _OPENCV.get(model.name, ""), "its authors'"
+        return name, "yours", "-", _OPENCV.get(model.name, ""), "its authors'"
     if model.network is None:
         return name, "needs none", "-", _OPENCV.get(model.name, ""), OPENCV_LICENCE
     folder = shipped_folder(model.name)
@@ -63,7 +63,9 @@ def _details(model: ModelSpec) -> list[str]:
     """One line per fact, wrapped to `WIDTH`."""
     facts = {"model": model.name, "title": model.title, "source": model.source}
     folder = shipped_folder(model.name)
-    if model.network is None:
+    if model.opencv_weights:
+        facts |= {"weights": "files of its authors: give --weights", "licence": "its authors'"}
+    elif model.network is None:
         facts |= {"weights": "needs none", "good for": _OPENCV.get(model.name, ""), "licence": OPENCV_LICENCE}
     elif folder is None:
         facts |= {"weights": "missing: give --weights FILE or DIR; train, import or export makes one"}
