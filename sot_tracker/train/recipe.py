@@ -119,7 +119,7 @@ def paper(model: str) -> Recipe:
     """
     changes = family_of(model).paper
     if changes is None:
-        raise UserError(f"no recipe was published for '{model}': choose --preset scratch")
+        raise UserError(f"no recipe was published for '{model}': choose --preset scratch, or imagenet for lite")
     return _changed(Recipe(steps=1, batch=128), changes)
 
 

@@ -13,5 +13,5 @@ def test_imagenet_keeps_the_backbone_near_its_weights():
 
 
 def test_lite_has_no_paper():
-    with pytest.raises(UserError, match="--preset imagenet"):
+    with pytest.raises(UserError, match="or imagenet for lite"):
         PRESETS["paper"]("lite")
