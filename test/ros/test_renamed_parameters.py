@@ -1,4 +1,4 @@
-"""Parameters under the names that they had before (`config.RENAMED`)."""
+"""Parameters of the node under the names that they had before (`config.RENAMED`)."""
 
 from __future__ import annotations
 
@@ -8,46 +8,44 @@ import pytest
 
 pytest.importorskip("rclpy")
 
-from rclpy.node import Node
+from rclpy.impl.rcutils_logger import RcutilsLogger
 from rclpy.parameter import Parameter
 
-from sot_tracker.config import RENAMED, Config
-from sot_tracker.ros import parameters
+from sot_tracker.config import DEFAULTS, RENAMED
 
 pytestmark = [pytest.mark.ros, pytest.mark.usefixtures("ros_domain")]
 VALUES = {"lost_windows": 3, "size_fit": 0.5, "size_rate": 0.9}
 
 
-def declared(given: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> tuple[Config, list[str], list[str]]:
-    """The options of a node that was given these parameters, its warnings, and the names of its parameters."""
-    overrides = [Parameter(name, value=value) for name, value in given.items()]
-    node = Node("renamed", parameter_overrides=overrides)
+def started(given: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> tuple[dict[str, Any], list[str]]:
+    """Name -> value of the parameters of a node that was given some, and its warnings."""
+    from sot_tracker.ros.node import TrackerNode
+
     warnings: list[str] = []
-    monkeypatch.setattr(node.get_logger(), "warning", warnings.append)
+    monkeypatch.setattr(RcutilsLogger, "warning", lambda self, text, **_: warnings.append(text))
+    node = TrackerNode(parameter_overrides=[Parameter(name, value=value) for name, value in given.items()])
     try:
-        return parameters.declare(node, Config), warnings, list(node._parameters)
+        names = [name for name in (*RENAMED, *RENAMED.values()) if node.has_parameter(name)]
+        return {name: node.get_parameter(name).value for name in names}, warnings
     finally:
         node.destroy_node()
 
 
 @pytest.mark.parametrize(("old", "value"), VALUES.items())
 def test_an_old_name_is_accepted_with_one_warning(old: str, value: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    config, warnings, names = declared({old: value}, monkeypatch)
-    assert getattr(config, RENAMED[old]) == value
+    values, warnings = started({old: value}, monkeypatch)
+    assert values[RENAMED[old]] == value
     assert warnings == [f"option {old} has a new name: use {RENAMED[old]}"]
-    assert (set(RENAMED) & set(names)) == {old}
+    assert set(RENAMED) & set(values) == {old}
 
 
-def test_an_old_name_wins_over_the_default_that_the_launch_file_gives(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    config, warnings, _ = declared({"size_fit": 0.5, "init_size_correction": 0.7}, monkeypatch)
-    assert config.init_size_correction == 0.5
+def test_an_old_name_wins_over_the_default_that_the_launch_file_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+    values, warnings = started({"size_fit": 0.5, "init_size_correction": 0.7}, monkeypatch)
+    assert values["init_size_correction"] == 0.5
     assert len(warnings) == 1
 
 
 def test_without_old_names_there_is_neither_a_warning_nor_a_parameter(monkeypatch: pytest.MonkeyPatch) -> None:
-    config, warnings, names = declared({}, monkeypatch)
-    assert config == Config()
+    values, warnings = started({}, monkeypatch)
+    assert values == {name: DEFAULTS[name] for name in RENAMED.values()}
     assert warnings == []
-    assert not set(RENAMED) & set(names)
