@@ -103,6 +103,10 @@ class OpenCVTracker:
         """Raises UserError: OpenCV's trackers have no search window that could be moved."""
         raise UserError(f"{self.name} cannot be moved to another box: start it anew with init(image, box)")
 
+    def move(self, box: BoxLike) -> None:
+        """Raises UserError, as `recenter`."""
+        self.recenter(box)
+
     def update(self, image: Image, stamp_ns: int | None = None) -> Estimate:
         """Follow the target into the next frame. Raises UserError before `init`, or for a frame of another size."""
         image = _bgr(image)

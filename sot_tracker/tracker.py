@@ -29,6 +29,15 @@ def frame_size(image: Image) -> tuple[int, int]:
     return image.shape[0], image.shape[1]
 
 
+def require_size(image: Image, expected: tuple[int, int]) -> None:
+    """Raise UserError unless the frame has the (height, width) of the frame in which the target was given."""
+    height, width = frame_size(image)
+    if (height, width) != expected:
+        raise UserError(
+            f"frame is {width}x{height} but the target was given in {expected[1]}x{expected[0]}: give the box again"
+        )
+
+
 class State(Enum):
     """Whether the tracker accepts its box as the target's."""
 
@@ -45,12 +54,17 @@ class Estimate:
         report 1 for success and 0 for failure.
     times: stage name ("crop", "template", "search", "decode", or "track" where stages cannot be separated) ->
         milliseconds.
+    source: what gave the box: "tracker", which looked at this very frame; or, between its looks, "flow" (optical flow),
+        "camera" (the motion of the background) or "held" (nothing was known: the box is where it was).
+    look_age_ms: from the frame of the tracker's last look to this one.
     """
 
     box: Box
     score: float
     state: State
     times: Mapping[str, float] = field(default_factory=dict)
+    source: str = "tracker"
+    look_age_ms: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,4 +158,10 @@ class Tracker(Protocol):
 
         Raises UserError, changing nothing, before `init`, if the box cannot be tracked in frames of this size, or if
         `info.can_recenter` is false.
+        """
+
+    def move(self, box: BoxLike) -> None:
+        """Take over a motion known from elsewhere (optical flow, the camera): the last box is now this one.
+
+        Unlike `recenter` it says nothing of whether the target is there. Raises UserError as `recenter`.
         """

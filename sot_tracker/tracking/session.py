@@ -16,7 +16,7 @@ from sot_tracker.box import Box, BoxLike, require_trackable
 from sot_tracker.crop import Average, Crop, channel_average, crop_average, crop_black
 from sot_tracker.decode import DECODERS
 from sot_tracker.errors import UserError
-from sot_tracker.tracker import Estimate, Image, Policy, State, TrackerInfo, frame_size
+from sot_tracker.tracker import Estimate, Image, Policy, State, TrackerInfo, frame_size, require_size
 from sot_tracker.tracking import step as loop
 from sot_tracker.tracking.state import Measurement, SearchWindow, TargetState
 
@@ -83,7 +83,7 @@ class Session:
         targets together. Raises UserError for a frame of another size than a target's.
         """
         for target in targets:
-            _require_size(image, target.state.frame_size)
+            require_size(image, target.state.frame_size)
         windows = [loop.search_window(target.state, policy) for target in targets]
         found, times = self._search(image, list(zip(targets, windows, strict=True)))
         advanced = []
@@ -214,18 +214,17 @@ class NetworkTracker:
         box = require_trackable(box, width, height)
         self._target = replace(target, state=loop.recentered(target.state, box))
 
+    def move(self, box: BoxLike) -> None:
+        """Search around another box from the next frame on; all else stays. Raises UserError as `recenter`."""
+        target = self._require_target()
+        height, width = target.state.frame_size
+        box = require_trackable(box, width, height)
+        self._target = replace(target, state=replace(target.state, box=box))
+
     def _require_target(self) -> Target:
         if self._target is None:
             raise UserError(f"{self.name} has no target yet: call init(image, box) first")
         return self._target
-
-
-def _require_size(image: Image, expected: tuple[int, int]) -> None:
-    height, width = frame_size(image)
-    if (height, width) != expected:
-        raise UserError(
-            f"frame is {width}x{height} but the target was given in {expected[1]}x{expected[0]}: give the box again"
-        )
 
 
 def _seconds(before: int | None, now: int | None) -> float | None:

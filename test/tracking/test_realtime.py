@@ -1,0 +1,268 @@
+"""A box for every frame, with a tracker whose looks end when the test says so."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import weakref
+from concurrent.futures import Executor, Future
+
+import numpy as np
+import pytest
+
+from sot_tracker.box import Box
+from sot_tracker.errors import UserError
+from sot_tracker.tracker import Estimate, Policy, State, TrackerInfo
+from sot_tracker.tracking.realtime import RealtimeTracker
+
+from ros_clips import box_at, frame
+
+LOOK_MS = 100.0
+
+
+class Scripted:
+    """A tracker that finds the truth, shifted by `off` pixels, in the state and with the score that are set."""
+
+    def __init__(self, can_recenter: bool = True) -> None:
+        self.policy = Policy()
+        self.info = TrackerInfo("scripted", "none", "none", "cpu", "scripted", can_recenter=can_recenter)
+        self.off, self.state, self.error, self.look_ms = 0.0, State.TRACKING, None, LOOK_MS
+        self.frames: list[int] = []
+        self.moves: list[Box] = []
+
+    def init(self, image, box, stamp_ns=None):
+        return Estimate(Box.of(box), 1.0, State.TRACKING)
+
+    def update(self, image, stamp_ns=None):
+        if self.error:
+            raise self.error
+        self.frames.append(stamp_ns)
+        truth = box_at(stamp_ns)
+        score = 0.9 if self.state is State.TRACKING else 0.1
+        box = Box(truth.x + self.off, truth.y, truth.w, truth.h)
+        return Estimate(box, score, self.state, {"track": self.look_ms})
+
+    def recenter(self, box):
+        self.recentered = box
+
+    def move(self, box):
+        self.moves.append(box)
+
+
+class ByHand(Executor):
+    """Runs what was submitted when `run` is called, or at once where `at_once` is set."""
+
+    def __init__(self) -> None:
+        self.waiting, self.at_once = [], False
+
+    def submit(self, call, /, *arguments):
+        future = Future()
+        self.waiting.append((future, call, arguments))
+        if self.at_once:
+            self.run()
+        return future
+
+    def run(self) -> None:
+        for future, call, arguments in self.waiting:
+            try:
+                future.set_result(call(*arguments))
+            except Exception as error:
+                future.set_exception(error)
+        self.waiting = []
+
+
+class Clock:
+    """30 frames per second: one step per frame, the calls within a frame take no time."""
+
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def tick(self, seconds: float = 1 / 30) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def inner():
+    return Scripted()
+
+
+@pytest.fixture
+def worker():
+    return ByHand()
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def tracker(inner, worker, clock):
+    made = RealtimeTracker(inner, worker, clock)
+    made.init(frame(0), box_at(0), 0)
+    return made
+
+
+def follow(tracker, clock, first, last):
+    """Frames `first` to `last`; the estimate of the last one. Stamps are frame numbers."""
+    for index in range(first, last + 1):
+        clock.tick()
+        estimate = tracker.update(frame(index), index)
+    return estimate
+
+
+def test_every_frame_has_a_box_while_the_tracker_looks(tracker, inner, worker, clock):
+    for index in range(1, 11):
+        estimate = follow(tracker, clock, index, index)
+        assert estimate.source == "flow"
+        assert estimate.box.iou(box_at(index)) > 0.9
+    assert inner.frames == []
+    assert len(worker.waiting) == 1  # one look at a time
+
+
+def test_a_late_answer_is_carried_to_the_newest_frame(tracker, inner, worker, clock):
+    follow(tracker, clock, 1, 6)
+    inner.off = 5.0
+    worker.run()  # the look at frame 1 ends after frame 6
+    estimate = follow(tracker, clock, 7, 7)
+    assert inner.frames == [1]
+    assert estimate.box.x == pytest.approx(box_at(7).x + 5, abs=0.5)
+    assert estimate.score == 0.9
+
+
+def test_the_next_look_is_at_the_newest_frame_around_the_carried_box(tracker, inner, worker, clock):
+    follow(tracker, clock, 1, 6)
+    worker.run()
+    follow(tracker, clock, 7, 9)
+    worker.run()
+    assert inner.frames == [1, 7]
+    assert inner.moves[-1].iou(box_at(7)) > 0.9
+
+
+def test_a_tracker_that_cannot_be_moved_is_not(worker, clock):
+    inner = Scripted(can_recenter=False)
+    tracker = RealtimeTracker(inner, worker, clock)
+    tracker.init(frame(0), box_at(0), 0)
+    follow(tracker, clock, 1, 3)
+    assert inner.moves == []
+
+
+def test_a_tracker_that_keeps_pace_looks_at_every_frame(tracker, inner, worker, clock):
+    inner.look_ms, worker.at_once = 5.0, True
+    follow(tracker, clock, 1, 3)
+    estimate = follow(tracker, clock, 4, 8)
+    assert inner.frames[-5:] == [4, 5, 6, 7, 8]
+    assert (estimate.source, estimate.look_age_ms, estimate.box) == ("tracker", 0.0, box_at(8))
+    assert estimate.times.keys() == {"flow", "track"}
+
+
+def test_a_tracker_that_falls_behind_is_not_waited_for_any_more(tracker, inner, worker, clock):
+    inner.look_ms, worker.at_once = 5.0, True
+    follow(tracker, clock, 1, 8)
+    inner.look_ms = 500.0
+    follow(tracker, clock, 9, 12)
+    worker.at_once = False
+    assert follow(tracker, clock, 13, 16).source == "flow"
+
+
+@pytest.mark.parametrize("stamped", [True, False])
+def test_the_age_of_the_last_look_is_reported(inner, worker, clock, stamped):
+    tracker = RealtimeTracker(inner, worker, clock)
+    step = 33_000_000
+    tracker.init(frame(0), box_at(0), 0 if stamped else None)
+    for index in range(1, 4):
+        clock.tick(0.033)
+        estimate = tracker.update(frame(index), index * step if stamped else None)
+    assert estimate.look_age_ms == pytest.approx(99, abs=0.1)
+
+
+def test_a_lost_target_is_not_carried_by_flow(tracker, inner, worker, clock):
+    follow(tracker, clock, 1, 2)
+    inner.state = State.LOST
+    worker.run()
+    estimate = follow(tracker, clock, 3, 3)
+    assert (estimate.state, estimate.score) == (State.LOST, 0.1)
+    assert follow(tracker, clock, 4, 5).source != "flow"
+    inner.state = State.TRACKING
+    worker.run()
+    found = follow(tracker, clock, 6, 6)
+    assert found.state is State.TRACKING
+    assert found.box.iou(box_at(6)) > 0.6
+
+
+def test_an_error_of_a_look_is_raised_once_and_the_next_frame_looked_at(tracker, inner, worker, clock):
+    follow(tracker, clock, 1, 2)
+    inner.error = UserError("no")
+    worker.run()
+    clock.tick()
+    with pytest.raises(UserError, match="no"):
+        tracker.update(frame(3), 3)
+    inner.error = None
+    follow(tracker, clock, 4, 4)
+    worker.run()
+    assert inner.frames == [4]
+
+
+def test_a_new_target_forgets_the_look_at_the_old_one(tracker, inner, worker, clock):
+    worker.at_once = True
+    follow(tracker, clock, 1, 2)
+    tracker.init(frame(5), box_at(5), 5)
+    worker.at_once = False
+    estimate = follow(tracker, clock, 6, 6)
+    assert estimate.score == 1.0
+    assert estimate.box.iou(box_at(6)) > 0.9
+
+
+def test_frames_of_another_size_are_refused(tracker):
+    with pytest.raises(UserError, match="frame is 320x240 but the target was given in 160x120"):
+        tracker.update(frame(1, 320, 240), 1)
+
+
+def test_update_before_init(inner):
+    with pytest.raises(UserError, match="no target yet"):
+        RealtimeTracker(inner).update(frame(0))
+
+
+def test_policy_and_info_are_the_trackers(tracker, inner):
+    tracker.policy = Policy(lost_threshold=0.3)
+    assert inner.policy.lost_threshold == 0.3
+    assert tracker.info.name == "scripted"
+
+
+def test_with_a_thread_of_its_own_update_does_not_wait():
+    inner, released = Scripted(), threading.Event()
+    plain = inner.update
+
+    def slow(image, stamp_ns=None):
+        released.wait(10)
+        return plain(image, stamp_ns)
+
+    inner.update = slow
+    tracker = RealtimeTracker(inner)
+    tracker.init(frame(0), box_at(0), 0)
+    for index in range(1, 6):
+        assert tracker.update(frame(index), index).source == "flow"
+    released.set()
+
+
+def test_it_ends_with_its_last_reference():
+    inner = Scripted()
+    tracker = RealtimeTracker(inner)
+    tracker.init(frame(0), box_at(0), 0)
+    tracker.update(frame(1), 1)
+    tracker._finish_look()
+    gone = weakref.ref(inner)
+    del tracker, inner
+    gc.collect()
+    assert gone() is None
+
+
+def test_frames_are_not_written_to(tracker, clock):
+    image = frame(1)
+    kept = image.copy()
+    image.flags.writeable = False
+    clock.tick()
+    tracker.update(image, 1)
+    assert np.array_equal(image, kept)
