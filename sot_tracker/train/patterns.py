@@ -57,4 +57,4 @@ def _colored(first: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     while True:
         colors = rng.uniform(0, 255, (2, 3))
         if np.linalg.norm(colors[0] - colors[1]) >= CONTRAST:
-            return np.where(first[..., None], *colors).astype(np.uint8)
+            return np.where(first[..., None], colors[0], colors[1]).astype(np.uint8)
