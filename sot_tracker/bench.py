@@ -68,16 +68,16 @@ def measure_apart(clip: Path, options: dict[str, Any]) -> Row:
     Raises UserError as the tracker's loading does.
     """
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        row, mistake = pool.submit(_measure_or_tell, clip, options).result()
+        row, mistake = pool.submit(_measure_or_explain, clip, options).result()
     if mistake:
         raise UserError(mistake)
     return row
 
 
-def _measure_or_tell(clip: Path, options: dict[str, Any]) -> tuple[Row, str]:
+def _measure_or_explain(clip: Path, options: dict[str, Any]) -> tuple[Row, str]:
     try:
         return measure(Clip.read(clip), options), ""
-    except UserError as error:  # told as text: not every exception survives the way between processes
+    except UserError as error:  # as text: not every exception survives the way between processes
         return {}, str(error)
 
 
@@ -85,7 +85,7 @@ def measure(clip: Clip, options: dict[str, Any]) -> Row:
     """One configuration on the clip. options: fields of `Config`.
 
     Networks search around the truth in every frame, so that all crop alike, whatever their weights. "<stage>_ms" is the
-    median and "<stage>_p95" the 95th percentile, milliseconds; None for a stage that a tracker does not tell.
+    median and "<stage>_p95" the 95th percentile, milliseconds; None for a stage that a tracker does not measure.
     "memory_mb" is the growth of resident memory by loading and running (Linux; None elsewhere).
     """
     config = Config.from_mapping(options)
@@ -110,9 +110,11 @@ def measure(clip: Clip, options: dict[str, Any]) -> Row:
 
 
 def _time_template(tracker: Tracker, clip: Clip) -> list[float]:
-    box = Box.from_xywh(clip.boxes[0])
-    times = [tracker.init(clip.frames[0], box).times for _ in range(_TEMPLATES)]
-    return [taken["template"] for taken in times if "template" in taken]
+    """Of starting on the clip's target; empty for a tracker without a template."""
+    image, box = clip.frames[0], Box.from_xywh(clip.boxes[0])
+    if "template" not in tracker.init(image, box).times:
+        return []
+    return [tracker.init(image, box).times["template"] for _ in range(_TEMPLATES)]
 
 
 def _facts(info: TrackerInfo) -> Row:
@@ -139,7 +141,7 @@ def _summary(times: dict[str, list[float]]) -> Row:
 
 
 def _resident() -> int | None:
-    """Bytes of resident memory, where the kernel tells."""
+    """Bytes of resident memory, None where the kernel does not report it."""
     try:
         status = Path("/proc/self/status").read_text(encoding="ascii")
     except OSError:

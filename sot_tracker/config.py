@@ -218,7 +218,7 @@ def warn_of_old_name(old: str) -> None:
 
 
 def renaming(old: str) -> str:
-    """What to tell the user of an old name."""
+    """The warning about an old name."""
     return f"option {old} has a new name: use {RENAMED[old]}"
 
 
@@ -238,7 +238,8 @@ DEFAULTS: dict[str, Any] = defaults_of(Config)
 
 def check(name: str, value: Any, group: type[Options] = Config) -> Any:
     """The value in the option's own type. Raises UserError if type, range or choice do not fit."""
-    facts, default = options_of(group)[name], defaults_of(group)[name]
+    item = group.__dataclass_fields__[name]
+    facts, default = item.metadata["option"], item.default
     value = _coerce(name, value, default)
     if facts.choices is not None and value not in facts.choices:
         raise UserError(f"{name}='{value}' is not possible: choose one of {', '.join(facts.choices)}")

@@ -1,8 +1,8 @@
-"""Network maps -> a box in the crop and a confidence, in NumPy.
+"""Network maps -> a box in the crop and a confidence, in NumPy. `decode_torch.py` is the same for batches of tensors.
 
 Each `decode_*` takes the arrays of one frame as an engine returns them (no batch axis; docs/architecture.md, "Maps") on
 a grid of g x g cells and follows the published rules to the letter. None of the published loops reports a confidence;
-each docstring says what it is here. Maps that are not finite decode to `NOTHING`, never to cell 0.
+each docstring defines it. Maps that are not finite decode to `NOTHING`, never to cell 0.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ Array = npt.NDArray[np.float32]
 Maps = Mapping[str, Array]
 
 TOKEN_WINDOW_WEIGHT = 0.42  # HCAT section 7: what the released scripts pass
-_NEAR = 2  # cells around a corner's peak that count as its neighbourhood
+CORNER_REACH = 2  # cells around a corner's peak that count as its neighbourhood
 
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """What one frame's maps say.
+    """What one frame's maps decode to.
 
     cx, cy, w, h: centre and size in fractions of the search crop's side; sizes of a corner network may be negative.
     score: confidence, 0..1, without any window.
@@ -154,8 +154,8 @@ class _Corner:
         probability /= probability.sum()
         peak = int(probability.argmax())
         row, col = divmod(peak, g)
-        top, left = max(0, row - _NEAR), max(0, col - _NEAR)
-        near = probability[top : row + _NEAR + 1, left : col + _NEAR + 1]
+        top, left = max(0, row - CORNER_REACH), max(0, col - CORNER_REACH)
+        near = probability[top : row + CORNER_REACH + 1, left : col + CORNER_REACH + 1]
         (x, y), variance = _moments(probability)
         (near_x, near_y), _ = _moments(near)
         return cls(

@@ -37,7 +37,7 @@ def load(name: str, **options: Any) -> Tracker:
 
 
 def load_network_tracker(model: ModelSpec, config: Config) -> NetworkTracker:
-    """A tracker of that catalogue row, its network loaded as `config` says (engine, device, precision, weights).
+    """A tracker of that catalogue row, its network loaded with the engine, device, precision and weights of `config`.
 
     Raises UserError for missing weights, a missing package or a model without a network.
     """

@@ -140,7 +140,7 @@ class Tracker(Protocol):
         """
 
     def recenter(self, box: BoxLike) -> None:
-        """Search around another box from the next frame on, with the same target (say, on a detector's hint).
+        """Search around another box from the next frame on, with the same target (for example after a detector's hit).
 
         Raises UserError, changing nothing, before `init`, if the box cannot be tracked in frames of this size, or if
         `info.can_recenter` is false.

@@ -25,6 +25,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from sot_tracker.boxes import are_valid, center_errors, clip, ious
+from sot_tracker.stats import roc_auc
+
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
@@ -56,33 +59,9 @@ class SequenceScores:
 def hold_last(boxes: Array) -> Array:
     """N x 4 with every row that is not finite or has no size replaced by the row before it."""
     held: Array = boxes.copy()
-    for i in range(1, len(held)):
-        if not (np.isfinite(held[i]).all() and (held[i, 2:] > 0).all()):
-            held[i] = held[i - 1]
+    for i in np.flatnonzero(~are_valid(boxes[1:])) + 1:
+        held[i] = held[i - 1]
     return held
-
-
-def clip(boxes: Array, size: tuple[int, int]) -> Array:
-    """N x 4 boxes cut to a (width, height) image."""
-    low, limit = boxes[:, :2], np.array(size, dtype=np.float64)
-    first, last = np.clip(low, 0, limit), np.clip(low + boxes[:, 2:], 0, limit)
-    return np.hstack([first, last - first])
-
-
-def iou(a: Array, b: Array) -> Array:
-    """N overlaps, 0..1, of N x 4 and N x 4 boxes; 0 where both are empty."""
-    sides = np.minimum(a[:, :2] + a[:, 2:], b[:, :2] + b[:, 2:]) - np.maximum(a[:, :2], b[:, :2])
-    shared = np.clip(sides, 0, None).prod(axis=1)
-    union = a[:, 2:].prod(axis=1) + b[:, 2:].prod(axis=1) - shared
-    overlap: Array = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
-    return overlap
-
-
-def center_errors(predicted: Array, truth: Array, normalized: bool = False) -> Array:
-    """N distances of centres in pixels, or in true widths and heights."""
-    offset = (predicted[:, :2] + 0.5 * predicted[:, 2:]) - (truth[:, :2] + 0.5 * truth[:, 2:])
-    errors: Array = np.linalg.norm(offset / truth[:, 2:] if normalized else offset, axis=1)
-    return errors
 
 
 def measure(
@@ -97,8 +76,8 @@ def measure(
     later[0] = False
     predicted, true = held[visible], truth[visible]
     return SequenceScores(
-        overlaps=iou(clip(held[later], size), clip(truth[later], size)),
-        success=(iou(predicted, true)[:, None] > OVERLAPS).mean(axis=0),
+        overlaps=ious(clip(held[later], size), clip(truth[later], size)),
+        success=(ious(predicted, true)[:, None] > OVERLAPS).mean(axis=0),
         precision=(center_errors(predicted, true)[:, None] <= PIXELS).mean(axis=0),
         norm_precision=(center_errors(predicted, true, normalized=True)[:, None] <= FRACTIONS).mean(axis=0),
         seconds=seconds[1:],
@@ -129,7 +108,8 @@ def summarize(results: Iterable[SequenceScores]) -> dict[str, float | None]:
         "fps": float(len(seconds) / seconds.sum()) if seconds.sum() > 0 else None,
     }
     if not present.all():
-        values["presence_auc"] = roc_auc(np.concatenate([r.score for r in items]), present)
+        scores = np.concatenate([r.score for r in items])
+        values["presence_auc"] = roc_auc(scores, present) if present.any() else None
         values["false_confidence"] = _mean(np.concatenate([r.tracking for r in items])[~present])
     return values
 
@@ -138,16 +118,6 @@ def over_all_frames(results: Iterable[SequenceScores]) -> dict[str, float | None
     """AO, SR0.5, SR0.75 over the frames of all sequences together: the overall values of GOT-10k's toolkit."""
     overlaps = np.concatenate([r.overlaps for r in results])
     return {"ao": _mean(overlaps), "sr50": _mean(overlaps > 0.5), "sr75": _mean(overlaps > 0.75)}
-
-
-def roc_auc(score: Array, positive: Mask) -> float | None:
-    """The chance that a positive scores above a negative, ties counting half; None without both kinds."""
-    n_positive, n_negative = int(positive.sum()), int((~positive).sum())
-    if not n_positive or not n_negative:
-        return None
-    _, inverse, counts = np.unique(score, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - 0.5 * (counts - 1))[inverse]
-    return float((ranks[positive].sum() - 0.5 * n_positive * (n_positive + 1)) / (n_positive * n_negative))
 
 
 def _mean(values: npt.ArrayLike) -> float | None:

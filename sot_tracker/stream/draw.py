@@ -48,7 +48,7 @@ def draw_small(image: Image, estimate: Estimate | None, name: str, max_width: in
 def draw_text(image: Image, text: str, truth: Box | None = None, old: Box | None = None) -> Image:
     """A copy of the BGR image with one line of text in the corner, as where there is no target yet.
 
-    The truth, where given, is a thin white box; `old`, a box said of an earlier frame, a thin grey one.
+    The truth, where given, is a thin white box; `old`, the box of an earlier frame, a thin grey one.
     """
     canvas = np.array(image, order="C")
     for box, color in ((truth, TRUTH_COLOR), (old, OLD_COLOR)):

@@ -138,8 +138,8 @@ class NetworkTracker:
     ) -> None:
         self.name = name
         self.network = network
-        self.policy = policy
         self._session = Session(spec, network, exact_padding)
+        self.policy = policy
         self._target: Target | None = None
 
     def __repr__(self) -> str:
@@ -166,10 +166,19 @@ class NetworkTracker:
         )
 
     @property
+    def policy(self) -> Policy:
+        return self._policy
+
+    @policy.setter
+    def policy(self, policy: Policy) -> None:
+        self._policy = self._applied = policy
+        if policy.lost_threshold < 0:
+            self._applied = replace(policy, lost_threshold=self.network.lost_threshold)
+
+    @property
     def lost_threshold(self) -> float:
         """The threshold in force: the policy's, or the one stored with the weights where that is negative."""
-        threshold = self.policy.lost_threshold
-        return threshold if threshold >= 0 else self.network.lost_threshold
+        return self._applied.lost_threshold
 
     @property
     def state(self) -> TargetState:
@@ -191,12 +200,12 @@ class NetworkTracker:
 
         Raises UserError before `init`, or for a frame of another size.
         """
-        target, policy = self._require_target(), replace(self.policy, lost_threshold=self.lost_threshold)
-        ((self._target, estimate),) = self._session.advance([target], image, policy, stamp_ns)
+        target = self._require_target()
+        ((self._target, estimate),) = self._session.advance([target], image, self._applied, stamp_ns)
         return estimate
 
     def recenter(self, box: BoxLike) -> None:
-        """Search around another box from the next frame on, with the same template (say, on a detector's hint).
+        """Search around another box from the next frame on, with the same template.
 
         Raises UserError, changing nothing, before `init` or if the box cannot be tracked in frames of this size.
         """

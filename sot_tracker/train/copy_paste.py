@@ -12,6 +12,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
+from sot_tracker.boxes import coverages
 from sot_tracker.datasets.records import XYWH
 from sot_tracker.train.cache import Cache
 from sot_tracker.train.geometry import Affine, crop, move_points, place, warp
@@ -165,18 +166,11 @@ def distractors(
         affine = target_map(
             other, center, side * math.exp(rng.normal(0, 0.3)), rng.normal(0, 0.5), aspect, bool(rng.random() < 0.5)
         )
-        if _overlap(other.bounds(affine), box) > covered:
+        if coverages(np.array(box), np.array(other.bounds(affine))) > covered:
             continue
         tint = rng.uniform(0.5, 1.5, 3) if other is like else None
         patch = paste(patch, other, affine, tint=tint)
     return patch
-
-
-def _overlap(box: XYWH, other: XYWH) -> float:
-    """Share of `other` that `box` covers."""
-    w = min(box[0] + box[2], other[0] + other[2]) - max(box[0], other[0])
-    h = min(box[1] + box[3], other[1] + other[3]) - max(box[1], other[1])
-    return max(w, 0) * max(h, 0) / max(other[2] * other[3], 1e-6)
 
 
 def occluder(patch: np.ndarray, box: XYWH, texture: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
+from sot_tracker.decode_torch import center_boxes, to_corners
 from sot_tracker.errors import UserError
-from sot_tracker.train.losses import decode_centers
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +33,9 @@ class Soft:
 def read(maps: dict[str, Tensor]) -> Soft:
     """What a teacher's maps say. Raises UserError for corner maps: they hold no score per cell."""
     if "score" in maps:
-        return Soft(maps["score"].float().flatten(1), decode_centers(maps))
+        return Soft(maps["score"].float().flatten(1), to_corners(center_boxes(maps)))
     if "logits" in maps:
-        center, half = maps["boxes"].float()[..., :2], maps["boxes"].float()[..., 2:] / 2
-        return Soft(maps["logits"].float().softmax(2)[..., 0], torch.cat((center - half, center + half), 2))
+        return Soft(maps["logits"].float().softmax(2)[..., 0], to_corners(maps["boxes"].float()))
     raise UserError(
         "a HiT network cannot be the teacher, since it has no score per cell: take a SMAT, MVT, FERMT or HCAT"
     )
@@ -48,7 +47,7 @@ def loss(maps: dict[str, Tensor], teacher: Soft) -> Tensor:
     if "tl" in maps:
         return _corners(maps, teacher)
     if "score" in maps:
-        score, boxes = maps["score"].float().flatten(1), decode_centers(maps)
+        score, boxes = maps["score"].float().flatten(1), to_corners(center_boxes(maps))
     else:
         student = read(maps)
         score, boxes = student.score.clamp(1e-6, 1 - 1e-6), student.boxes

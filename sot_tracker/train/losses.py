@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
+from sot_tracker.decode_torch import center_boxes, corner_boxes
+from sot_tracker.decode_torch import to_corners as decoded_corners
 from sot_tracker.train.labels import heatmaps, inside_cells
 
 Losses = dict[str, Tensor]
@@ -55,16 +57,6 @@ def focal(score: Tensor, label: Tensor, positive_above: float) -> Tensor:
     return -(hit.sum() + miss.sum()) / positive.sum().clamp(min=1)
 
 
-def decode_centers(maps: dict[str, Tensor]) -> Tensor:
-    """The box of every cell, corners (B, g*g, 4): centre = (cell + offset) / g, size from its map."""
-    size, offset = maps["size"].float().flatten(2), maps["offset"].float().flatten(2)
-    grid = maps["score"].shape[-1]
-    cell = torch.arange(grid * grid, device=size.device)
-    at = torch.stack((cell % grid, cell.div(grid, rounding_mode="floor")))
-    center = (at + offset) / grid
-    return torch.cat((center - size / 2, center + size / 2), 1).transpose(1, 2)
-
-
 def cell_weights(score: Tensor, label: Tensor, regress: str) -> Tensor:
     """Weights (B, g*g), summing to 1 per pair, of the cells at which the box is judged."""
     if regress == "peak":
@@ -80,25 +72,11 @@ def center_loss(
     score = maps["score"].float()
     label = heatmaps(boxes, present, score.shape[-1])
     weight = cell_weights(score, label, regress) * present.float()[:, None]
-    decoded, truth = decode_centers(maps), label_corners(boxes)[:, None].expand(-1, label[0].numel(), -1)
+    decoded, truth = decoded_corners(center_boxes(maps)), label_corners(boxes)[:, None].expand(-1, label[0].numel(), -1)
     pairs = present.float().sum().clamp(min=1)
     overlap = ((1 - giou(decoded, truth)) * weight).sum() / pairs
     distance = ((decoded - truth).abs().mean(-1) * weight).sum() / pairs
     return _total(cls=focal(score, label, positive_above), giou=GIOU * overlap, l1=L1 * distance)
-
-
-def corner_boxes(maps: dict[str, Tensor]) -> Tensor:
-    """HiT: expected corners under the softmax of both maps, x1, y1, x2, y2 fractions (B, 4); the cell k stands for
-    k / g.
-    """
-    corners = []
-    for name in ("tl", "br"):
-        logits = maps[name].float()
-        grid = logits.shape[-1]
-        mass = logits.flatten(1).softmax(1).reshape(-1, grid, grid)
-        at = torch.arange(grid, device=logits.device, dtype=torch.float32) / grid
-        corners += [(mass.sum(1) * at).sum(1), (mass.sum(2) * at).sum(1)]
-    return torch.stack(corners, 1)
 
 
 def corner_loss(maps: dict[str, Tensor], boxes: Tensor, present: Tensor) -> Losses:
@@ -122,11 +100,7 @@ def token_loss(maps: dict[str, Tensor], boxes: Tensor, present: Tensor) -> Losse
     positive = inside_cells(boxes, present, grid)
     balance = torch.tensor([1.0, BACKGROUND], device=logits.device)
     classes = F.cross_entropy(logits.flatten(0, 1), (~positive).flatten().long(), balance)
-    center, half = predicted[..., :2], predicted[..., 2:] / 2
-    corners, truth = (
-        torch.cat((center - half, center + half), -1),
-        to_corners(boxes)[:, None].expand(-1, grid * grid, -1),
-    )
+    corners, truth = decoded_corners(predicted), to_corners(boxes)[:, None].expand(-1, grid * grid, -1)
     weight = positive.float() / positive.float().sum().clamp(min=1)
     middle = torch.cat((boxes[:, :2] + boxes[:, 2:] / 2, boxes[:, 2:]), 1)[:, None]
     distance = ((predicted - middle).abs().sum(-1) * weight).sum()

@@ -12,53 +12,20 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sot_tracker.decode_torch import decode, iou
+from sot_tracker.stats import best_threshold, roc_auc
 from sot_tracker.train.batches import Batch
-from sot_tracker.train.losses import corner_boxes, decode_centers, label_corners
+from sot_tracker.train.losses import label_corners
 
 Forward = Callable[[nn.Module, Batch], tuple[dict[str, Tensor], Tensor, Tensor]]
 """Network and batch -> maps, boxes (B, 4) as x, y, w, h fractions, flags (B,)."""
 
 
 def predict(maps: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """Corner boxes (B, 4) as fractions and scores (B,), without window. HiT's score: the mass at its two peaks."""
-    if "tl" in maps:
-        peaks = [maps[name].float().flatten(1).softmax(1).amax(1) for name in ("tl", "br")]
-        return corner_boxes(maps), (peaks[0] * peaks[1]).sqrt()
-    if "logits" in maps:
-        score = maps["logits"].float().softmax(2)[..., 0]
-        center, half = maps["boxes"].float()[..., :2], maps["boxes"].float()[..., 2:] / 2
-        boxes = torch.cat((center - half, center + half), 2)
-    else:
-        score, boxes = maps["score"].float().flatten(1), decode_centers(maps)
-    best = score.argmax(1)
-    rows = torch.arange(len(best), device=best.device)
-    return boxes[rows, best], score[rows, best]
-
-
-def iou(a: Tensor, b: Tensor) -> Tensor:
-    """IoU of corner boxes (B, 4)."""
-    low, high = torch.maximum(a[:, :2], b[:, :2]), torch.minimum(a[:, 2:], b[:, 2:])
-    shared = (high - low).clamp(min=0).prod(1)
-    area = [(c[:, 2:] - c[:, :2]).clamp(min=0).prod(1) for c in (a, b)]
-    return shared / (area[0] + area[1] - shared).clamp(min=1e-9)
-
-
-def roc_auc(scores: np.ndarray, present: np.ndarray) -> float:
-    """Probability that a present target scores above an absent one, ties half; NaN if either kind is missing."""
-    yes, no = scores[present], scores[~present]
-    if not len(yes) or not len(no):
-        return float("nan")
-    return float((yes[:, None] > no).mean() + 0.5 * (yes[:, None] == no).mean())
-
-
-def best_threshold(scores: np.ndarray, present: np.ndarray) -> float:
-    """The score that tells present from absent best (Youden's index), midway to the next; NaN if a kind is missing."""
-    if present.all() or not present.any():
-        return float("nan")
-    levels = np.unique(scores)
-    gain = [(scores[present] >= level).mean() - (scores[~present] >= level).mean() for level in levels]
-    best = int(np.argmax(gain))
-    return float(levels[best] if best == 0 else 0.5 * (levels[best - 1] + levels[best]))
+    """Corner boxes (B, 4) as fractions and the trackers' own scores (B,), without window."""
+    decoding = next(name for name, key in (("corner", "tl"), ("token", "logits"), ("center", "score")) if key in maps)
+    found = decode(maps, decoding, windowed=False)
+    return found.corners, found.score
 
 
 @torch.no_grad()

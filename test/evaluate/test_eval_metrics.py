@@ -5,13 +5,9 @@ import pytest
 
 from sot_tracker.evaluate.metrics import (
     OVERLAPS,
-    center_errors,
-    clip,
     hold_last,
-    iou,
     measure,
     over_all_frames,
-    roc_auc,
     summarize,
 )
 
@@ -35,41 +31,6 @@ def scored(boxes, truth, visible=None, score=None, tracking=None, seconds=None, 
         np.ones(n, bool) if visible is None else np.array(visible),
         size,
     )
-
-
-@pytest.mark.parametrize(
-    ("a", "b", "expected"),
-    [
-        (T, T, 1),
-        (T, [20, 10, 20, 20], 200 / 600),
-        (T, [15, 15, 10, 10], 100 / 400),
-        (T, [30, 10, 20, 20], 0),
-        (T, [80, 80, 5, 5], 0),
-        ([0, 0, 0, 0], [0, 0, 0, 0], 0),
-    ],
-)
-def test_iou(a, b, expected):
-    assert iou(array(a), array(b)) == pytest.approx([expected])
-
-
-@pytest.mark.parametrize(
-    ("box", "expected"),
-    [
-        (T, T),
-        ([-10, -20, 30, 30], [0, 0, 20, 10]),
-        ([90, 95, 30, 30], [90, 95, 10, 5]),
-        ([150, 20, 30, 30], [100, 20, 0, 30]),
-    ],
-)
-def test_clip_to_the_image(box, expected):
-    assert clip(array(box), SIZE).tolist() == [expected]
-
-
-def test_center_errors():
-    predicted, truth = array([13, 14, 20, 20], [10, 10, 40, 20]), array(T, T)
-    assert center_errors(predicted, truth) == pytest.approx([5, 10])
-    assert center_errors(predicted, truth, normalized=True) == pytest.approx([0.25, 0.5])
-    assert center_errors(array([14, 10, 20, 10]), array([10, 10, 20, 10]), normalized=True) == pytest.approx([0.2])
 
 
 def test_invalid_predictions_become_the_one_before():
@@ -176,18 +137,3 @@ def test_presence_is_measured_where_the_target_was_absent():
     assert values["presence_auc"] == pytest.approx(3.5 / 4)
     assert values["false_confidence"] == pytest.approx(0.5)
     assert "presence_auc" not in summarize([scored(boxes, truth)])
-
-
-@pytest.mark.parametrize(
-    ("positive", "negative", "expected"),
-    [
-        ([0.9, 0.8], [0.1, 0.2], 1.0),
-        ([0.1, 0.2], [0.9, 0.8], 0.0),
-        ([0.5, 0.5], [0.5, 0.5], 0.5),
-        ([0.9, 0.3], [0.5], 0.5),
-        ([], [0.5], None),
-    ],
-)
-def test_roc_auc(positive, negative, expected):
-    mask = np.array([True] * len(positive) + [False] * len(negative))
-    assert roc_auc(np.array(positive + negative), mask) == expected

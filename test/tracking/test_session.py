@@ -1,4 +1,4 @@
-"""The online loop with networks that are told what to answer."""
+"""The online loop with networks that give scripted answers."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ import pytest
 from sot_tracker.box import Box
 from sot_tracker.catalog import NetworkSpec, network_spec, spec
 from sot_tracker.config import Config
+from sot_tracker.engines.network import Facts
 from sot_tracker.errors import UserError
 from sot_tracker.loading import load_network_tracker
 from sot_tracker.tracker import Policy, State
 from sot_tracker.tracking import reacquire
-from sot_tracker.tracking.session import NetworkTracker
+from sot_tracker.tracking.session import NetworkTracker, Session
 
 HEIGHT, WIDTH = 240, 320
 IMAGE = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
@@ -26,7 +27,7 @@ CENTER = network_spec("fermt")
 
 
 def center_answer(cx: float, cy: float, w: float, h: float, score: float = 0.9) -> dict[str, np.ndarray]:
-    """Maps that say: a box of that centre and size, fractions of the crop."""
+    """Maps of a box with that centre and size, fractions of the crop."""
     col, row = int(cx * 16), int(cy * 16)
     maps = {"score": np.full((1, 16, 16), 1e-4), "size": np.zeros((2, 16, 16)), "offset": np.zeros((2, 16, 16))}
     maps["score"][0, row, col] = score
@@ -44,7 +45,7 @@ def token_answer(cx: float, cy: float, w: float, h: float, score: float = 0.9) -
     return {"logits": logits, "boxes": boxes}
 
 
-class Told:
+class Scripted:
     """A network that gives the answers in turn and remembers its patches."""
 
     def __init__(self, answers: Iterable[dict[str, np.ndarray]]) -> None:
@@ -65,7 +66,7 @@ class Told:
 def tracker(
     *answers: dict[str, np.ndarray], threshold: float = 0.0, spec: NetworkSpec = CENTER, box: Box = START
 ) -> NetworkTracker:
-    made = NetworkTracker("told", spec, Told(answers), Policy(lost_threshold=threshold))  # type: ignore[arg-type]
+    made = NetworkTracker("scripted", spec, Scripted(answers), Policy(lost_threshold=threshold))  # type: ignore[arg-type]
     made.init(IMAGE, box)
     return made
 
@@ -110,11 +111,11 @@ def test_a_size_is_followed_by_its_rate_and_a_centre_at_once() -> None:
 
 
 @pytest.mark.parametrize(("share", "width"), [(1.0, 40), (0.5, 40 * math.sqrt(1.5)), (0.0, 60)])
-def test_sizes_are_in_the_terms_of_the_given_box(share: float, width: float) -> None:
+def test_sizes_are_corrected_towards_the_initial_box(share: float, width: float) -> None:
     """The network finds the given target half as wide again, and so it does ever after."""
     wide, wider = center_answer(0.5, 0.5, 0.375, 0.25), center_answer(0.55, 0.5, 0.375, 0.25)
-    network = Told([wide, wider] if share else [wider])
-    made = NetworkTracker("told", CENTER, network, Policy(init_size_correction=share))  # type: ignore[arg-type]
+    network = Scripted([wide, wider] if share else [wider])
+    made = NetworkTracker("scripted", CENTER, network, Policy(init_size_correction=share))  # type: ignore[arg-type]
     made.init(IMAGE, START)
     box = made.update(IMAGE).box
     assert (box.w, box.h) == pytest.approx((width, 40), abs=1e-3)
@@ -126,10 +127,10 @@ def test_sizes_are_in_the_terms_of_the_given_box(share: float, width: float) -> 
     [center_answer(0.9, 0.5, 0.25, 0.25), center_answer(0.5, 0.5, -0.1, 0.25), {"score": np.full((1, 16, 16), np.nan)}],
     ids=["elsewhere", "negative size", "not finite"],
 )
-def test_a_first_frame_without_the_target_tells_nothing_of_its_size(first: dict[str, np.ndarray]) -> None:
+def test_a_first_frame_without_the_target_corrects_no_size(first: dict[str, np.ndarray]) -> None:
     first = {**center_answer(0.5, 0.5, 0.25, 0.25), **first}
-    network = Told([first, center_answer(0.5, 0.5, 0.375, 0.25)])
-    made = NetworkTracker("told", CENTER, network, Policy(init_size_correction=1.0))  # type: ignore[arg-type]
+    network = Scripted([first, center_answer(0.5, 0.5, 0.375, 0.25)])
+    made = NetworkTracker("scripted", CENTER, network, Policy(init_size_correction=1.0))  # type: ignore[arg-type]
     made.init(IMAGE, START)
     assert made.update(IMAGE).box.w == pytest.approx(60, abs=1e-3)
 
@@ -194,7 +195,7 @@ def test_hcat_keeps_the_average_of_the_first_frame() -> None:
     assert (patch[-1, -1] == 10).all()
 
 
-def test_a_box_that_is_not_believed_does_not_move_the_search_window() -> None:
+def test_a_box_that_is_not_accepted_does_not_move_the_search_window() -> None:
     elsewhere = center_answer(0.7, 0.7, 0.5, 0.5, score=0.3)
     back = center_answer(0.55, 0.5, 0.25, 0.25, score=0.8)
     made = tracker(elsewhere, elsewhere, back, threshold=0.5)
@@ -214,8 +215,8 @@ NOTHING = center_answer(0.5, 0.5, 0.25, 0.25, score=0.1)
 THERE = center_answer(0.5, 0.5, 0.25, 0.25, score=0.55)
 
 
-def looking(*answers: dict[str, np.ndarray]) -> NetworkTracker:
-    """A tracker that has lost its target for as long as it waits before it looks elsewhere."""
+def searching(*answers: dict[str, np.ndarray]) -> NetworkTracker:
+    """A tracker that has lost its target for as long as it waits before it searches elsewhere."""
     made = tracker(*[NOTHING] * reacquire.PATIENCE, *answers, threshold=0.5)
     made.policy = Policy(lost_threshold=0.5, reacquire_positions=8)
     for _ in range(reacquire.PATIENCE):
@@ -224,9 +225,9 @@ def looking(*answers: dict[str, np.ndarray]) -> NetworkTracker:
 
 
 def test_a_lost_target_that_returns_elsewhere_is_found_and_confirmed() -> None:
-    made = looking(THERE, THERE)
+    made = searching(THERE, THERE)
     there = made.update(IMAGE)
-    assert there.state is State.LOST, "one look is no proof"
+    assert there.state is State.LOST, "one search is no proof"
     assert there.box.iou(START) == 0
     assert made.box == START
     found = made.update(IMAGE)
@@ -235,7 +236,7 @@ def test_a_lost_target_that_returns_elsewhere_is_found_and_confirmed() -> None:
     assert made.box == found.box
 
 
-def test_a_target_is_looked_for_at_the_size_it_had_when_it_was_sure() -> None:
+def test_a_lost_target_is_searched_at_the_size_of_its_last_sure_box() -> None:
     grown = center_answer(0.5, 0.5, 0.5, 0.5, score=0.6)
     made = tracker(center_answer(0.5, 0.5, 0.25, 0.3, score=0.9), grown, *[NOTHING] * reacquire.PATIENCE, threshold=0.5)
     for _ in range(2):
@@ -247,13 +248,13 @@ def test_a_target_is_looked_for_at_the_size_it_had_when_it_was_sure() -> None:
 
 
 def test_a_return_elsewhere_that_is_not_confirmed_is_none() -> None:
-    made = looking(THERE, NOTHING)
+    made = searching(THERE, NOTHING)
     assert made.update(IMAGE).state is State.LOST
     assert made.update(IMAGE).state is State.LOST
     assert made.box == START
 
 
-def test_without_a_threshold_nothing_is_looked_for_elsewhere() -> None:
+def test_without_a_threshold_no_other_position_is_searched() -> None:
     broken = {name: np.full_like(value, np.nan) for name, value in THERE.items()}
     made = tracker(*[broken] * (reacquire.PATIENCE + 1), THERE)
     made.policy = Policy(reacquire_positions=8)
@@ -283,10 +284,46 @@ def test_a_threshold_of_zero_never_loses() -> None:
     assert made.update(IMAGE).state is State.TRACKING
 
 
-def test_one_network_serves_many_trackers() -> None:
-    network = Told([center_answer(0.55, 0.5, 0.25, 0.25)] * 4)
+def test_a_tracker_shows_what_it_is_and_where() -> None:
+    network = Scripted([])
+    network.facts = SimpleNamespace(**dict.fromkeys(Facts.__slots__), description="ONNX on cpu")  # type: ignore[attr-defined]
+    made = NetworkTracker("scripted", CENTER, network)  # type: ignore[arg-type]
+    assert repr(made) == "<scripted without a target: ONNX on cpu>"
+    made.init(IMAGE, START)
+    assert repr(made) == "<scripted at (100, 80, 40, 40): ONNX on cpu>"
+
+
+def test_one_session_advances_several_targets_at_once() -> None:
+    """Each goes its own way, and gives what it would give alone."""
+    right, down = center_answer(0.55, 0.5, 0.25, 0.25), center_answer(0.5, 0.55, 0.25, 0.25, score=0.3)
+    network = Scripted([right, down])
     network.search = lambda cached, patch: next(network.answers)  # type: ignore[method-assign]
-    first, second = (NetworkTracker("told", CENTER, network) for _ in range(2))  # type: ignore[arg-type]
+    session, policy = Session(CENTER, network), Policy(lost_threshold=0.5)  # type: ignore[arg-type]
+    starts = [START, Box(200, 100, 40, 40)]
+    targets = [session.start(IMAGE, box, policy, stamp_ns=10**9)[0] for box in starts]
+    (first, seen), (second, lost) = session.advance(targets, IMAGE, policy, stamp_ns=3 * 10**9)
+    assert (seen.state, lost.state) == (State.TRACKING, State.LOST)
+    assert seen.box.center == pytest.approx((128, 100), abs=1e-3)
+    assert lost.box.center == pytest.approx((220, 128), abs=1e-3)
+    assert (first.state.box, second.state.box) == (seen.box, starts[1])
+    assert (first.state.lost_seconds, second.state.lost_seconds) == (0, 2)
+    assert [target.state.box for target in targets] == starts, "targets are not changed in place"
+    assert session.advance([], IMAGE, policy) == []
+
+
+@pytest.mark.parametrize(("stamps", "seconds"), [((0, 2), 2), ((None, 2), 0), ((2, None), 0), ((3, 2), 0)])
+def test_seconds_come_from_stamps_where_both_are_known(stamps: tuple[int | None, int | None], seconds: float) -> None:
+    before, now = (None if stamp is None else stamp * 10**9 for stamp in stamps)
+    made = tracker(NOTHING, threshold=0.5)
+    made.init(IMAGE, START, before)
+    made.update(IMAGE, now)
+    assert made.state.lost_seconds == seconds
+
+
+def test_one_network_serves_many_trackers() -> None:
+    network = Scripted([center_answer(0.55, 0.5, 0.25, 0.25)] * 4)
+    network.search = lambda cached, patch: next(network.answers)  # type: ignore[method-assign]
+    first, second = (NetworkTracker("scripted", CENTER, network) for _ in range(2))  # type: ignore[arg-type]
     first.init(IMAGE, START)
     second.init(IMAGE[:200, :200], Box(40, 40, 40, 40))
     assert first.update(IMAGE).box.center == pytest.approx((128, 100), abs=1e-3)
@@ -320,8 +357,8 @@ def test_a_bad_box_changes_nothing(box: Box, why: str) -> None:
 
 @pytest.mark.parametrize(
     "image",
-    [IMAGE[..., 0], np.dstack([IMAGE, IMAGE[..., :1]]), IMAGE.astype(np.float32), IMAGE[:0]],
-    ids=["grey", "four channels", "float", "empty"],
+    [IMAGE[..., 0], np.dstack([IMAGE, IMAGE[..., :1]]), IMAGE.astype(np.float32), IMAGE[:0], None, "a.png"],
+    ids=["grey", "four channels", "float", "empty", "none", "a name"],
 )
 def test_other_images_are_refused(image: np.ndarray) -> None:
     made = tracker(center_answer(0.5, 0.5, 0.25, 0.25))
@@ -339,7 +376,7 @@ def test_another_frame_size_is_refused() -> None:
 
 
 def test_nothing_works_before_init() -> None:
-    made = NetworkTracker("told", CENTER, Told([]))  # type: ignore[arg-type]
+    made = NetworkTracker("scripted", CENTER, Scripted([]))  # type: ignore[arg-type]
     for call in (lambda: made.update(IMAGE), lambda: made.box, lambda: made.recenter(START)):
         with pytest.raises(UserError, match="init"):
             call()
@@ -352,7 +389,7 @@ def test_a_second_init_starts_over() -> None:
 
 
 def test_far_box_of_the_published_loop_never_leaves_the_frame() -> None:
-    """Whatever the maps say, the next crop meets the frame."""
+    """Whatever the maps hold, the next crop meets the frame."""
     rng = np.random.default_rng(3)
     answers = [center_answer(*rng.uniform(0, 0.99, 2), *rng.uniform(1e-4, 1, 2)) for _ in range(50)]
     made = tracker(*answers)

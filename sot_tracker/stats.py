@@ -1,0 +1,33 @@
+"""How well a score separates two kinds."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+Scores = npt.NDArray[np.floating]
+Mask = npt.NDArray[np.bool_]
+
+
+def roc_auc(score: Scores, positive: Mask) -> float:
+    """The chance that a positive scores above a negative, ties counting half; NaN without both kinds. Both (N,)."""
+    n_positive, n_negative = int(positive.sum()), int((~positive).sum())
+    if not n_positive or not n_negative:
+        return float("nan")
+    _, inverse, counts = np.unique(score, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - 0.5 * (counts - 1))[inverse]
+    return float((ranks[positive].sum() - 0.5 * n_positive * (n_positive + 1)) / (n_positive * n_negative))
+
+
+def best_threshold(score: Scores, positive: Mask) -> float:
+    """The score that separates positives from negatives best (Youden's index), midway to the next lower one.
+
+    NaN without both kinds. Both (N,).
+    """
+    if positive.all() or not positive.any():
+        return float("nan")
+    levels = np.unique(score)
+    yes, no = np.sort(score[positive]), np.sort(score[~positive])
+    gain = (len(yes) - np.searchsorted(yes, levels)) / len(yes) - (len(no) - np.searchsorted(no, levels)) / len(no)
+    best = int(np.argmax(gain))
+    return float(levels[best] if best == 0 else 0.5 * (levels[best - 1] + levels[best]))
