@@ -142,10 +142,10 @@ def require_trackable(value: BoxLike, width: int, height: int) -> Box:
     told = "({:g}, {:g}, {:g}, {:g})".format(*box.xywh)
     if not box.is_valid:
         raise UserError(f"box {told} cannot be tracked: give finite numbers x,y,w,h with positive width and height")
-    if max(abs(v) for v in box.xywh) <= 1 and any(v % 1 for v in box.xywh):
+    if max(abs(v) for v in box.xywh) <= 1 and not all(float(v).is_integer() for v in box.xywh):
         pixels = ",".join(f"{v:.0f}" for v in box.scaled(width, height).xywh)
         raise UserError(
-            f"box {told} is at most one pixel in size: boxes are in pixels;"
+            f"box {told} is less than one pixel in size: boxes are in pixels;"
             f" if these are fractions of the {width}x{height} frame, give {pixels}"
         )
     if not box.overlaps(width, height):

@@ -12,7 +12,7 @@ import numpy as np
 from sot_tracker.box import Box, BoxLike, require_trackable
 from sot_tracker.errors import UserError
 from sot_tracker.opencv_peers import PEERS, create, find_files, require_fit
-from sot_tracker.tracker import Estimate, Image, State
+from sot_tracker.tracker import Estimate, Image, Policy, State, TrackerInfo
 
 PLAIN = {"csrt": "TrackerCSRT", "kcf": "TrackerKCF", "mil": "TrackerMIL"}
 """Those without weights."""
@@ -35,8 +35,8 @@ class OpenCVTracker:
 
     threads: CPU threads of OpenCV, which holds them per process, not per tracker; 0 leaves them as they are.
     weights: folder of the ONNX files of a network (`opencv_peers.PEERS`); "" for the others.
-    lost_threshold: of a network's score, 0..1; negative takes its own (`Peer.lost_threshold`). May be changed at any
-        time; VitTrack takes the change with the next target.
+    lost_threshold: of a network's score, 0..1; negative takes its own (`Peer.lost_threshold`). It is the one part of
+        `policy` that applies; VitTrack takes a change of it with the next target.
     """
 
     def __init__(self, name: str, threads: int = 0, weights: str = "", lost_threshold: float = -1.0) -> None:
@@ -51,7 +51,8 @@ class OpenCVTracker:
         if weights and name in PLAIN:
             raise UserError(f"model '{name}' has no network, so no weights: leave out '{weights}'")
         self.name = name
-        self.lost_threshold = lost_threshold
+        self._weights = weights
+        self.policy = Policy(lost_threshold=lost_threshold)
         self._files = find_files(name, weights) if name in PEERS else {}
         self._tracker: Any = None
         self._size = (0, 0)
@@ -61,11 +62,27 @@ class OpenCVTracker:
         if self._files:
             require_fit(name, self._files)
 
-    def init(self, image: Image, box: BoxLike) -> None:
+    @property
+    def info(self) -> TrackerInfo:
+        runtime, peer = f"OpenCV {cv2.__version__}", PEERS.get(self.name)
+        return TrackerInfo(
+            name=self.name,
+            engine="opencv",
+            runtime=runtime,
+            device="cpu",
+            description=f"{runtime} on cpu" + (f", weights {self._weights}" if peer else ""),
+            threads=cv2.getNumThreads(),
+            weights=self._weights,
+            lost_threshold=peer.lost_threshold if peer else 0.0,
+        )
+
+    def init(self, image: Image, box: BoxLike, stamp_ns: int | None = None) -> Estimate:
         """Start on a target. Raises UserError, changing nothing, if the frame is none or the box cannot be tracked."""
+        start = time.perf_counter()
         image = _bgr(image)
         height, width = image.shape[:2]
-        tracker, rect = self._create(), whole_pixels(require_trackable(box, width, height), width, height)
+        box = require_trackable(box, width, height)
+        tracker, rect = self._create(), whole_pixels(box, width, height)
         try:
             tracker.init(image, rect)
             if self.name == "kcf":
@@ -76,8 +93,13 @@ class OpenCVTracker:
             told = f"{self.name} cannot start on box {rect} in a {width}x{height} frame"
             raise UserError(f"{told} ({_first_line(error)}): give another box or take another model") from None
         self._tracker, self._size, self._last = tracker, (width, height), Box.from_xywh(rect)
+        return Estimate(box, 1.0, State.TRACKING, {"track": (time.perf_counter() - start) * 1e3})
 
-    def update(self, image: Image) -> Estimate:
+    def recenter(self, box: Box) -> None:
+        """Raises UserError: OpenCV's trackers have no search window that could be moved."""
+        raise UserError(f"{self.name} cannot be moved to another box: start it anew with init(image, box)")
+
+    def update(self, image: Image, stamp_ns: int | None = None) -> Estimate:
         """Follow the target into the next frame. Raises UserError before `init`, or for a frame of another size."""
         image = _bgr(image)
         height, width = image.shape[:2]
@@ -109,7 +131,8 @@ class OpenCVTracker:
     def _threshold(self) -> float:
         if self.name not in PEERS:
             return 0.0
-        return self.lost_threshold if self.lost_threshold >= 0 else PEERS[self.name].lost_threshold
+        threshold = self.policy.lost_threshold
+        return threshold if threshold >= 0 else PEERS[self.name].lost_threshold
 
     def _score(self, found: bool) -> float:
         if self.name not in PEERS:

@@ -132,7 +132,7 @@ def test_of_refuses_anything_else(value):
         Box.of(value)
 
 
-@pytest.mark.parametrize("box", [Box(0.25, 0.5, 0.2, 0.25), Box(0, 0, 1, 0.5), Box(-0.1, 0.9, 0.2, 0.2)])
+@pytest.mark.parametrize("box", [Box(0.25, 0.5, 0.2, 0.25), Box(0, 0, 0.5, 1), Box(-0.1, 0.9, 0.2, 0.2)])
 def test_boxes_in_fractions_are_refused(box):
     with pytest.raises(UserError, match="if these are fractions of the 640x480 frame, give") as told:
         require_trackable(box, 640, 480)

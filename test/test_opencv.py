@@ -1,12 +1,13 @@
 import cv2
 import numpy as np
 import pytest
-from clips import SIZE, boxes, frame
 
 from sot_tracker.box import Box
 from sot_tracker.errors import UserError
 from sot_tracker.opencv import PLAIN, OpenCVTracker, whole_pixels
 from sot_tracker.tracker import State
+
+from clips import SIZE, boxes, frame
 
 TRUTH = boxes(10)
 

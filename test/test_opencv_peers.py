@@ -1,21 +1,24 @@
 """The peers' own files are not here: a fake of OpenCV's classes stands for them, real files are tried by hand."""
 
 import types
+from dataclasses import replace
 from typing import ClassVar
 
 import cv2
 import numpy as np
 import pytest
-from clips import frame
 
 from sot_tracker.box import Box
+from sot_tracker.catalog import MODELS, spec
 from sot_tracker.cli import main
 from sot_tracker.errors import UserError
 from sot_tracker.evaluate.ope import Entry
+from sot_tracker.loading import load
 from sot_tracker.opencv import OpenCVTracker
 from sot_tracker.opencv_peers import PEERS, find_files
 from sot_tracker.tracker import State
-from sot_tracker.zoo import MODELS, load, spec
+
+from clips import frame
 
 BOX = Box(40, 30, 30, 30)
 
@@ -93,9 +96,9 @@ def test_the_threshold_may_be_changed_while_tracking(tmp_path, peers):
     tracker = load("nanotrack", weights=folder(tmp_path, "nanotrack"), lost_threshold=0.95)
     tracker.init(frame(BOX), BOX)
     assert tracker.update(frame(BOX)).state is State.LOST
-    tracker.lost_threshold = 0.8
+    tracker.policy = replace(tracker.policy, lost_threshold=0.8)
     assert tracker.update(frame(BOX)).state is State.TRACKING
-    tracker.lost_threshold = -1.0
+    tracker.policy = replace(tracker.policy, lost_threshold=-1.0)
     peers.answers = [(True, (5, 6, 30, 40), 0.85)]
     assert tracker.update(frame(BOX)).state is State.LOST
 

@@ -14,10 +14,10 @@ from typing import Any
 from tqdm import tqdm
 
 from sot_tracker.bench import Row, make_clip, measure_apart, measure_pipeline
+from sot_tracker.catalog import MODELS, ModelSpec, spec
 from sot_tracker.config import DEFAULTS, OPTIONS, check
 from sot_tracker.errors import UserError
 from sot_tracker.model_folder import SEARCH, find_weights, shipped_folder
-from sot_tracker.zoo import MODELS, ModelSpec, spec
 
 _BASELINES = ("csrt", "kcf")
 _MANY = ("engine", "precision", "threads")

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from sot_tracker.engines import ENGINES
+from sot_tracker.catalog import MODELS
+from sot_tracker.engines.network import ENGINES
 from sot_tracker.model_folder import shipped_folder
 from sot_tracker.ros import PROFILE_VARIABLES
-from sot_tracker.zoo import MODELS
 
 _PIP_NAMES = {"numpy": "numpy", "cv2": "opencv-contrib-python"}
 _MARKS = {"ok": " ok ", "note": "note", "problem": "FIX "}

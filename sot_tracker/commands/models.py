@@ -6,9 +6,9 @@ import argparse
 import re
 from pathlib import Path
 
+from sot_tracker.catalog import MODELS, ModelSpec
 from sot_tracker.errors import UserError
 from sot_tracker.model_folder import Manifest, read_manifest, shipped_folder
-from sot_tracker.zoo import MODELS, ModelSpec
 
 HEAD = ("name", "title", "kind", "weights", "parameters", "licence", "source")
 OPENCV_LICENCE = "Apache-2.0"

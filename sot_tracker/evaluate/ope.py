@@ -17,13 +17,14 @@ from typing import Any
 import cv2
 import numpy as np
 
+from sot_tracker.catalog import spec
+from sot_tracker.datasets.sequences import Sequence
 from sot_tracker.errors import UserError
 from sot_tracker.evaluate import raw
-from sot_tracker.evaluate.sequences import Sequence
+from sot_tracker.loading import load
 from sot_tracker.model_folder import MANIFEST, find_weights, shipped_folder
+from sot_tracker.stream.sources import read_picture
 from sot_tracker.tracker import State, Tracker
-from sot_tracker.video import read_picture
-from sot_tracker.zoo import load, spec
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,1 @@
-"""The online loop as pure functions: what follows a target from frame to frame."""
+"""The online loop: crop, search, decode, and what is remembered of a target between frames."""

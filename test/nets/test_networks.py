@@ -9,9 +9,9 @@ pytest.importorskip("torch")
 import torch
 from torch import Tensor, nn
 
+from sot_tracker.catalog import MODELS, network_spec
 from sot_tracker.errors import UserError
 from sot_tracker.nets import build
-from sot_tracker.zoo import MODELS, network_spec
 
 NETWORKS = [name for name, spec in MODELS.items() if spec.network]
 ONE_OF_EACH = ["fermt", "hit_tiny", "smat", "mvt", "hcat"]
