@@ -2,12 +2,12 @@
 
 Flow says in every frame, for a millisecond or two, where the box went; the network says, more seldom or later, where
 the target is. So flow carries the box between two looks of the network, puts the network's search window where the
-target moved to, and carries an answer that comes late to the newest frame. The network's box always replaces flow's:
-flow drifts, and follows whatever covers the target.
+target moved to, steadies the network's centre, and carries an answer that comes late to the newest frame. Where both
+differ the network's box replaces flow's: flow drifts, and follows whatever covers the target.
 
     flow = start(image, box)
     per frame: moved = follow(flow, image, box, lost)
-               box = the network's around moved.box, where it looks; else moved.box
+               box = blended(the network's around moved.box, moved), where it looks; else moved.box
                flow = settle(moved, image, box)
 
 All functions are pure.
@@ -36,6 +36,12 @@ from sot_tracker.tracking.camera_motion import (
 from sot_tracker.tracking.flow import UNKNOWN, GreyWindow, Motion, apply, grey_window, propagate
 
 Image = npt.NDArray[np.uint8]
+
+
+BLEND = 0.5
+"""Most of the way from the network's centre to flow's."""
+SAME = 0.5
+"""Overlap above which network and flow mean the same thing."""
 
 
 class Source(Enum):
@@ -99,7 +105,8 @@ def follow(state: FlowState, image: Image, box: Box, lost: bool = False, policy:
     """The box of the last frame in this one. Frames must be of one size.
 
     lost: the target is not where the box is: then what is there is not followed, and the box, as the place to search
-        around, goes with the background alone.
+        around, goes with the background alone. A box at the border of the frame stays: a target that left is looked
+        for where it went out.
     """
     reduced = reduced_frame(image) if policy.use_camera else None
     camera = STILL if state.reduced is None or reduced is None else estimate_camera(state.reduced, reduced, box)
@@ -110,15 +117,32 @@ def follow(state: FlowState, image: Image, box: Box, lost: bool = False, policy:
         motion, moved, window = propagate(state.window, image, box, shift)
         if motion.kept >= policy.least_kept:
             return Moved(box, moved, motion, camera, Source.FLOW, window, reduced, state.velocity)
-    source = Source.CAMERA if camera.is_known else Source.HELD
-    moved = expected if camera.is_known else box
+    carries = camera.is_known and not (lost and _at_border(box, image))
+    source, moved = (Source.CAMERA, expected) if carries else (Source.HELD, box)
     return Moved(box, moved, UNKNOWN, camera, source, grey_window(image, moved), reduced, velocity)
+
+
+def _at_border(box: Box, image: Image) -> bool:
+    x1, y1, x2, y2 = box.xyxy
+    return x1 <= 0 or y1 <= 0 or x2 >= image.shape[1] or y2 >= image.shape[0]
 
 
 def settle(moved: Moved, image: Image, box: Box) -> FlowState:
     """What to remember of the frame, given the box that was decided on in it: flow's own or the network's."""
     window = moved.window if moved.window.fits(box) else grey_window(image, box)
     return FlowState(window, moved.reduced, updated_velocity(moved.velocity, moved.camera, moved.last, box))
+
+
+def blended(seen: Box, moved: Moved, share: float = BLEND) -> Box:
+    """The network's box, its centre drawn towards flow's where both mean the same thing: flow has less jitter.
+
+    Up to `share` of the way, by the share of points that came back; the size is the network's.
+    """
+    if agreement(seen, moved) <= SAME:
+        return seen
+    weight = share * moved.motion.kept
+    (x, y), (flow_x, flow_y) = seen.center, moved.box.center
+    return Box.from_cxcywh(x + weight * (flow_x - x), y + weight * (flow_y - y), seen.w, seen.h)
 
 
 def carried(box: Box, motions: Iterable[Motion]) -> Box:

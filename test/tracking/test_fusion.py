@@ -5,7 +5,7 @@ import pytest
 from sot_tracker.box import Box
 from sot_tracker.tracking.camera_motion import STILL, Velocity
 from sot_tracker.tracking.flow import UNKNOWN, Motion
-from sot_tracker.tracking.fusion import DEFAULT, FlowPolicy, Source, agreement, carried, follow, settle, start
+from sot_tracker.tracking.fusion import DEFAULT, FlowPolicy, Source, agreement, blended, carried, follow, settle, start
 
 SIZE = (400, 300)
 
@@ -51,6 +51,15 @@ def test_what_hides_the_target_is_not_followed_while_lost():
     moved = step(frame(192, 134, camera=(10, 5)), lost=True)
     assert (moved.source, moved.motion) == (Source.CAMERA, UNKNOWN)
     assert moved.box.center == pytest.approx((BOX.center[0] + 10, BOX.center[1] + 5), abs=1)
+
+
+@pytest.mark.parametrize(
+    "box", [Box(0, 130, 40, 36), Box(370, 130, 40, 36), Box(180, -5, 40, 36), Box(180, 264, 40, 36)]
+)
+def test_a_target_that_left_is_looked_for_where_it_went_out(box):
+    moved = step(frame(192, 134, camera=(10, 5)), box=box, lost=True)
+    assert (moved.source, moved.box) == (Source.HELD, box)
+    assert moved.camera.is_known
 
 
 def test_without_points_the_box_goes_with_camera_and_velocity():
@@ -113,3 +122,18 @@ def test_agreement():
     assert agreement(Box(187, 126, 40, 36), moved) > 0.9
     assert agreement(Box(10, 10, 40, 36), moved) == 0
     assert agreement(BOX, step(frame(180, 130), lost=True)) == 0
+
+
+def test_a_centre_is_drawn_towards_flows_where_both_agree():
+    moved = step(frame(187, 126))
+    seen = Box.from_cxcywh(moved.box.center[0] + 4, moved.box.center[1] - 2, 44, 30)
+    box = blended(seen, moved, share=0.5)
+    assert (box.w, box.h) == (44, 30)
+    half = 0.5 * moved.motion.kept
+    assert box.center == pytest.approx((seen.center[0] - 4 * half, seen.center[1] + 2 * half))
+    assert half > 0.3
+
+
+@pytest.mark.parametrize(("seen", "lost"), [(Box(60, 60, 40, 36), False), (BOX, True)])
+def test_where_both_differ_or_flow_is_silent_the_network_decides(seen, lost):
+    assert blended(seen, step(frame(181, 130), lost=lost)) == seen
