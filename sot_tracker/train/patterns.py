@@ -54,7 +54,8 @@ def _pattern(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarr
 
 
 def _colored(first: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    while True:
+    colors = np.zeros((2, 3))
+    while np.linalg.norm(colors[0] - colors[1]) < CONTRAST:
         colors = rng.uniform(0, 255, (2, 3))
-        if np.linalg.norm(colors[0] - colors[1]) >= CONTRAST:
-            return np.where(first[..., None], colors[0], colors[1]).astype(np.uint8)
+    picture: np.ndarray = np.where(first[..., None], colors[0], colors[1]).astype(np.uint8)
+    return picture

@@ -136,6 +136,18 @@ def test_every_network_learns_a_batch_in_bfloat16(model, small_cache, tmp_path, 
     assert distances[-1] < 0.7 * distances[0]
 
 
+def test_a_checkpoint_with_other_losses_is_refused(small_cache, tmp_path, monkeypatch):
+    monkeypatch.setattr(features.EfficientNetLite, "__new__", lambda cls: Teacher())
+    trainer(job(small_cache, tmp_path, features=True)).save()
+    with pytest.raises(UserError, match="give the options that it was made with"):
+        trainer(job(small_cache, tmp_path))
+
+
+def test_a_teacher_with_other_cells_cannot_teach_its_maps(small_cache, tmp_path):
+    with pytest.raises(UserError, match="a cell every 8 pixels and toy every 16"):
+        trainer(job(small_cache, tmp_path, teacher=("transt_h", tmp_path / "some.safetensors")))
+
+
 class Teacher(torch.nn.Conv2d):
     """Stands in for the ImageNet network: fixed features at stride 16."""
 
