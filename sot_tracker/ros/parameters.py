@@ -39,7 +39,7 @@ def describe(facts: Option, default: Any, read_only: bool) -> ParameterDescripto
     return descriptor
 
 
-def declare(node: Node, group: type[Group], read_only: Collection[str]) -> Group:
+def declare(node: Node, group: type[Group], read_only: Collection[str] = ()) -> Group:
     """Declare every option of the group on the node and return the values given at start.
 
     Parameters that the group does not know are warned of. Raises UserError naming the parameter, its value and what is
