@@ -5,7 +5,9 @@
 #           scaled_dot_product_attention: a row whose mask allows nothing is 0 in torch, but the mean of all
 #           values in the model. logsigmoid: exported as the log of the sigmoid, so -inf for a score below
 #           about -104, where torch gives the score itself. avg_pool2d: divisor_override is dropped.
-# Output:   see below, one line a function: torch's answer and the model's
+# Output:   Masked     torch 0   model 1
+#           LogSigmoid torch -200   model -inf
+#           Pool       torch 4   model 1
 # Date:     2026-11-27
 
 set -euo pipefail

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 SHARES = {
     "paste": "cut-out objects on other scenes",
     "region": "random regions of pictures",
+    "pattern": "generated patterns, a first part for a fresh HiT",
     "negative": "search patches without the target",
     "crowd": "many other objects and no look-alike, of those with cut-out objects",
 }
@@ -208,7 +209,7 @@ def _cache(args: argparse.Namespace) -> Cache:
 
 
 def _cutter(model: Path | None) -> Cutter:
-    """What cuts the objects out; a network is opened once here, so that a bad file is told before the work starts."""
+    """What cuts the objects out; a network is opened once here, so that a bad file is reported before the work."""
     if model is None:
         from sot_tracker.train import masks
 

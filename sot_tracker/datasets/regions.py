@@ -25,11 +25,14 @@ def mask_box(text: str) -> XYWH | None:
     """The box of a line "m" x0,y0,w,h,run lengths; None of an empty mask. Raises ValueError if it is no such line."""
     if not text.startswith("m"):
         raise ValueError("it does not begin with m, as other lines do")
-    numbers = np.array(text.strip().removeprefix("m").split(","), dtype=np.int64)
-    if len(numbers) < 4 or (numbers[2:] < 0).any():
+    try:
+        numbers = [int(word) for word in text.strip().removeprefix("m").split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) < 4 or min(numbers[2:]) < 0 or max(map(abs, numbers)) >= 2**31:
         raise ValueError("m is followed by x,y,w,h and the run lengths, whole numbers")
-    x, y, width, height = (int(v) for v in numbers[:4])
-    runs = numbers[4:]
+    x, y, width, height = numbers[:4]
+    runs = np.array(numbers[4:], dtype=np.int64)
     if runs.sum() > width * height:
         raise ValueError(f"the run lengths cover {runs.sum()} pixels of {width} x {height}")
     ends = np.cumsum(runs)

@@ -1,1 +1,1 @@
-"""Training: data sets -> cache -> pairs -> losses -> loop. Needs torch; nothing outside this room imports it."""
+"""Training: data sets -> cache -> pairs -> losses -> loop. Needs torch; only commands import it."""

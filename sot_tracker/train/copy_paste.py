@@ -6,6 +6,7 @@ A small data set shows few objects before few backgrounds; pasting multiplies on
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -144,7 +145,7 @@ def background(picture: np.ndarray, out: int, rng: np.random.Generator) -> np.nd
 def distractors(
     patch: np.ndarray,
     box: XYWH,
-    cutouts: Cutouts,
+    draw: Callable[[np.random.Generator], Cutout],
     like: Cutout | None,
     count: int,
     rng: np.random.Generator,
@@ -153,13 +154,14 @@ def distractors(
     """Objects of about the target's size, half of them close to it; `like` (the target itself) comes back in another
     colour and shape.
 
-    covered: the share of the target's box that one of them may cover; 1 where the target is pasted over them.
+    draw: gives the other objects. covered: the share of the target's box that one of them may cover; 1 where the target
+        is pasted over them.
     """
     size = patch.shape[0]
     side = math.sqrt(box[2] * box[3])
     middle = np.array([box[0] + 0.5 * box[2], box[1] + 0.5 * box[3]])
     for _ in range(count):
-        other = like if like is not None and rng.random() < 0.5 else cutouts.draw(rng)
+        other = like if like is not None and rng.random() < 0.5 else draw(rng)
         near = rng.random() < 0.5
         center = tuple((middle + rng.normal(0, side, 2) if near else rng.uniform(0, size, 2)).tolist())
         aspect = math.exp(rng.normal(0, 0.4 if other is like else 0.2))

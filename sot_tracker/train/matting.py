@@ -24,7 +24,7 @@ Alpha = npt.NDArray[np.uint8]
 CONTEXT = 1.1
 """An object with a known box is looked for in a square that reaches this many of its longer sides from its middle."""
 AREA = (0.015, 0.65)
-"""Shares of the picture between which an object without a known box is believed."""
+"""Shares of the picture between which an object without a known box is accepted."""
 SOFT = 0.2
 """A mask with a larger share of half-covered pixels is a guess."""
 AGREEMENT = 0.6
@@ -69,7 +69,7 @@ def _parts(alpha: Alpha) -> list[Mask]:
 
 
 def _stands_out(part: Mask) -> bool:
-    """Of a believable size, and cut by one border of the picture at most."""
+    """Of a plausible size, and cut by one border of the picture at most."""
     height, width = part.shape
     x, y, w, h = cv2.boundingRect(part)
     cuts = (x <= 1) + (y <= 1) + (x + w >= width - 1) + (y + h >= height - 1)

@@ -11,7 +11,7 @@ import numpy as np
 from sot_tracker.catalog import NetworkSpec
 from sot_tracker.datasets.records import XYWH
 from sot_tracker.errors import UserError
-from sot_tracker.train import augment, copy_paste, geometry
+from sot_tracker.train import augment, copy_paste, geometry, patterns
 from sot_tracker.train.augment import Photometry
 from sot_tracker.train.cache import Cache
 
@@ -24,6 +24,8 @@ STAND_IN = 0.7
 """Share of pasted pairs without the target that show another object in its place: the middle proves nothing."""
 CROWD = 5
 """Other objects in the search patch of a crowded pair."""
+OTHER_PATTERNS = 3
+"""Other blobs in the search patch of a pair of generated patterns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,8 @@ class Sampling:
 
     weights: per source, relative; sources not named get none, an empty table gives every source the same.
     max_gap: frames between template and search. causal: search after template only.
-    paste, region: shares of pairs made of cut-out objects on other scenes, and of random regions of pictures.
+    paste, region, pattern: shares of pairs made of cut-out objects on other scenes, of random regions of pictures, and
+        of generated patterns.
     negative: share of pairs whose search patch lacks the target. distractors: most look-alikes in one search patch.
     crowd: share of pasted pairs with `CROWD` other objects around the target and none like it: only the template tells
     which one is meant.
@@ -45,6 +48,7 @@ class Sampling:
     weights: dict[str, float] = field(default_factory=dict)
     paste: float = 0.0
     region: float = 0.0
+    pattern: float = 0.0
     negative: float = 0.0
     distractors: int = 0
     crowd: float = 0.0
@@ -57,10 +61,12 @@ class Sampling:
     photometry: Photometry = field(default_factory=Photometry)
 
     def __post_init__(self) -> None:
-        shares = (self.paste, self.region, self.negative, self.crowd)
-        if min(shares) < 0 or max(self.paste + self.region, self.negative, self.crowd) > 1:
-            given = f"paste={self.paste}, region={self.region}, negative={self.negative}, crowd={self.crowd}"
-            raise UserError(f"{given}: give shares within 0..1")
+        kinds, others = ("paste", "region", "pattern"), ("negative", "crowd")
+        shares = {name: getattr(self, name) for name in (*kinds, *others)}
+        together = sum(shares[name] for name in kinds)
+        if min(shares.values()) < 0 or max(together, *(shares[name] for name in others)) > 1:
+            given = ", ".join(f"{name}={share:g}" for name, share in shares.items())
+            raise UserError(f"{given}: give shares within 0..1, those of {', '.join(kinds)} together at most 1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +130,8 @@ class PairSampler:
             found = self._pasted(rng, negative)
         elif kind < self.how.paste + self.how.region:
             found = self._real(rng, negative, region=True)
+        elif kind < self.how.paste + self.how.region + self.how.pattern:
+            found = self._generated(rng, negative)
         else:
             found = self._real(rng, negative, region=False)
         return self._finish(*found, rng)
@@ -227,7 +235,7 @@ class PairSampler:
         count = int(rng.integers(0, self.how.distractors + 1)) if rng.random() < (0.7 if like else 0.25) else 0
         if count and len(self.cutouts.entries):
             covered = 0.35 if like else 0.15  # the truth of a pasted object is exact, whatever hides a part of it
-            patch = copy_paste.distractors(patch, box, self.cutouts, like, count, rng, covered)
+            patch = copy_paste.distractors(patch, box, self.cutouts.draw, like, count, rng, covered)
         if rng.random() < self.how.occlusion:
             patch = copy_paste.occluder(patch, box, self.cache.picture(self._scene(rng)), rng)
         return patch
@@ -257,10 +265,32 @@ class PairSampler:
         if shown is not None:
             behind = CROWD if crowded else int(rng.integers(0, how.distractors + 1))
             like = None if negative or crowded else again
-            search = copy_paste.distractors(search, box, self.cutouts, like, behind, rng, covered=1.0)
+            search = copy_paste.distractors(search, box, self.cutouts.draw, like, behind, rng, covered=1.0)
             search = copy_paste.paste(search, shown, copy_paste.target_map(shown, (x, y), side, angle, aspect, flip))
         like = None if crowded or (negative and rng.random() < 0.5) else again  # a look-alike alone is not the target
         return template, self._clutter(search, box, like, rng), None if negative else box
+
+    def _generated(self, rng: np.random.Generator, negative: bool) -> tuple[np.ndarray, np.ndarray, XYWH | None]:
+        """A generated blob on one scene, and on another one among `OTHER_PATTERNS` different ones."""
+        target, how, small, large = patterns.cutout(rng), self.how, self.template_size, self.search_size
+        angle, aspect, flip = rng.normal(0, 0.25), math.exp(rng.normal(0, 0.2)), False
+        side = self._pasted_side(target, small, self.spec.template_factor, angle, aspect, flip)
+        middle = (small / 2, small / 2)
+        template = copy_paste.paste(
+            patterns.scene(small, rng), target, copy_paste.target_map(target, middle, side, angle, aspect, flip)
+        )
+        angle, aspect = angle + rng.normal(0, how.turn), aspect * math.exp(rng.normal(0, how.stretch))
+        side = self._pasted_side(target, large, self.spec.search_factor, angle, aspect, flip)
+        side *= math.exp(rng.normal(0, how.size_jitter))
+        x, y = (large / 2 + how.shift_jitter * side * (rng.random(2) - 0.5)).tolist()
+        affine = copy_paste.target_map(target, (x, y), side, angle, aspect, flip)
+        box = target.bounds(affine)
+        search = copy_paste.distractors(
+            patterns.scene(large, rng), box, patterns.cutout, None, OTHER_PATTERNS, rng, covered=1.0
+        )
+        shown = patterns.cutout(rng) if negative else target
+        search = copy_paste.paste(search, shown, affine)
+        return template, search, None if negative else box
 
     def _pasted_side(
         self, cutout: copy_paste.Cutout, out: int, factor: float, angle: float, aspect: float, flip: bool

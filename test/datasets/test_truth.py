@@ -61,6 +61,8 @@ def test_rows(text, boxes, kind, tmp_path):
         ("m1,2,3,4,0,13\n", "line 1 is no mask of VOT .*13 pixels of 3 x 4"),
         ("m1,2,3,4,0,-5\n", "line 1 is no mask of VOT"),
         ("m1,2,3,4,0,x\n", "line 1 is no mask of VOT"),
+        ("m1,2,3,4,0,99999999999999999999\n", "line 1 is no mask of VOT"),
+        ("m1,2,3000000000,4,0\n", "line 1 is no mask of VOT"),
         ("m10,20,5,4,0,20\n1,2,3,4\n", "line 2 is no mask of VOT"),
     ],
 )

@@ -40,9 +40,9 @@ def test_maps_stay_and_three_grids_are_added(net, patches):
 
 def test_goes_around_a_student(net, patches):
     student = features.Student(net, (64, 128), {"teacher": (nets.family_of("hit_tiny").head_features, 7)})
-    told = with_cell_logits(student, net).eval()(*patches)
-    assert told["teacher"][0].shape == (2, 7, 8, 8)
-    assert len(told["inside"]) == 3
+    maps = with_cell_logits(student, net).eval()(*patches)
+    assert maps["teacher"][0].shape == (2, 7, 8, 8)
+    assert len(maps["inside"]) == 3
 
 
 def test_last_logits_are_the_heads_own_comparison(net, patches):

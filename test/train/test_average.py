@@ -67,7 +67,7 @@ def test_command_writes_a_file_that_fits(files, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "message"),
     [
         (["a.safetensors"], "give two or more"),
         (["a.safetensors", "nowhere.safetensors"], "does not exist"),
@@ -77,12 +77,12 @@ def test_command_writes_a_file_that_fits(files, tmp_path, capsys):
         (["a.safetensors", "b.safetensors", "--out", "mean.bin"], "must end in .safetensors"),
     ],
 )
-def test_mistakes_are_told_in_one_line_and_nothing_is_written(given, told, files, tmp_path, capsys, monkeypatch):
+def test_mistakes_are_reported_in_one_line_and_nothing_is_written(given, message, files, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["average", "--model", MODEL, "--out", "mean.safetensors", *given]) == 2
     lines = capsys.readouterr().err.strip().splitlines()
     assert len(lines) == 1
-    assert told in lines[0]
+    assert message in lines[0]
     assert not (tmp_path / "mean.safetensors").exists()
 
 

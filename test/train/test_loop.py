@@ -85,7 +85,7 @@ def test_stop_and_resume_equals_straight_through(small_cache, straight, tmp_path
             assert torch.equal(a, b), name
 
 
-def test_checkpoint_of_an_earlier_version_is_told(small_cache, tmp_path):
+def test_checkpoint_of_an_earlier_version_is_refused(small_cache, tmp_path):
     state.save(tmp_path / "checkpoint.pt", {"step": 1, "optimizer": {}})
     with pytest.raises(UserError, match="earlier version"):
         trainer(job(small_cache, tmp_path))
@@ -157,8 +157,8 @@ def test_features_are_part_of_the_loss_and_of_the_checkpoint(small_cache, tmp_pa
     assert not any("translate" in name for name in state.load(tmp_path / "checkpoint.pt")["ema"])
 
 
-@pytest.mark.parametrize(("share", "told"), [(1.0, True), (0.0, False)])
-def test_hit_learns_cells_and_their_layers_are_part_of_the_checkpoint(share, told, small_cache, tmp_path):
+@pytest.mark.parametrize(("share", "added"), [(1.0, True), (0.0, False)])
+def test_hit_learns_cells_and_their_layers_are_part_of_the_checkpoint(share, added, small_cache, tmp_path):
     recipe = dataclasses.replace(
         scratch("hit_tiny"), steps=2, batch=2, template_size=64, search_size=64, cell_loss=share
     )
@@ -166,17 +166,17 @@ def test_hit_learns_cells_and_their_layers_are_part_of_the_checkpoint(share, tol
     run = trainer(job(small_cache, tmp_path, model="hit_tiny", recipe=recipe))
     run.run()
     (row, *_) = csv.DictReader((tmp_path / "curves.csv").open())
-    parts = [float(row[name]) for name in ("giou", "l1", *(["cells"] if told else []))]
-    assert ("cells" in row) == told
+    parts = [float(row[name]) for name in ("giou", "l1", *(["cells"] if added else []))]
+    assert ("cells" in row) == added
     assert float(row["total"]) == pytest.approx(sum(parts), rel=1e-4)
     saved = state.load(tmp_path / "checkpoint.pt")
-    assert any("stages" in name for name in saved["net"]) == told
+    assert any("stages" in name for name in saved["net"]) == added
     assert not any("stages" in name for name in saved["ema"])
     trainer(job(small_cache, tmp_path, model="hit_tiny", recipe=recipe))
 
 
 def test_the_loss_per_cell_weighs_by_its_share(small_cache, tmp_path):
-    told = []
+    found = []
     for share in (1.0, 0.5):
         recipe = dataclasses.replace(
             scratch("hit_tiny"), steps=1, batch=2, template_size=64, search_size=64, cell_loss=share
@@ -184,8 +184,8 @@ def test_the_loss_per_cell_weighs_by_its_share(small_cache, tmp_path):
         recipe = dataclasses.replace(recipe, optimizer="adamw", precision="fp32")
         run = trainer(job(small_cache, tmp_path, model="hit_tiny", recipe=recipe))
         batch = Batches(PairSampler(small_cache, run.job.train_tracks, Sampling(), run.spec, 64, 64, 1), 2)[0]
-        told.append(run.update(batch)["cells"])
-    assert told[0] == pytest.approx(2 * told[1], rel=1e-4)
+        found.append(run.update(batch)["cells"])
+    assert found[0] == pytest.approx(2 * found[1], rel=1e-4)
 
 
 def test_a_teachers_features_weigh_by_the_cells_of_the_target(small_cache, straight, tmp_path, monkeypatch):

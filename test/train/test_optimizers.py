@@ -132,7 +132,7 @@ def test_state_of_another_optimizer_is_refused():
         optimizers_for(small_net(), Recipe(steps=1, optimizer="muon")).load_state_dict(saved)
 
 
-def test_torch_without_muon_is_told(monkeypatch):
+def test_torch_without_muon_is_reported(monkeypatch):
     monkeypatch.delattr(torch.optim, "Muon", raising=False)
     with pytest.raises(UserError, match=r"torch 2\.9 .* choose --optimizer adamw"):
         optimizers_for(small_net(), Recipe(steps=1, optimizer="muon"))

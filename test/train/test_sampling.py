@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import cv2
 import numpy as np
 import pytest
 
@@ -11,7 +12,7 @@ from sot_tracker.box import Box
 from sot_tracker.catalog import NetworkSpec
 from sot_tracker.crop import channel_average, crop_average, crop_black
 from sot_tracker.errors import UserError
-from sot_tracker.train import copy_paste, geometry, sampling
+from sot_tracker.train import copy_paste, geometry, patterns, sampling
 from sot_tracker.train.augment import Photometry
 from sot_tracker.train.cache import ENTRY, Cache
 from sot_tracker.train.recipe import SCRATCH_SAMPLING
@@ -103,6 +104,49 @@ def test_pasted_targets_are_as_large_as_deployed(small_cache):
             _, _, w, h = pairs.pair(number).box
             side = geometry.square_side(spec.crop, float(w), float(h), spec.search_factor)
             assert side == pytest.approx(1.0, abs=1e-4)
+
+
+PATTERNS = dataclasses.replace(PLAIN, pattern=1.0, size_jitter=0.0, shift_jitter=2.0)
+
+
+def alike(patch, template, box):
+    """Mean difference of a box's picture to the target's in the template, grey levels."""
+    x, y, w, h = (round(float(v)) for v in box)
+    if x < 0 or y < 0 or x + w > 256 or y + h > 256:
+        return None
+    middle = cv2.resize(template[32:96, 32:96], (w, h)).astype(float)
+    return np.abs(patch[y : y + h, x : x + w] - middle)[h // 4 : -h // 4, w // 4 : -w // 4].mean()
+
+
+def test_the_target_of_a_pattern_pair_looks_as_in_the_template_and_nothing_else_does(small_cache):
+    pairs, right, wrong = sampler(small_cache, PATTERNS), [], []
+    for number in range(40):
+        pair = pairs.pair(number)
+        box = pair.box * 256 + (0.5, 0.5, 0, 0)
+        right.append(alike(pair.search, pair.template, box))
+        wrong.append(alike(pairs.pair(number + 100).search, pair.template, box))
+        assert pair.present
+    right, wrong = ([v for v in values if v is not None] for values in (right, wrong))
+    assert len(right) > 20
+    assert np.mean(right) < 25
+    assert np.mean(wrong) > 50
+
+
+def test_a_negative_pattern_pair_shows_another_blob_in_the_targets_place(small_cache):
+    pairs = sampler(small_cache, dataclasses.replace(PATTERNS, negative=1.0))
+    assert not any(pairs.pair(number).present for number in range(5))
+    assert pairs.pair(0).search.std() > 10
+
+
+def test_blobs_differ_and_fill_their_hull():
+    first, second = (patterns.cutout(np.random.default_rng(seed)) for seed in (0, 1))
+    assert not np.array_equal(first.picture, second.picture)
+    for blob in (first, second):
+        assert 0.2 < (blob.picture[..., 3] == 255).mean() < 0.8
+        assert len(np.unique(blob.picture[..., :3].reshape(-1, 3), axis=0)) == 2
+        low, high = blob.points.min(0), blob.points.max(0)
+        assert (low >= 0).all()
+        assert (high <= patterns.SIDE).all()
 
 
 def test_pair_depends_on_seed_and_number_alone(small_cache):

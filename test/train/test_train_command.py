@@ -70,7 +70,7 @@ def test_start_and_optimizer_reach_the_run(trained, tmp_path):
 
 def test_shares_reach_the_pairs(trained, tmp_path):
     _, out = trained
-    shares = {"paste": 0.6, "region": 0.05, "negative": 0.08, "crowd": 0.7}
+    shares = {"paste": 0.6, "region": 0.05, "pattern": 0.07, "negative": 0.08, "crowd": 0.7}
     given = [word for name, share in shares.items() for word in (f"--{name}", str(share))]
     assert main(["train", *SMALL, "--cache", str(out / "cache"), *given, "--out", str(tmp_path)]) == 0
     sampling = state.load(tmp_path / "checkpoint.pt")["recipe"]["sampling"]
@@ -104,8 +104,8 @@ def test_a_signal_to_the_whole_group_saves_first(trained, tmp_path):
             assert child.poll() is None
             time.sleep(0.1)
         os.killpg(child.pid, signal.SIGTERM)
-        told = child.communicate(timeout=60)[1]
-    assert child.returncode == 0, told
+        output = child.communicate(timeout=60)[1]
+    assert child.returncode == 0, output
     assert state.load(tmp_path / "checkpoint.pt")["step"] >= 20
 
 
@@ -131,7 +131,7 @@ def test_two_processes_under_torchrun(trained, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "message"),
     [
         (["--model", "kcf"], "has no network"),
         (["--model", "resnet"], "unknown model"),
@@ -152,13 +152,13 @@ def test_two_processes_under_torchrun(trained, tmp_path):
         (["--device", "cuda"], "not there"),
     ],
 )
-def test_mistakes_are_told_in_one_line(given, told, trained, tmp_path, capsys, monkeypatch):
+def test_mistakes_are_reported_in_one_line(given, message, trained, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
     _, out = trained
     cache = [] if "--data" in given else ["--cache", str(out / "cache")]
     assert main(["train", *SMALL, *cache, "--out", str(tmp_path), *given]) == 2
     lines = capsys.readouterr().err.strip().splitlines()
-    assert told in lines[-1]
+    assert message in lines[-1]
     assert "Traceback" not in "".join(lines)
 
 

@@ -1,4 +1,4 @@
-"""Starting from files: names of timm's backbones, our own checkpoints, other sizes, and what is told of the rest."""
+"""Starting from files: names of timm's backbones, our own checkpoints, other sizes, and what is reported."""
 
 from __future__ import annotations
 
@@ -96,17 +96,17 @@ def test_every_tensor_of_the_backbone_is_found(model, renamed, tmp_path):
             given[theirs] = torch.rand_like(value) if value.is_floating_point() else value.clone()
     given["head.fc.weight"] = torch.zeros(3)
     save_file(given, tmp_path / "backbone.safetensors")
-    told = weights.initialise(net, tmp_path / "backbone.safetensors", nets.family_of(model))
-    assert told.unused == ("head.fc.weight",)
-    assert told.misshapen == ()
-    assert told.taken == len(given) - 1
+    loaded = weights.initialise(net, tmp_path / "backbone.safetensors", nets.family_of(model))
+    assert loaded.unused == ("head.fc.weight",)
+    assert loaded.misshapen == ()
+    assert loaded.taken == len(given) - 1
     now = net.state_dict()
     for name in now:
         theirs = renamed(name)
         if theirs is not None:
             assert torch.equal(now[name], given[theirs]), name
-    assert all(renamed(name) is None for name in told.left)
-    assert "head.fc.weight" in str(told)
+    assert all(renamed(name) is None for name in loaded.left)
+    assert "head.fc.weight" in str(loaded)
 
 
 def test_vit_positions_are_carried_over(tmp_path):
@@ -121,9 +121,9 @@ def test_half_size_weights_fit_the_full_size(tmp_path):
     torch.manual_seed(0)
     small, large = (nets.build("smat", template_size=s, search_size=2 * s) for s in (64, 128))
     save_file(small.state_dict(), tmp_path / "small.safetensors")
-    told = weights.initialise(large, tmp_path / "small.safetensors", nets.family_of("smat"))
-    assert told.misshapen == ()
-    assert told.left == ()
+    loaded = weights.initialise(large, tmp_path / "small.safetensors", nets.family_of("smat"))
+    assert loaded.misshapen == ()
+    assert loaded.left == ()
     z, x = torch.rand(1, 384, 4, 4), torch.rand(1, 384, 16, 16)
     fine = z.repeat_interleave(2, 2).repeat_interleave(2, 3)
     with torch.no_grad():
@@ -158,7 +158,7 @@ def test_checkpoint_gives_its_average(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "told"),
+    ("name", "content", "message"),
     [
         ("none.safetensors", None, "does not exist"),
         ("bad.safetensors", b"xx", "damaged"),
@@ -167,10 +167,10 @@ def test_checkpoint_gives_its_average(tmp_path):
         ("misshapen.safetensors", {"stages.0.0.conv1_1x1.conv.weight": 1}, "nothing that fits"),
     ],
 )
-def test_files_that_do_not_help(name, content, told, tmp_path):
+def test_files_that_do_not_help(name, content, message, tmp_path):
     if isinstance(content, bytes):
         (tmp_path / name).write_bytes(content)
     elif content:
         save_file({key: torch.zeros(2, 2) for key in content}, tmp_path / name)
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=message):
         weights.initialise(nets.build("smat"), tmp_path / name, nets.family_of("smat"))

@@ -49,7 +49,9 @@ def _add_line(objects: dict[tuple[str, str], list[_Row]], root: Path, line: str,
     try:
         row = json.loads(line)
         path, stem = root / row["file"], Path(row["file"]).stem
-        group, number = row.get("video") or stem, int(row.get("frame") or 0)
+        group, number = str(row.get("video") or stem), int(row.get("frame") or 0)
+        if abs(number) >= 2**31:
+            raise ValueError(f"frame {number}")
         if not row["objects"]:
             objects[(group, group)].append(_Row(number, path, None, None))
         for index, item in enumerate(row["objects"]):
@@ -58,7 +60,7 @@ def _add_line(objects: dict[tuple[str, str], list[_Row]], root: Path, line: str,
             objects[(group, name)].append(_Row(number, path, _box(item["box"]), _mask(item, row)))
     except (KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{where} is no picture with objects ({type(error).__name__}: {error})") from None
-    except (ValueError, RecursionError) as error:
+    except (ValueError, OverflowError, RecursionError) as error:
         raise UserError(f"{where} is not JSON, or a value in it is wrong ({error}): repair or remove it") from None
 
 

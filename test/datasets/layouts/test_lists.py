@@ -22,6 +22,8 @@ import trees
         ('{"file": "a.png", "objects": [{"box": [1, 2, 3]}]}', "annotations.jsonl:1 .*box has 3 numbers"),
         ('{"file": "a.png", "objects": [{"box": [1, 2, 3, "x"]}]}', "annotations.jsonl:1 .* a value in it is wrong"),
         ('{"file": "a.png", "frame": "x", "objects": []}', "annotations.jsonl:1 .* a value in it is wrong"),
+        ('{"file": "a.png", "frame": 1e400, "objects": []}', "annotations.jsonl:1 .* a value in it is wrong"),
+        ('{"file": "a.png", "frame": 99999999999, "objects": []}', "annotations.jsonl:1 .* a value in it is wrong"),
     ],
 )
 def test_a_bad_line_of_a_list_is_named(line, words, tmp_path):
