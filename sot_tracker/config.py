@@ -147,6 +147,13 @@ class Config(Options):
         low=0.05,
         high=1.0,
     )
+    propagate: str = option(
+        "auto",
+        "Optical flow between looks of the tracker; auto gives every frame a box at once and waits for the tracker only "
+        "where it keeps pace with the frames, off waits for it in every frame.",
+        Scope.NODE,
+        choices=("auto", "off"),
+    )
     image_transport: str = option(
         "raw", "Image topic: `image` (raw) or `image/compressed`.", Scope.NODE, choices=("raw", "compressed")
     )

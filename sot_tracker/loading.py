@@ -19,20 +19,27 @@ from sot_tracker.manifest import export_hint
 from sot_tracker.model_folder import Source, find_weights
 from sot_tracker.opencv import OpenCVTracker
 from sot_tracker.tracker import Policy, Tracker
+from sot_tracker.tracking.realtime import RealtimeTracker
 from sot_tracker.tracking.session import NetworkTracker
 
 log = logging.getLogger(__name__)
 
 
-def load(name: str, **options: Any) -> Tracker:
+def load(name: str, *, realtime: bool = False, **options: Any) -> Tracker:
     """A tracker ready for `init`. `options` are the fields of `config.Config` (engine, device, weights, ...).
+
+    realtime: give every frame a box within milliseconds, by optical flow where the tracker is slower than the frames
+        come (`tracking/realtime.py`); without, `update` waits for the tracker, and equal frames give equal boxes.
 
     Raises UserError for an unknown name or option, missing weights or a missing package.
     """
     model, config = spec(name), Config.from_mapping({**options, "model": name})
+    tracker: Tracker
     if model.network is None:
-        return OpenCVTracker(name, config.threads, config.weights, config.lost_threshold)
-    return load_network_tracker(model, config)
+        tracker = OpenCVTracker(name, config.threads, config.weights, config.lost_threshold)
+    else:
+        tracker = load_network_tracker(model, config)
+    return RealtimeTracker(tracker) if realtime else tracker
 
 
 def load_network_tracker(model: ModelSpec, config: Config) -> NetworkTracker:

@@ -70,7 +70,8 @@ def run(args: argparse.Namespace) -> int:
         "log": str(log.resolve()),
     }
     PlayerConfig.from_mapping(player)  # what is not possible is reported before anything starts
-    tracker = {"model": args.model, **tracker_options(args), "image_transport": args.transport}
+    propagate = "off" if args.lockstep else "auto"  # in lock-step every frame waits for the tracker
+    tracker = {**tracker_options(args), "model": args.model, "propagate": propagate, "image_transport": args.transport}
     with progress(args.frames or source.length, "frame", args.model) as bar:
         recording = harness.play(player, tracker, NAMESPACE, lambda so_far: _advance(bar, len(so_far.states)))
         bar.total = bar.n  # dropped frames never come

@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     with ExitStack() as stack:
         stack.callback(source.close)
         truth = _truth(Path(args.source).expanduser(), given is not None) if source.files else None
-        tracker = load(args.model, **tracker_options(args))
+        tracker = load(args.model, realtime=source.live, **tracker_options(args))
         name = _name(tracker)
         outputs = open_outputs(args.save, args.csv, args.show, source, name)
         frames = iter(source)

@@ -96,6 +96,8 @@ def state_of(
     if result.estimate is not None:
         message.state = state.TRACKING if result.estimate.state is State.TRACKING else state.LOST
         message.score = float(result.estimate.score)
+        message.source = result.estimate.source
+        message.look_age_ms = float(result.estimate.look_age_ms)
     message.stage_names, message.stage_ms = list(stages), [float(ms) for ms in stages.values()]
     message.frame_age_ms = float(age_ms) if result.frame.stamp else math.nan
     message.frames_processed, message.frames_dropped, message.frames_refused = counts

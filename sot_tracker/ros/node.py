@@ -116,7 +116,7 @@ class TrackerNode(LifecycleNode):
         options = {name: config[name] for name, facts in OPTIONS.items() if facts.scope is Scope.TRACKER}
         with parameters.explained(self, Config):
             try:
-                tracker = load(options.pop("model"), **options)
+                tracker = load(options.pop("model"), realtime=self._config.propagate == "auto", **options)
             except OSError as error:  # a name that no file can have
                 name = str(error.filename)[:60]
                 raise UserError(f"the model cannot be loaded: {error.strerror}: '{name}'") from None

@@ -59,10 +59,12 @@ def draw_text(image: Image, text: str, truth: Box | None = None, old: Box | None
 
 
 def caption(estimate: Estimate, name: str) -> str:
-    """For example "csrt  0.93  12.1 ms", with LOST in front of the score where it is."""
+    """For example "csrt  0.93  12.1 ms", with LOST in front of the score where it is, and "flow, looked 40 ms ago"."""
     words = [name, *(["LOST"] if estimate.state is State.LOST else []), f"{estimate.score:.2f}"]
     if estimate.times:
         words.append(f"{sum(estimate.times.values()):.1f} ms")
+    if estimate.source != "tracker":
+        words.append(f"{estimate.source}, looked {estimate.look_age_ms:.0f} ms ago")
     return "  ".join(words)
 
 

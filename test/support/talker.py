@@ -132,7 +132,7 @@ def tracker(
 ) -> Iterator[tuple[Talker, subprocess.Popen[Any]]]:
     """A tracker node process and somebody who talks to it."""
     path = folder / f"{namespace.strip('/')}_{time.monotonic_ns()}.txt"
-    words = harness.arguments({"model": "kcf", **parameters}, namespace, remap)
+    words = harness.arguments({"model": "kcf", "propagate": "off", **parameters}, namespace, remap)
     with path.open("w") as log, harness.process("tracker_node", words, stdout=log, stderr=subprocess.STDOUT) as child:
         talker = Talker(namespace, path, reliable, compressed)
         try:
