@@ -1,17 +1,30 @@
 """Single-object tracking for ROS 2 and plain Python: `load`, `init`, `update`.
 
-`import sot_tracker` needs NumPy and OpenCV only. Importable pieces live in their own modules
-(`sot_tracker.box.Box`, `sot_tracker.zoo.load`); the names below are short cuts to them.
+`import sot_tracker` needs NumPy only; `load` brings OpenCV and, for a network, an inference backend.
 """
 
+from __future__ import annotations
+
 from pkgutil import extend_path
+from typing import TYPE_CHECKING, Any
 
 # A sourced colcon install holds the generated `sot_tracker.msg`; a checkout that shadows it still finds it there.
 __path__ = extend_path(__path__, __name__)
 
 from sot_tracker.box import Box
 from sot_tracker.errors import UserError
-from sot_tracker.tracker import Estimate, State, Tracker
-from sot_tracker.zoo import load
+from sot_tracker.tracker import Estimate, Policy, State, Tracker, TrackerInfo
 
-__all__ = ["Box", "Estimate", "State", "Tracker", "UserError", "load"]
+if TYPE_CHECKING:
+    from sot_tracker.loading import load
+
+__all__ = ["Box", "Estimate", "Policy", "State", "Tracker", "TrackerInfo", "UserError", "load"]
+
+
+def __getattr__(name: str) -> Any:
+    """`load`, imported at first use: `sot-tracker --help` must not wait for OpenCV."""
+    if name == "load":
+        from sot_tracker.loading import load
+
+        return load
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import multiprocessing
 import time
 from collections.abc import Callable, Sequence
@@ -15,14 +16,14 @@ import numpy as np
 import numpy.typing as npt
 
 from sot_tracker.box import Box
+from sot_tracker.catalog import MODELS, NetworkSpec, network_spec
 from sot_tracker.config import Config
 from sot_tracker.crop import channel_average, crop_average, crop_black
 from sot_tracker.decode import DECODERS
 from sot_tracker.errors import UserError
-from sot_tracker.network_tracker import NetworkTracker
+from sot_tracker.loading import load
 from sot_tracker.synth import ClipConfig, builtin_pictures, procedural_pictures, render
-from sot_tracker.tracker import Image
-from sot_tracker.zoo import MODELS, NetworkSpec, load, spec
+from sot_tracker.tracker import Image, Tracker, TrackerInfo
 
 Row = dict[str, Any]
 STAGES = ("crop", "template", "search", "decode", "total")
@@ -95,7 +96,7 @@ def measure(clip: Clip, options: dict[str, Any]) -> Row:
     times: dict[str, list[float]] = {stage: [] for stage in STAGES}
     tracker.init(clip.frames[0], Box.from_xywh(clip.boxes[0]))
     for frame, box in zip(clip.frames[1:], clip.boxes[:-1], strict=True):
-        if isinstance(tracker, NetworkTracker):
+        if tracker.info.can_recenter:
             tracker.recenter(Box.from_xywh(box))
         start = time.perf_counter()
         estimate = tracker.update(frame)
@@ -105,43 +106,28 @@ def measure(clip: Clip, options: dict[str, Any]) -> Row:
     times = {stage: values[WARM_UP - 1 :] for stage, values in times.items()}
     times["template"] = _time_template(tracker, clip)
     grown = None if memory is None else round(((_resident() or memory) - memory) / 2**20, 1)
-    return {**_facts(tracker, config), **_summary(times), "memory_mb": grown, "frames": len(times["total"])}
+    return {**_facts(tracker.info), **_summary(times), "memory_mb": grown, "frames": len(times["total"])}
 
 
-def _time_template(tracker: Any, clip: Clip) -> list[float]:
-    if not isinstance(tracker, NetworkTracker):
-        return []
-    size = tracker.spec.template_size
-    patch = crop_black(clip.frames[0], Box.from_xywh(clip.boxes[0]), tracker.spec.template_factor, size).patch
-    return _milliseconds(lambda: tracker.network.template(patch), _TEMPLATES)
+def _time_template(tracker: Tracker, clip: Clip) -> list[float]:
+    box = Box.from_xywh(clip.boxes[0])
+    times = [tracker.init(clip.frames[0], box).times for _ in range(_TEMPLATES)]
+    return [taken["template"] for taken in times if "template" in taken]
 
 
-def _facts(tracker: Any, config: Config) -> Row:
-    if not isinstance(tracker, NetworkTracker):
-        row = {"model": config.model, "engine": "opencv", "precision": None, "threads": cv2.getNumThreads()}
-        return row | {"device": "cpu", "random": False, "runtime": f"OpenCV {cv2.__version__}"} | _cost(None)
-    facts = tracker.network.facts
-    return {
-        "model": config.model,
-        "engine": facts.engine,
-        "precision": facts.precision,
-        "threads": facts.threads,
-        "device": facts.device,
-        "random": facts.random,
-        "runtime": facts.runtime,
-        **(_cost(config.model) if facts.parameters is None else {"parameters": facts.parameters, "macs": facts.macs}),
-    }
+def _facts(info: TrackerInfo) -> Row:
+    if info.parameters is None and info.engine != "opencv":
+        info = dataclasses.replace(info, **_cost(info.name))
+    kept = ("engine", "threads", "device", "random", "runtime", "parameters", "macs")
+    return {"model": info.name, "precision": info.precision or None, **{name: getattr(info, name) for name in kept}}
 
 
-def _cost(model: str | None) -> Row:
+def _cost(model: str) -> dict[str, Any]:
     """Parameters and multiply-accumulates of a network that no manifest describes; torch is there, it just ran it."""
-    if model is None:
-        return {"parameters": None, "macs": None}
     from sot_tracker.nets import build, cost
 
-    net, network = build(model).eval(), spec(model).network
-    assert network is not None
-    return {"parameters": cost.parameters(net), "macs": cost.macs(net, network)["search"]}
+    net = build(model).eval()
+    return {"parameters": cost.parameters(net), "macs": cost.macs(net, network_spec(model))["search"]}
 
 
 def _summary(times: dict[str, list[float]]) -> Row:
@@ -207,8 +193,10 @@ def _median(taken: Sequence[float]) -> Row:
 
 
 def _some_maps(rng: np.random.Generator, g: int) -> dict[str, dict[str, npt.NDArray[np.float32]]]:
+    center = {"score": (1, g, g), "size": (2, g, g), "offset": (2, g, g)}
     shapes: dict[str, dict[str, tuple[int, ...]]] = {
-        "center": {"score": (1, g, g), "size": (2, g, g), "offset": (2, g, g)},
+        "center": center,
+        "center_weak": center,
         "corner": {"tl": (g, g), "br": (g, g)},
         "token": {"logits": (g * g, 2), "boxes": (g * g, 4)},
     }

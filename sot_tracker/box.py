@@ -7,8 +7,12 @@ first pixel, so that the first pixel is the box (0, 0, 1, 1) and its centre is (
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
 
 from sot_tracker.errors import UserError
 
@@ -35,6 +39,20 @@ class Box:
             raise UserError(
                 f"box '{text}' is not four numbers: give x,y,w,h in pixels, for example 310,120,48,96"
             ) from None
+
+    @classmethod
+    def of(cls, value: BoxLike) -> Box:
+        """A box as it is, or x, y, w, h as a tuple, a list or an array (`cv2.selectROI` gives a tuple).
+
+        Raises UserError for anything else, texts and truth values included.
+        """
+        if isinstance(value, Box):
+            return value
+        several = isinstance(value, (Sequence, np.ndarray)) and not isinstance(value, (str, bytes))
+        numbers = list(value) if several else []
+        if len(numbers) != 4 or not all(_is_number(number) for number in numbers):
+            raise UserError(f"box {value!r} is not four numbers: give a Box, or x, y, w, h in pixels")
+        return cls.from_xywh(numbers)
 
     @classmethod
     def from_xywh(cls, values: Iterable[float]) -> Box:
@@ -111,10 +129,29 @@ class Box:
         return Box(x1, y1, max(margin, x2 - x1), max(margin, y2 - y1))
 
 
-def require_trackable(box: Box, width: int, height: int) -> None:
-    """Raise UserError, naming the box, unless it is finite, of positive size and meets the width x height image."""
+BoxLike: TypeAlias = Box | Sequence[float] | npt.NDArray[Any]
+"""What is accepted where a box is wanted: a `Box`, or x, y, w, h in pixels."""
+
+
+def require_trackable(value: BoxLike, width: int, height: int) -> Box:
+    """The box, if it is finite, of positive size and meets the width x height image.
+
+    Raises UserError naming it otherwise, and for a box in fractions of the picture.
+    """
+    box = Box.of(value)
     told = "({:g}, {:g}, {:g}, {:g})".format(*box.xywh)
     if not box.is_valid:
         raise UserError(f"box {told} cannot be tracked: give finite numbers x,y,w,h with positive width and height")
+    if max(abs(v) for v in box.xywh) <= 1 and not all(float(v).is_integer() for v in box.xywh):
+        pixels = ",".join(f"{v:.0f}" for v in box.scaled(width, height).xywh)
+        raise UserError(
+            f"box {told} is less than one pixel in size: boxes are in pixels;"
+            f" if these are fractions of the {width}x{height} frame, give {pixels}"
+        )
     if not box.overlaps(width, height):
         raise UserError(f"box {told} lies outside the {width}x{height} frame: give a box that overlaps it")
+    return box
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)

@@ -10,10 +10,10 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from sot_tracker.catalog import network_spec
 from sot_tracker.errors import MissingPackage, UserError
 from sot_tracker.model_folder import sha256
 from sot_tracker.nets import build
-from sot_tracker.zoo import network_spec
 
 try:
     import safetensors

@@ -9,13 +9,14 @@ import argparse
 import importlib
 import logging
 import os
+import re
 import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
 from typing import NoReturn
 
-from sot_tracker.errors import INTERRUPTED, USER_ERROR, MissingPackage, UserError
+from sot_tracker.errors import INTERRUPTED, USER_ERROR, MissingPackage, UserError, did_you_mean
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "track": ("track", "follow one target through a video, a folder of pictures or a camera"),
@@ -36,14 +37,26 @@ _QUIET = {"OPENCV_LOG_LEVEL": "SILENT", "OPENCV_FFMPEG_LOGLEVEL": "-8"}
 
 
 class Parser(argparse.ArgumentParser):
-    """Reports mistakes as `UserError`, so that there is one form of error line."""
+    """Reports mistakes as `UserError`, so that there is one form of error line, with a suggestion where one is near."""
 
     def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message} (see `{self.prog} --help`)")
+        raise UserError(f"{message}{self._suggestion(message)} (see `{self.prog} --help`)")
+
+    def _suggestion(self, message: str) -> str:
+        """What was probably meant: the nearest choice or option, or `--box=-5,0,9,9` for a value that begins with -."""
+        if option := re.search(r"argument (?:\S+/)*(--\S+): expected one argument$", message):
+            return f"; a value that begins with '-' is written {option[1]}=-5,..."
+        if choice := re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message):
+            given, known = choice[1], re.findall(r"[\w.-]+", choice[2])
+        elif unknown := re.search(r"unrecognized arguments: (--[^\s=]+)", message):
+            given, known = unknown[1], list(self._option_string_actions)
+        else:
+            return ""
+        return did_you_mean(given, known)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command. Returns 0, 2 after a user's mistake (told in one line on stderr), 130 after Ctrl-C."""
+    """Run a command. Returns 0, 2 after a user's mistake (one line on stderr), 130 after Ctrl-C."""
     for name, value in _QUIET.items():  # our own line says what is wrong with a file
         os.environ.setdefault(name, value)
     logging.basicConfig(format="sot-tracker: %(message)s")
@@ -52,15 +65,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _run(arguments)
     except ModuleNotFoundError as error:
-        return _tell(_missing(error))
+        return _report(_missing(error))
     except UserError as error:
-        return _tell(error)
+        return _report(error)
     except KeyboardInterrupt:
         print("sot-tracker: interrupted", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:  # `sot-tracker models | head`; the interpreter must not complain when it flushes at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:  # a full disk, a name that is too long, a file that may not be read
+        return _report(UserError(f"{error.strerror or error}" + (f": '{error.filename}'" if error.filename else "")))
 
 
 def _run(arguments: list[str]) -> int:
@@ -74,12 +89,14 @@ def _run(arguments: list[str]) -> int:
         if name == wanted:
             chosen = importlib.import_module(f"sot_tracker.commands.{module}")
             chosen.add_arguments(sub)
-    args = parser.parse_args(arguments)
+    args, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        commands.choices[args.command].error(f"unrecognized arguments: {' '.join(unknown)}")
     assert chosen is not None, "argparse admits only known commands"
     return int(chosen.run(args))
 
 
-def _tell(error: UserError) -> int:
+def _report(error: UserError) -> int:
     print(f"sot-tracker: error: {' '.join(str(error).split())}", file=sys.stderr)
     return USER_ERROR
 

@@ -91,22 +91,23 @@ class Config(Options):
         high=1.0,
         live=True,
     )
-    lost_windows: int = option(
+    reacquire_positions: int = option(
         24,
-        "Places around the last one that are searched in turn while the target is lost; 0 looks only there.",
+        "Number of positions around the last one that are searched in turn while the target is lost; more find a "
+        "target that returned farther away, but take longer for one turn; 0 searches only the last position.",
         low=0,
         high=1000,
     )
-    size_fit: float = option(
+    init_size_correction: float = option(
         0.7,
-        "Share of the difference between the given box's size and the network's idea of it that is made good in all "
-        "later frames; 0 takes the network's sizes, as published.",
+        "How strongly box sizes are corrected towards the size of the initial box: 0 none (as published), 1 full.",
         low=0.0,
         high=1.0,
     )
-    size_rate: float = option(
+    size_smoothing: float = option(
         0.3,
-        "Share of a change of the box's size that is followed in each frame; 1 follows at once, as published.",
+        "Share of a size change that the box follows per frame; more follows faster but less steadily, 1 at once (as "
+        "published).",
         low=0.05,
         high=1.0,
     )

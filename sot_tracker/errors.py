@@ -1,13 +1,16 @@
-"""The one exception for what a user can mend."""
+"""The one exception for what a user can fix, and suggestions for misspelt names."""
 
 from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
 
 USER_ERROR, INTERRUPTED = 2, 130
 """Exit statuses of the command line: a user's mistake, Ctrl-C."""
 
 
 class UserError(Exception):
-    """A user's mistake or a missing piece, told in one line: what is wrong, which value, what to do.
+    """A user's mistake or a missing piece, in one line: what is wrong, which value, what to do.
 
     The command line prints it and exits with status 2; the node logs it and lives on. Never shown as a traceback.
     """
@@ -22,3 +25,9 @@ class MissingPackage(UserError):  # noqa: N818
     def __reduce__(self) -> tuple[type[UserError], tuple[object, ...]]:
         """Crosses processes as a plain UserError with the same line."""
         return UserError, self.args
+
+
+def did_you_mean(given: str, known: Iterable[str]) -> str:
+    """ "; did you mean X?" with the nearest of the known names, or "" where none is near: the end of an error line."""
+    near = difflib.get_close_matches(given, list(known), n=1)
+    return f"; did you mean {near[0]}?" if near else ""

@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from sot_tracker import model_folder
+from sot_tracker.catalog import ModelSpec, NetworkSpec, network_spec
 from sot_tracker.config import Config
 from sot_tracker.errors import MissingPackage, UserError
 from sot_tracker.model_folder import MANIFEST, SEARCH, TEMPLATE, WEIGHTS, Manifest, Source
-from sot_tracker.zoo import ModelSpec, NetworkSpec, network_spec
 
 try:
     import torch

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sot_tracker.catalog import ModelSpec
 from sot_tracker.errors import UserError
-from sot_tracker.zoo import ModelSpec
 
 MANIFEST, TEMPLATE, SEARCH, WEIGHTS = "manifest.json", "template.onnx", "search.onnx", "weights.safetensors"
 FORMAT = 1
@@ -28,7 +28,7 @@ DEFAULT_LOST_THRESHOLD = 0.2
 class Manifest:
     """What `manifest.json` holds.
 
-    network: the fields of `zoo.NetworkSpec` (sizes, factors, normalisation, decoding).
+    network: the fields of `catalog.NetworkSpec` (sizes, factors, normalisation, decoding).
     cached: name -> shape of what template.onnx gives and search.onnx takes besides the patch.
     maps: name -> shape, batch axis included.
     lost_threshold: score below which the target counts as lost, 0..1.

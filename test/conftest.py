@@ -1,12 +1,13 @@
-"""Options of the whole suite; pytest reads them only from here."""
+"""Options and fixtures that several packages of tests share; helper modules are in `support/`."""
 
 import contextlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from sot_tracker import zoo
+from sot_tracker import catalog
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -19,21 +20,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @contextlib.contextmanager
-def _toy_in_catalogue() -> Iterator[zoo.ModelSpec]:
+def _toy_in_catalogue() -> Iterator[catalog.ModelSpec]:
     pytest.importorskip("torch")
-    import toy_network
-
     from sot_tracker.engines import torch as torch_engine
+
+    import toy_network
 
     real = torch_engine.build
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(zoo.MODELS, toy_network.SPEC.name, toy_network.SPEC)
+        patch.setitem(catalog.MODELS, toy_network.SPEC.name, toy_network.SPEC)
         patch.setattr(torch_engine, "build", lambda name: toy_network.Toy() if name == "toy" else real(name))
         yield toy_network.SPEC
 
 
 @pytest.fixture
-def toy() -> Iterator[zoo.ModelSpec]:
+def toy() -> Iterator[catalog.ModelSpec]:
     """A catalogue row, for one test, whose network is tiny."""
     with _toy_in_catalogue() as spec:
         yield spec
@@ -50,3 +51,38 @@ def toy_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         out = tmp_path_factory.mktemp("models") / spec.name
         export(spec, find_weights(spec, "random"), out, lost_threshold=0.25)
     return out
+
+
+@pytest.fixture(scope="session")
+def ros_domain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """rclpy in a domain that nobody else uses, in this process and its children; skips where ROS is missing."""
+    rclpy = pytest.importorskip("rclpy", reason="ROS 2 is not here: `make test` brings it")
+    pytest.importorskip("sot_tracker.msg", reason="sot_tracker.msg was not built: `make test` does")
+    from domain_coordinator import domain_id
+
+    with domain_id() as number:
+        saved = dict(os.environ)
+        os.environ.update(
+            ROS_DOMAIN_ID=str(number),
+            ROS_AUTOMATIC_DISCOVERY_RANGE="LOCALHOST",
+            ROS_LOG_DIR=str(tmp_path_factory.mktemp("roslog")),
+            OMP_NUM_THREADS="1",
+        )
+        rclpy.init(args=[])
+        yield
+        rclpy.try_shutdown()
+        os.environ.clear()
+        os.environ.update(saved)
+
+
+@pytest.fixture(scope="session")
+def small_cache(tmp_path_factory):
+    from sot_tracker.datasets import training
+    from sot_tracker.train import cache
+
+    import trees
+
+    root = tmp_path_factory.mktemp("train")
+    return cache.build(
+        training.read(trees.jsonl(root / "data", videos=4, frames=6)), root / "cache", jobs=1, cutter=None
+    )

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sot_tracker import bench, cli, zoo
+from sot_tracker import bench, catalog, cli
 from sot_tracker.bench import STAGES, make_clip, measure, measure_apart, measure_pipeline
 from sot_tracker.errors import UserError
 
@@ -33,7 +33,7 @@ def test_clip_survives_the_way_to_another_process(clip: bench.Clip, tmp_path: Pa
 
 
 @pytest.mark.parametrize("engine", ["onnx", "torch"])
-def test_network_row(toy: zoo.ModelSpec, toy_folder: Path, clip: bench.Clip, engine: str) -> None:
+def test_network_row(toy: catalog.ModelSpec, toy_folder: Path, clip: bench.Clip, engine: str) -> None:
     options = {"model": "toy", "engine": engine, "weights": str(toy_folder)}
     row = measure(clip, options)
     assert row.keys() >= KEYS | TIMES
@@ -66,8 +66,9 @@ def test_without_torch(toy_folder: Path, clip: bench.Clip, tmp_path: Path) -> No
         import sys
         sys.modules["torch"] = None
         from pathlib import Path
-        from sot_tracker import bench, zoo
-        zoo.MODELS["toy"] = zoo.ModelSpec("toy", "", "", zoo.NetworkSpec("center", template_size=48, search_size=96))
+        from sot_tracker import bench, catalog
+        network = catalog.NetworkSpec("center", template_size=48, search_size=96)
+        catalog.MODELS["toy"] = catalog.ModelSpec("toy", "", "", network)
         row = bench.measure(bench.Clip.read(Path({str(tmp_path / "clip.npz")!r})),
                             {{"model": "toy", "engine": "onnx", "weights": {str(toy_folder)!r}}})
         print(row["parameters"], row["macs"] > 0)
@@ -78,8 +79,8 @@ def test_without_torch(toy_folder: Path, clip: bench.Clip, tmp_path: Path) -> No
 
 def test_pipeline_covers_decodings_and_places() -> None:
     rows = measure_pipeline(runs=2)
-    assert {row["decoding"] for row in rows} == {"center", "corner", "token"}
-    assert len(rows) == 9
+    assert {row["decoding"] for row in rows} == {"center", "center_weak", "corner", "token"}
+    assert len(rows) == 12
     assert all(0 < row["ms"] <= row["p95"] for row in rows)
 
 

@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import pytest
 
 from sot_tracker.box import Box, require_trackable
@@ -114,3 +115,35 @@ def test_require_trackable_accepts(box):
 def test_require_trackable_refuses(box, words):
     with pytest.raises(UserError, match=words):
         require_trackable(box, 100, 80)
+
+
+@pytest.mark.parametrize(
+    "value", [Box(1, 2, 3, 4), (1, 2, 3, 4), [1.0, 2.0, 3.0, 4.0], np.array([1, 2, 3, 4]), np.float32([1, 2, 3, 4])]
+)
+def test_of_takes_boxes_and_four_numbers(value):
+    assert Box.of(value) == Box(1, 2, 3, 4)
+
+
+@pytest.mark.parametrize(
+    "value", [(1, 2, 3), (1, 2, 3, 4, 5), "1234", "1,2,3,4", (1, 2, 3, "4"), (1, 2, 3, True), None, 7, {1, 2, 3, 4}]
+)
+def test_of_refuses_anything_else(value):
+    with pytest.raises(UserError, match="is not four numbers: give a Box, or x, y, w, h"):
+        Box.of(value)
+
+
+@pytest.mark.parametrize("box", [Box(0.25, 0.5, 0.2, 0.25), Box(0, 0, 0.5, 1), Box(-0.1, 0.9, 0.2, 0.2)])
+def test_boxes_in_fractions_are_refused(box):
+    with pytest.raises(UserError, match="if these are fractions of the 640x480 frame, give") as told:
+        require_trackable(box, 640, 480)
+    assert "\n" not in str(told.value)
+
+
+def test_fractions_are_told_in_pixels():
+    with pytest.raises(UserError, match="give 160,240,128,120"):
+        require_trackable((0.25, 0.5, 0.2, 0.25), 640, 480)
+
+
+@pytest.mark.parametrize("value", [(80, 60, 1, 1), [0, 0, 2, 1]])
+def test_small_boxes_in_pixels_can_be_tracked(value):
+    assert require_trackable(value, 640, 480) == Box(*value)

@@ -9,13 +9,15 @@ import time
 
 import numpy as np
 import pytest
-from clips import boxes, frame, write_sequence, write_video
 
-from sot_tracker import zoo
+from sot_tracker import catalog
 from sot_tracker.box import Box
 from sot_tracker.cli import COMMANDS, main
-from sot_tracker.commands import doctor, outputs
-from sot_tracker.video import open_source
+from sot_tracker.commands import doctor
+from sot_tracker.stream import sinks
+from sot_tracker.stream.sources import open_source
+
+from clips import boxes, frame, write_sequence, write_video
 
 TRUTH = boxes(6)
 BOX = "{:g},{:g},{:g},{:g}".format(*TRUTH[0].xywh)
@@ -116,9 +118,9 @@ def test_track_stops_after_frames(clip, capsys):
 @pytest.mark.parametrize("rect", [(20, 40, 24, 24), (0, 0, 0, 0)])
 def test_track_asks_for_a_box_where_there_is_a_display(clip, capsys, monkeypatch, rect):
     monkeypatch.setenv("DISPLAY", ":9")
-    monkeypatch.setattr(outputs, "has_windows", lambda: True)
-    monkeypatch.setattr(outputs.cv2, "selectROI", lambda title, image, **options: rect)
-    monkeypatch.setattr(outputs.cv2, "destroyAllWindows", lambda: None)
+    monkeypatch.setattr(sinks, "has_windows", lambda: True)
+    monkeypatch.setattr(sinks.cv2, "selectROI", lambda title, image, **options: rect)
+    monkeypatch.setattr(sinks.cv2, "destroyAllWindows", lambda: None)
     if rect[2]:
         assert main(["track", clip, "--model", "kcf"]) == 0
         assert "lost in 0" in capsys.readouterr().out
@@ -264,7 +266,7 @@ def test_eval_needs_matplotlib_only_for_plots(data, tmp_path, capsys, monkeypatc
 def test_models_lists_the_catalogue(capsys):
     assert main(["models"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[1] for line in lines[2:]] == list(zoo.MODELS)
+    assert [line.split()[1] for line in lines[2:]] == list(catalog.MODELS)
     assert all(word in lines[0] for word in ("title", "kind", "weights", "parameters", "licence"))
     assert "needs none" in next(line for line in lines if "| csrt" in line)
 
@@ -317,3 +319,22 @@ def test_ctrl_c_keeps_what_was_written(tmp_path):
     frames = int(re.search(r"csrt on long: (\d+) frames", told)[1])
     assert 0 < frames < 800
     assert len(rows_of(table)) in (frames, frames - 1)
+
+
+@pytest.mark.parametrize(
+    ("words", "suggestion"),
+    [
+        ("trak clip.mp4", "did you mean track?"),
+        ("track clip.mp4 --modle kcf", "did you mean --model?"),
+        ("track clip.mp4 --box -5,0,9,9", "written --box=-5,..."),
+        ("bench --model kfc", "did you mean kcf?"),
+        ("track clip.mp4 --zzz", "unrecognized arguments: --zzz (see"),
+    ],
+)
+def test_mistyped_words_get_a_suggestion(capsys, words, suggestion):
+    assert suggestion in refused(capsys, *words.split())
+
+
+@pytest.mark.parametrize("words", ["track {} --model kcf", "eval --data {} --model kcf", "doctor --{}"])
+def test_a_name_that_is_too_long_is_one_line(capsys, words):
+    assert refused(capsys, *words.format("a" * 5000).split())

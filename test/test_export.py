@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sot_tracker import cli, zoo
+from sot_tracker import catalog, cli
 from sot_tracker.errors import MissingPackage, UserError
 from sot_tracker.model_folder import MANIFEST, SEARCH, TEMPLATE, WEIGHTS, find_weights, open_folder
 
@@ -27,7 +27,7 @@ def graph(request: pytest.FixtureRequest, toy_folder: Path) -> onnx.ModelProto:
     return onnx.load(toy_folder / request.param, load_external_data=False)
 
 
-def test_folder_and_manifest(toy: zoo.ModelSpec, toy_folder: Path) -> None:
+def test_folder_and_manifest(toy: catalog.ModelSpec, toy_folder: Path) -> None:
     assert {path.name for path in toy_folder.iterdir()} == {MANIFEST, TEMPLATE, SEARCH, WEIGHTS}
     assert all(path.stat().st_mode & 0o044 == 0o044 for path in toy_folder.iterdir()), "readable by all"
     manifest = open_folder(toy_folder, toy).manifest
@@ -76,7 +76,7 @@ def test_graphs_are_plain_and_small(toy_folder: Path, graph: onnx.ModelProto) ->
     assert len(large) == (1 if len(graph.graph.input) > 1 else 0), "the table of the search graph, once"
 
 
-def test_vectors_and_large_values_stay_in_fp32(toy: zoo.ModelSpec) -> None:
+def test_vectors_and_large_values_stay_in_fp32(toy: catalog.ModelSpec) -> None:
     from toy_network import Toy
 
     net = Toy()
@@ -94,7 +94,7 @@ def test_vectors_and_large_values_stay_in_fp32(toy: zoo.ModelSpec) -> None:
 
 @pytest.mark.parametrize("existing", [False, True])
 def test_nothing_is_left_half_written(
-    toy: zoo.ModelSpec, toy_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, existing: bool
+    toy: catalog.ModelSpec, toy_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, existing: bool
 ) -> None:
     out = tmp_path / "toy"
     before = {}
@@ -115,7 +115,7 @@ def test_nothing_is_left_half_written(
 
 
 def test_a_difference_from_torch_is_found(
-    toy: zoo.ModelSpec, toy_folder: Path, monkeypatch: pytest.MonkeyPatch
+    toy: catalog.ModelSpec, toy_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert exporting.check(toy, toy_folder) < 1e-5
     read = exporting.torch_engine.load_state_dict
@@ -131,7 +131,7 @@ def test_a_difference_from_torch_is_found(
 
 
 @pytest.mark.parametrize(("kind", "told"), [("file", "is a file"), ("folder", "no model folder")])
-def test_out_that_holds_something_else(toy: zoo.ModelSpec, tmp_path: Path, kind: str, told: str) -> None:
+def test_out_that_holds_something_else(toy: catalog.ModelSpec, tmp_path: Path, kind: str, told: str) -> None:
     out = tmp_path / "out"
     if kind == "folder":
         out.mkdir()
@@ -142,7 +142,7 @@ def test_out_that_holds_something_else(toy: zoo.ModelSpec, tmp_path: Path, kind:
         export(toy, find_weights(toy, "random"), out)
 
 
-def test_out_that_cannot_be_made(toy: zoo.ModelSpec) -> None:
+def test_out_that_cannot_be_made(toy: catalog.ModelSpec) -> None:
     with pytest.raises(UserError, match="--out /dev/null/x cannot be made"):
         export(toy, find_weights(toy, "random"), Path("/dev/null/x"))
 
@@ -156,7 +156,7 @@ def test_without_onnxscript(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_command_replaces_a_folder_by_fp32(
-    toy: zoo.ModelSpec, toy_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    toy: catalog.ModelSpec, toy_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     net = exporting.torch_engine.load_module(toy, find_weights(toy, "random"))
     weights = tmp_path / "given.safetensors"

@@ -13,7 +13,7 @@ BLOCK = f"import sys\nsys.modules.update(dict.fromkeys({BLOCKED!r}))\n"  # as if
 TRACK = """
 import numpy as np
 import sot_tracker
-from sot_tracker.engines import load_network
+from sot_tracker.loading import load_network
 tracker = sot_tracker.load("kcf")
 image = np.random.default_rng(0).integers(0, 255, (90, 120, 3), dtype=np.uint8)
 tracker.init(image, sot_tracker.Box(30, 30, 24, 24))
@@ -33,8 +33,8 @@ def test_core_tracks_without_any_optional_package():
 
 @pytest.mark.parametrize(
     "module",
-    ["box", "config", "crop", "decode", "draw", "network_tracker", "video", "zoo", "cli", "model_folder",
-     "commands.track", "commands.eval", "commands.models", "evaluate.ope", "evaluate.report"],
+    ["box", "config", "crop", "decode", "stream.draw", "tracking.session", "stream.sources", "catalog", "cli",
+     "model_folder", "commands.track", "commands.eval", "commands.models", "evaluate.ope", "evaluate.report"],
 )  # fmt: skip
 def test_modules_import_without_optional_packages(module):
     assert python(f"import sot_tracker.{module}").stderr == ""
@@ -48,7 +48,7 @@ def test_package_and_help_do_not_even_import_opencv():
 
 def test_engine_without_its_package_names_it():
     code = """
-from sot_tracker.zoo import load
+from sot_tracker.loading import load
 from sot_tracker.errors import UserError
 try: load("mvt", weights="random")
 except UserError as error: print(error)

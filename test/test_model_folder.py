@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from sot_tracker import model_folder, zoo
+from sot_tracker import catalog, model_folder
 from sot_tracker.errors import UserError
 from sot_tracker.model_folder import MANIFEST, SEARCH, TEMPLATE, WEIGHTS, Manifest, find_weights
 
-FERMT = zoo.spec("fermt")
+FERMT = catalog.spec("fermt")
 
 
-def make_folder(folder: Path, model: zoo.ModelSpec = FERMT, origin: str = "fermt.safetensors") -> Path:
+def make_folder(folder: Path, model: catalog.ModelSpec = FERMT, origin: str = "fermt.safetensors") -> Path:
     folder.mkdir(parents=True)
     for name in (TEMPLATE, SEARCH, WEIGHTS):
         (folder / name).write_bytes(name.encode())

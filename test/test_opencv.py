@@ -1,12 +1,13 @@
 import cv2
 import numpy as np
 import pytest
-from clips import SIZE, boxes, frame
 
 from sot_tracker.box import Box
 from sot_tracker.errors import UserError
-from sot_tracker.opencv import CLASSES, OpenCVTracker, whole_pixels
+from sot_tracker.opencv import PLAIN, OpenCVTracker, whole_pixels
 from sot_tracker.tracker import State
+
+from clips import SIZE, boxes, frame
 
 TRUTH = boxes(10)
 
@@ -93,7 +94,7 @@ def test_whole_pixels_lie_inside_the_frame(box, expected):
     assert whole_pixels(box, *SIZE) == expected
 
 
-@pytest.mark.parametrize("name", CLASSES)
+@pytest.mark.parametrize("name", PLAIN)
 @pytest.mark.parametrize("box", [Box(-10, 50, 20, 20), Box(150, 110, 30, 30), Box(80, 60, 1, 1)])
 def test_boxes_at_the_border_and_tiny_ones_can_be_tracked(name, box):
     tracker = OpenCVTracker(name)
@@ -140,3 +141,68 @@ def test_threads_are_given_to_opencv(monkeypatch):
     OpenCVTracker("kcf", threads=0)
     OpenCVTracker("kcf", threads=3)
     assert asked == [3]
+
+
+def grey(image):
+    return cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+
+
+def as_bgr(image):
+    return cv2.cvtColor(grey(image), cv2.COLOR_GRAY2BGR)
+
+
+@pytest.mark.parametrize(
+    ("view", "same"),
+    [
+        (grey, as_bgr),
+        (lambda image: grey(image)[:, :, None], as_bgr),
+        (lambda image: np.dstack([image, np.full(image.shape[:2], 9, np.uint8)]), np.ascontiguousarray),
+        (lambda image: np.asfortranarray(grey(image)), as_bgr),
+    ],
+)
+@pytest.mark.parametrize("name", ["csrt", "kcf"])
+def test_grey_and_bgra_frames_are_converted(name, view, same):
+    assert [e.box for e in follow(name, view)] == [e.box for e in follow(name, same)]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        (np.zeros((120, 160, 3), np.uint16), "frame is uint16 of shape"),
+        (np.zeros((120, 160, 3), np.float32), "frame is float32 of shape"),
+        (np.zeros((120, 160, 3), bool), "frame is bool of shape"),
+        (np.zeros((120, 160, 2), np.uint8), "frame has 2 channels"),
+        (np.zeros((120, 160, 0), np.uint8), "frame is uint8 of shape"),
+        (np.zeros((0, 160, 3), np.uint8), "frame is uint8 of shape"),
+        (np.zeros(160, np.uint8), "frame is uint8 of shape"),
+        (None, "frame is NoneType"),
+    ],
+)
+@pytest.mark.parametrize("name", PLAIN)
+def test_other_frames_are_refused_in_init_and_update(name, wrong, told):
+    tracker = OpenCVTracker(name)
+    with pytest.raises(UserError, match=told):
+        tracker.init(wrong, TRUTH[0])
+    tracker.init(frame(TRUTH[0]), TRUTH[0])
+    with pytest.raises(UserError, match=told):
+        tracker.update(wrong)
+    assert tracker.update(frame(TRUTH[1])).state is State.TRACKING
+
+
+@pytest.mark.parametrize("name", ["csrt", "kcf"])  # where MIL's random features lead cannot be said
+def test_the_picture_of_init_is_learnt(name):
+    """OpenCV's KCF alone would answer the init box for any next picture, and learn from that one."""
+    tracker, moved = OpenCVTracker(name), Box(TRUTH[0].x + 5, TRUTH[0].y + 4, TRUTH[0].w, TRUTH[0].h)
+    tracker.init(frame(TRUTH[0]), TRUTH[0])
+    assert tracker.update(frame(moved)).box.iou(moved) > 0.8
+
+
+def test_a_tuple_is_a_box():
+    tracker = OpenCVTracker("kcf")
+    tracker.init(frame(TRUTH[0]), tuple(round(v) for v in TRUTH[0].xywh))
+    assert tracker.update(frame(TRUTH[1])).state is State.TRACKING
+
+
+def test_weights_of_a_tracker_without_are_refused():
+    with pytest.raises(UserError, match="'kcf' has no network, so no weights"):
+        OpenCVTracker("kcf", weights="some/folder")

@@ -1,16 +1,15 @@
 """`sot-tracker synth` as called, and what it refuses."""
 
-import argparse
-
 import numpy as np
 import pytest
 
+from sot_tracker.cli import Parser
 from sot_tracker.commands import synth
 from sot_tracker.errors import UserError
 
 
 def call(*words: str) -> int:
-    parser = argparse.ArgumentParser()
+    parser = Parser()
     synth.add_arguments(parser)
     return synth.run(parser.parse_args(words))
 
@@ -33,8 +32,11 @@ def test_writes_clips_and_their_list(tmp_path):
         ("--size 640", "640.*WIDTHxHEIGHT"),
         ("--size 4x4", "width 4"),
         ("--events fog", "fog"),
-        ("--clips 0", "--clips 0"),
-        ("--seed -1", "-1"),
+        ("--clips 0", "--clips: 0 is out of range: give 1 to"),
+        ("--seed=-1", "--seed: -1 is out of range"),
+        ("--frames 99999999999999999999", "--frames: 99999999999999999999 is out of range"),
+        ("--frames many", "--frames: 'many' is not a whole number"),
+        ("--seed 3 --preset benchmark", "--seed 3 has no effect with --preset benchmark"),
         ("--preset demo --clips 2", "'demo' has 1"),
         ("--pictures nowhere", "nowhere"),
     ],

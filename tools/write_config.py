@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write config/*.yaml from `sot_tracker.config` and `sot_tracker.zoo`; a test compares the files with this."""
+"""Write config/*.yaml from `sot_tracker.config` and `sot_tracker.catalog`; a test compares the files with this."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from sot_tracker.catalog import MODELS, ModelSpec  # noqa: E402
 from sot_tracker.config import DEFAULTS, OPTIONS  # noqa: E402
-from sot_tracker.zoo import MODELS, ModelSpec  # noqa: E402
 
 HEAD = "# {}\n# Made by tools/write_config.py: copy it and change the copy.\n/**:\n  ros__parameters:\n"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from sot_tracker.zoo import network_spec
+from sot_tracker.catalog import network_spec
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

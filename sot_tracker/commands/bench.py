@@ -14,10 +14,10 @@ from typing import Any
 from tqdm import tqdm
 
 from sot_tracker.bench import Row, make_clip, measure_apart, measure_pipeline
+from sot_tracker.catalog import MODELS, ModelSpec, spec
 from sot_tracker.config import DEFAULTS, OPTIONS, check
 from sot_tracker.errors import UserError
 from sot_tracker.model_folder import SEARCH, find_weights, shipped_folder
-from sot_tracker.zoo import MODELS, ModelSpec, spec
 
 _BASELINES = ("csrt", "kcf")
 _MANY = ("engine", "precision", "threads")
@@ -91,10 +91,11 @@ def _require_writable(path: Path) -> None:
 
 
 def _jobs(model: ModelSpec, args: argparse.Namespace) -> list[dict[str, Any]]:
-    """Options of every run of that model; baselines only vary in threads."""
+    """Options of every run of that model; what OpenCV runs only varies in threads."""
     threads = [check("threads", value) for value in args.threads or [DEFAULTS["threads"]]]
     if model.network is None:
-        return [{"model": model.name, "threads": n} for n in threads]
+        given = {"weights": args.weights} if model.takes_weights else {}
+        return [{"model": model.name, "threads": n, **given} for n in threads]
     weights = args.weights or ("" if shipped_folder(model.name) else "random")
     jobs = []
     for engine, precision, n in itertools.product(args.engine or ["auto"], args.precision or ["auto"], threads):

@@ -10,13 +10,14 @@ from typing import Any
 from tqdm import tqdm
 
 from sot_tracker.box import Box, require_trackable
+from sot_tracker.catalog import spec
 from sot_tracker.commands.options import add_tracker_options, tracker_options
+from sot_tracker.datasets.sequences import read_truth, truth_file_of
 from sot_tracker.errors import UserError
-from sot_tracker.evaluate.sequences import read_truth, truth_file_of
 from sot_tracker.model_folder import find_weights
+from sot_tracker.opencv_peers import find_files
+from sot_tracker.stream.sources import FrameSource, open_source
 from sot_tracker.synth import ClipConfig, builtin_pictures, demo_clip, write_sequence
-from sot_tracker.video import FrameSource, open_source
-from sot_tracker.zoo import spec
 
 NAMESPACE = "/sot_demo"
 
@@ -36,13 +37,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Track the clip through ROS and write video, boxes and summary. Raises UserError."""
     try:
-        from sot_tracker.ros import harness, report
-        from sot_tracker.ros.player import PlayerConfig
+        from sot_tracker.ros_tools import harness, report
+        from sot_tracker.ros_tools.player import PlayerConfig
     except ModuleNotFoundError as error:
         raise UserError(f"the demo needs ROS 2 ({error.name} is missing): run `make demo`, or source a ROS 2") from None
     model = spec(args.model)
     if model.network:
         find_weights(model, args.weights)  # what is missing is told before anything starts
+    elif model.opencv_weights:
+        find_files(model.name, args.weights)
     try:
         args.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -79,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _write(out: Path, source: FrameSource, rows: list[Any], truth: Any, summary: dict[str, Any], fps: float) -> None:
-    from sot_tracker.ros import report
+    from sot_tracker.ros_tools import report
 
     try:
         report.write_boxes(out / "boxes.csv", rows)

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from sot_tracker.engines import ENGINES
+from sot_tracker.catalog import MODELS
+from sot_tracker.engines.network import ENGINES
 from sot_tracker.model_folder import shipped_folder
 from sot_tracker.ros import PROFILE_VARIABLES
-from sot_tracker.zoo import MODELS
 
 _PIP_NAMES = {"numpy": "numpy", "cv2": "opencv-contrib-python"}
 _MARKS = {"ok": " ok ", "note": "note", "problem": "FIX "}
@@ -63,9 +63,9 @@ def check_core() -> Iterator[Finding]:
 
 
 def _check_contrib(cv2: ModuleType) -> Iterator[Finding]:
-    from sot_tracker.opencv import CLASSES
+    from sot_tracker.opencv import PLAIN
 
-    if missing := [name for name, cls in CLASSES.items() if not hasattr(cv2, cls)]:
+    if missing := [name for name, cls in PLAIN.items() if not hasattr(cv2, cls)]:
         advice = "pip uninstall -y opencv-python && pip install --force-reinstall opencv-contrib-python"
         yield Finding("problem", "OpenCV contrib", f"no {', '.join(missing)}", advice)
 

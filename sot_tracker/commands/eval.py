@@ -37,10 +37,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from sot_tracker.datasets.sequences import find_sequences
     from sot_tracker.evaluate import ope, raw
     from sot_tracker.evaluate.metrics import measure
     from sot_tracker.evaluate.report import require_plots, write_report
-    from sot_tracker.evaluate.sequences import find_sequences
 
     if args.jobs < 1:
         raise UserError(f"--jobs {args.jobs} is not possible: give 1 or more")

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from sot_tracker.catalog import network_spec, spec
 from sot_tracker.errors import UserError
 from sot_tracker.model_folder import find_weights
-from sot_tracker.zoo import network_spec, spec
 
 _STEPS = 5
 

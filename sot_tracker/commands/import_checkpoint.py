@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from sot_tracker.catalog import MODELS
 from sot_tracker.errors import UserError
-from sot_tracker.zoo import MODELS
 
 HELP = "turn a published checkpoint into a safetensors file, without running anything in it"
 

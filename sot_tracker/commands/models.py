@@ -6,9 +6,9 @@ import argparse
 import re
 from pathlib import Path
 
+from sot_tracker.catalog import MODELS, ModelSpec
 from sot_tracker.errors import UserError
 from sot_tracker.model_folder import Manifest, read_manifest, shipped_folder
-from sot_tracker.zoo import MODELS, ModelSpec
 
 HEAD = ("name", "title", "kind", "weights", "parameters", "licence", "source")
 OPENCV_LICENCE = "Apache-2.0"
@@ -26,6 +26,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _row(model: ModelSpec) -> tuple[str, ...]:
+    if model.opencv_weights:
+        return model.name, model.title, "OpenCV", "yours: --weights", "-", "its authors'", model.source
     if model.network is None:
         return model.name, model.title, "OpenCV", "needs none", "-", OPENCV_LICENCE, model.source
     folder = shipped_folder(model.name)

@@ -10,12 +10,13 @@ from typing import Any
 
 from tqdm import tqdm
 
+from sot_tracker.catalog import ModelSpec, network_spec, spec
 from sot_tracker.commands.options import add_tracker_options, tracker_options
 from sot_tracker.config import Config
-from sot_tracker.engines import ENGINES, load_network
+from sot_tracker.engines.network import ENGINES
 from sot_tracker.errors import MissingPackage, UserError
+from sot_tracker.loading import load_network
 from sot_tracker.model_folder import find_weights
-from sot_tracker.zoo import ModelSpec, network_spec, spec
 
 _SECOND = 1.0
 

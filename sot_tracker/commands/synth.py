@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from sot_tracker.commands.numbers import whole
 from sot_tracker.errors import UserError
 from sot_tracker.synth import (
     DEFAULT_EVENTS,
@@ -30,9 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = "events:\n" + "\n".join(f"  {name:<11} {text}" for name, text in EVENTS.items())
     parser.add_argument("--out", type=Path, required=True, help="folder for the clips, one folder each, and list.txt")
     parser.add_argument("--preset", choices=sorted(PRESETS), help="one of the project's fixed sets instead of --seed")
-    parser.add_argument("--clips", type=int, help="how many (1; with --preset: all of it)")
-    parser.add_argument("--frames", type=int, help=f"frames per clip ({plain.frames})")
-    parser.add_argument("--seed", type=int, default=plain.seed, help="of the first clip, the next ones count on (0)")
+    parser.add_argument("--clips", type=whole(1), help="how many (1; with --preset: all of it)")
+    parser.add_argument("--frames", type=whole(1), help=f"frames per clip ({plain.frames})")
+    parser.add_argument("--seed", type=whole(), help="seed of the first clip; the next clips count up from it (0)")
     parser.add_argument("--size", help=f"WIDTHxHEIGHT ({plain.width}x{plain.height})")
     parser.add_argument("--events", help=f"comma-separated, of those below ({','.join(DEFAULT_EVENTS)})")
     parser.add_argument(
@@ -45,6 +46,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the clips; returns the exit status. Raises UserError."""
+    if args.preset and args.seed is not None:
+        raise UserError(f"--seed {args.seed} has no effect with --preset {args.preset}: leave out one of them")
+    args.seed = args.seed or 0
     clips = _clips(args)
     pictures = _pictures(args.pictures, args.seed)
     names = [f"{args.preset or 'synth'}_{clip.seed:04d}" for clip in clips]
@@ -56,8 +60,6 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _clips(args: argparse.Namespace) -> list[ClipConfig]:
-    if args.clips is not None and args.clips < 1:
-        raise UserError(f"--clips {args.clips}: give at least 1")
     changes: dict[str, object] = {} if args.frames is None else {"frames": args.frames}
     if args.size:
         changes["width"], changes["height"] = _size(args.size)
@@ -69,9 +71,7 @@ def _clips(args: argparse.Namespace) -> list[ClipConfig]:
             raise UserError(f"--clips {args.clips}: preset '{args.preset}' has {len(wanted)}")
         base = wanted[: args.clips]
     else:
-        base = [ClipConfig(seed=args.seed + k) for k in range(args.clips or 1)] if args.seed >= 0 else []
-    if not base:
-        raise UserError(f"--seed {args.seed}: give 0 or more")
+        base = [ClipConfig(seed=args.seed + k) for k in range(args.clips or 1)]
     return [replace(clip, **changes) for clip in base]  # type: ignore[arg-type]
 
 

@@ -6,6 +6,7 @@ import argparse
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,13 +15,12 @@ import numpy as np
 
 from sot_tracker.box import Box
 from sot_tracker.commands.options import add_tracker_options, tracker_options
-from sot_tracker.commands.outputs import CSV_COLUMNS, VIDEO_CODECS, CsvFile, Output, VideoFile, Window, select_box
 from sot_tracker.errors import INTERRUPTED, UserError
-from sot_tracker.network_tracker import NetworkTracker
+from sot_tracker.stream.sinks import CSV_COLUMNS, VIDEO_CODECS, CsvFile, Output, VideoFile, Window, select_box
 from sot_tracker.tracker import Estimate, Image, State, Tracker
 
 if TYPE_CHECKING:
-    from sot_tracker.video import FrameSource
+    from sot_tracker.stream.sources import FrameSource
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,8 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from sot_tracker.video import open_source
-    from sot_tracker.zoo import load
+    from sot_tracker.loading import load
+    from sot_tracker.stream.sources import open_source
 
     if args.frames is not None and args.frames < 1:
         raise UserError(f"--frames {args.frames} is not possible: give 1 or more")
@@ -69,11 +69,8 @@ def follow(tracker: Tracker, frames: Iterable[Image], box: Box) -> Iterator[tupl
     """Frame, estimate and seconds spent in the tracker, for every frame; in the first the estimate is the box given."""
     for index, image in enumerate(frames):
         start = time.perf_counter()
-        if index == 0:
-            tracker.init(image, box)
-            estimate = Estimate(box, 1.0, State.TRACKING)
-        else:
-            estimate = tracker.update(image)
+        # The milliseconds of outputs are those of updates: starting takes no time in them.
+        estimate = tracker.update(image) if index else replace(tracker.init(image, box), times={})
         yield image, estimate, time.perf_counter() - start
 
 
@@ -106,13 +103,12 @@ def _outputs(args: argparse.Namespace, source: FrameSource, name: str) -> list[O
 
 
 def _name(tracker: Tracker) -> str:
-    is_random = isinstance(tracker, NetworkTracker) and tracker.network.facts.random
-    return f"{tracker.name} (random weights)" if is_random else tracker.name
+    return f"{tracker.info.name} (random weights)" if tracker.info.random else tracker.info.name
 
 
 def _truth(folder: Path) -> np.ndarray | None:
     """N x 4 of a folder with a truth file."""
-    from sot_tracker.evaluate.sequences import read_truth, truth_file_of
+    from sot_tracker.datasets.sequences import read_truth, truth_file_of
 
     path = truth_file_of(folder)
     return None if path is None else read_truth(path)

@@ -19,10 +19,10 @@ from sot_tracker.errors import MissingPackage, UserError
 if TYPE_CHECKING:
     from torch import nn
 
+    from sot_tracker.datasets.records import Cutter
     from sot_tracker.train.cache import Cache
-    from sot_tracker.train.matching import Normalization
+    from sot_tracker.train.init_similarity import Normalization
     from sot_tracker.train.recipe import Recipe
-    from sot_tracker.train.records import Cutter
 
 SHARES = {
     "paste": "cut-out objects on other scenes",
@@ -95,11 +95,11 @@ def run(args: argparse.Namespace) -> int:
         import torch
     except ModuleNotFoundError:
         raise MissingPackage("torch", "training", "pip install 'sot_tracker[train]'") from None
+    from sot_tracker.catalog import network_spec
     from sot_tracker.train import pack
     from sot_tracker.train.loop import Job, Trainer
     from sot_tracker.train.recipe import PRESETS
     from sot_tracker.train.start import world_and_device
-    from sot_tracker.zoo import network_spec
 
     spec = network_spec(args.model)
     _refuse_contradictions(args)
@@ -147,11 +147,11 @@ def _start(
     args: argparse.Namespace, cache: Cache, tracks: np.ndarray, normalization: Normalization, seed: int
 ) -> Callable[[nn.Module], None] | None:
     """What prepares a fresh network, None to keep its random weights."""
-    from sot_tracker.train import matching
+    from sot_tracker.train import init_similarity
     from sot_tracker.train.weights import initialise
 
     if args.start == "matching":
-        return partial(matching.start, cache=cache, tracks=tracks, normalization=normalization, seed=seed)
+        return partial(init_similarity.start, cache=cache, tracks=tracks, normalization=normalization, seed=seed)
     return None if args.init is None else lambda net: print(initialise(net, args.init))
 
 
@@ -190,7 +190,8 @@ def _weights(text: str) -> dict[str, float]:
 
 def _cache(args: argparse.Namespace) -> Cache:
     """The cache, built first where it is missing."""
-    from sot_tracker.train import cache, datasets, pack
+    from sot_tracker.datasets import training
+    from sot_tracker.train import cache, pack
 
     folder = args.cache or args.out / "cache"
     if not (folder / "meta.json").exists() and args.unpack:
@@ -199,7 +200,7 @@ def _cache(args: argparse.Namespace) -> Cache:
         if not args.data:
             raise UserError(f"no cache in '{folder}' and no --data to make it from: give --data FOLDER")
         cutter = _cutter(args.matting)
-        cache.build([track for given in args.data for track in datasets.read(*_named(given))], folder, cutter=cutter)
+        cache.build([track for given in args.data for track in training.read(*_named(given))], folder, cutter=cutter)
     opened = cache.open_cache(folder)
     for reason, count in opened.skipped.items():
         print(f"skipped {count} frames: {reason}")

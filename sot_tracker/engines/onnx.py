@@ -12,11 +12,12 @@ import numpy as np
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as failures
 
+from sot_tracker.catalog import ModelSpec
 from sot_tracker.config import Config
-from sot_tracker.engines import Facts, Maps, Network, Patch, tensorrt
+from sot_tracker.engines import tensorrt
+from sot_tracker.engines.network import Facts, Maps, Network, Patch
 from sot_tracker.errors import UserError
 from sot_tracker.model_folder import SEARCH, TEMPLATE, Source, export_hint
-from sot_tracker.zoo import ModelSpec
 
 log = logging.getLogger(__name__)
 

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import openvino
 
+from sot_tracker.catalog import ModelSpec
 from sot_tracker.config import Config
-from sot_tracker.engines import Facts, Maps, Network, Patch
+from sot_tracker.engines.network import Facts, Maps, Network, Patch
 from sot_tracker.errors import UserError
 from sot_tracker.model_folder import SEARCH, TEMPLATE, Source
-from sot_tracker.zoo import ModelSpec
 
 _HINTS = {"fp32": "f32", "bf16": "bf16"}
 

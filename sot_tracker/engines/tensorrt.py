@@ -14,9 +14,9 @@ import os
 from pathlib import Path
 from typing import Any
 
+from sot_tracker.catalog import ModelSpec
 from sot_tracker.errors import UserError
 from sot_tracker.model_folder import Source
-from sot_tracker.zoo import ModelSpec
 
 STAMP = "prepared.json"
 """Written when both engines are built; a folder without it is an interrupted build."""

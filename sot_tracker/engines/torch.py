@@ -12,13 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sot_tracker.catalog import ModelSpec, NetworkSpec, network_spec
 from sot_tracker.checkpoints import load_state_dict
 from sot_tracker.config import Config
-from sot_tracker.engines import Facts, Maps, Network, Patch
+from sot_tracker.engines.network import Facts, Maps, Network, Patch
 from sot_tracker.errors import UserError
 from sot_tracker.model_folder import WEIGHTS, Source
 from sot_tracker.nets import build
-from sot_tracker.zoo import ModelSpec, NetworkSpec, network_spec
 
 SEED = 0
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}

@@ -17,13 +17,14 @@ from typing import Any
 import cv2
 import numpy as np
 
+from sot_tracker.catalog import spec
+from sot_tracker.datasets.sequences import Sequence
 from sot_tracker.errors import UserError
 from sot_tracker.evaluate import raw
-from sot_tracker.evaluate.sequences import Sequence
+from sot_tracker.loading import load
 from sot_tracker.model_folder import MANIFEST, find_weights, shipped_folder
+from sot_tracker.stream.sources import read_picture
 from sot_tracker.tracker import State, Tracker
-from sot_tracker.video import read_picture
-from sot_tracker.zoo import load, spec
 
 
 @dataclass(frozen=True)
@@ -42,15 +43,15 @@ class Entry:
         """
         label, equals, rest = text.rpartition("=")
         name, at, weights = rest.partition("@")
-        has_network = spec(name).network is not None
-        if at and not has_network:
+        model = spec(name)
+        if at and not model.takes_weights:
             raise UserError(f"model '{name}' has no network, so no weights: leave out '@{weights}'")
         chosen = {**options, **({"weights": weights} if at else {})}
-        if not has_network:
+        if not model.takes_weights:
             chosen["weights"] = ""
         if not equals:
             label = f"{name}@{Path(weights).name}" if at else name
-        if has_network and _is_random(name, str(chosen.get("weights", ""))) and not label.endswith("random"):
+        if model.network and _is_random(name, str(chosen.get("weights", ""))) and not label.endswith("random"):
             label += "@random"  # said in every table, since the boxes mean nothing
         if not label or "/" in label or label.startswith("."):
             raise UserError(f"label '{label}' in --model {text} cannot name a folder: give letters, digits, - or _")
@@ -166,7 +167,7 @@ def _end_on_interrupt() -> None:
 
 def _fingerprint(model: str, weights: str) -> list[list[Any]]:
     """Name, size and time of the files that hold the weights; whether they are whole is seen when they are loaded."""
-    if spec(model).network is None or weights == "random":
+    if not spec(model).takes_weights or weights == "random":
         return []
     place = Path(weights).expanduser() if weights else shipped_folder(model)
     if place is None or not place.exists():

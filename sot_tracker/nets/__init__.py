@@ -10,8 +10,8 @@ import dataclasses
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from sot_tracker.catalog import network_spec
 from sot_tracker.errors import MissingPackage
-from sot_tracker.zoo import network_spec
 
 if TYPE_CHECKING:
     from torch import nn
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def build(name: str, **overrides: Any) -> nn.Module:
     """The network of that name with fresh (paper) initialisation, in training mode.
 
-    name: as in `zoo.MODELS`. overrides: fields of the network's configuration, for example
+    name: as in `catalog.MODELS`. overrides: fields of the network's configuration, for example
         `build("mvt", template_size=64, search_size=128)`; a field that does not exist raises TypeError.
 
     Raises UserError for a name without a network, MissingPackage without torch.

@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from sot_tracker.zoo import NetworkSpec
+from sot_tracker.catalog import NetworkSpec
 
 
 def parameters(net: nn.Module) -> int:

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sot_tracker.draw import draw_estimate, draw_text
+from sot_tracker.stream.draw import draw_estimate, draw_text
 from sot_tracker.tracker import Estimate, Image
 
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
-from sot_tracker.ros.follower import Result
-from sot_tracker.ros.statistics import Times
+from sot_tracker.stream.follower import Result
+from sot_tracker.stream.statistics import Times
 from sot_tracker.tracker import State
 
 

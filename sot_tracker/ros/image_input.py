@@ -14,10 +14,10 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from sot_tracker.config import Config
 from sot_tracker.ros import PROFILE_VARIABLES
-from sot_tracker.ros.follower import Warn
-from sot_tracker.ros.frames import Frame
 from sot_tracker.ros.paths import config_file
-from sot_tracker.ros.statistics import Sequence
+from sot_tracker.stream.follower import Warn
+from sot_tracker.stream.frame import Frame
+from sot_tracker.stream.statistics import Sequence
 
 SILENCE = 3.0  # seconds without a frame from an existing publisher, after which the user is told
 _POLICIES = {"reliable": ReliabilityPolicy.RELIABLE, "best_effort": ReliabilityPolicy.BEST_EFFORT}

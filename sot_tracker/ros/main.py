@@ -8,7 +8,7 @@ from importlib import import_module
 
 from sot_tracker.errors import UserError
 
-NODES = {"tracker_node": "sot_tracker.ros.node", "player": "sot_tracker.ros.player"}
+NODES = {"tracker_node": "sot_tracker.ros.node", "player": "sot_tracker.ros_tools.player"}
 
 
 def launch(name: str) -> int:

@@ -8,8 +8,8 @@ from typing import Any
 
 from sot_tracker.box import Box
 from sot_tracker.errors import MissingPackage
-from sot_tracker.ros.follower import Request, Result
-from sot_tracker.ros.frames import stamp_of as stamp_of
+from sot_tracker.stream.follower import Request, Result
+from sot_tracker.stream.frame import stamp_of as stamp_of
 from sot_tracker.tracker import State
 
 try:

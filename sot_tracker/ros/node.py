@@ -14,12 +14,12 @@ from rclpy.parameter import Parameter
 
 from sot_tracker.config import OPTIONS, Config, Scope
 from sot_tracker.errors import UserError
+from sot_tracker.loading import load
 from sot_tracker.ros import parameters
-from sot_tracker.ros.outputs import Outputs
 from sot_tracker.ros.pipeline import Pipeline
 from sot_tracker.ros.process import run
+from sot_tracker.ros.publishers import Outputs
 from sot_tracker.tracker import Tracker
-from sot_tracker.zoo import load
 
 
 class TrackerNode(LifecycleNode):
@@ -92,8 +92,7 @@ class TrackerNode(LifecycleNode):
         tracker = load(
             self._config.model, **{name: config[name] for name in config if OPTIONS[name].scope is Scope.TRACKER}
         )
-        network = getattr(tracker, "network", None)
-        self.get_logger().info(f"model {tracker.name}: {network.description if network else 'OpenCV'}")
+        self.get_logger().info(f"model {tracker.info.name}: {tracker.info.description}")
         return tracker
 
     def _attempt(self, action: Callable[[], None]) -> TransitionCallbackReturn | None:

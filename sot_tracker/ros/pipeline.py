@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import replace
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
@@ -16,14 +17,13 @@ from vision_msgs.msg import Detection2D
 from sot_tracker.box import Box
 from sot_tracker.config import Config
 from sot_tracker.errors import UserError
-from sot_tracker.network_tracker import NetworkTracker
 from sot_tracker.ros import messages
 from sot_tracker.ros.diagnostics import Health
-from sot_tracker.ros.follower import Follower, Request, Result
-from sot_tracker.ros.frames import FrameError
 from sot_tracker.ros.image_input import ImageInput
-from sot_tracker.ros.outputs import Outputs
-from sot_tracker.ros.statistics import Throttle
+from sot_tracker.ros.publishers import Outputs
+from sot_tracker.stream.follower import Follower, Request, Result
+from sot_tracker.stream.frame import FrameError
+from sot_tracker.stream.statistics import Throttle
 from sot_tracker.tracker import State, Tracker
 
 WARN_PERIOD = 5.0  # seconds between two warnings of one kind
@@ -113,7 +113,7 @@ class Pipeline:
         counts = (self._health.processed, self._input.lost, self._health.refused)
         self._outputs.publish(result, stages, age_ms, counts)
         self._outputs.publish_debug(
-            result, f"{self._tracker.name} {result.target_id}", self._node.get_parameter("debug_width").value
+            result, f"{self._tracker.info.name} {result.target_id}", self._node.get_parameter("debug_width").value
         )
         self._health.add(result, {**stages, "age": age_ms}, (time.perf_counter() - entry) * 1e3)
 
@@ -124,9 +124,8 @@ class Pipeline:
         self._believed = state
 
     def _apply_threshold(self) -> None:
-        if isinstance(self._tracker, NetworkTracker):
-            value = float(self._node.get_parameter("lost_threshold").value)
-            self._tracker.lost_threshold = value if value >= 0 else self._tracker.network.lost_threshold
+        value = float(self._node.get_parameter("lost_threshold").value)
+        self._tracker.policy = replace(self._tracker.policy, lost_threshold=value)
 
     def _age_ms(self, stamp: int) -> float:
         return (self._node.get_clock().now().nanoseconds - stamp) * 1e-6 if stamp else math.nan
@@ -138,7 +137,5 @@ class Pipeline:
 
 def describe(tracker: Tracker) -> dict[str, str]:
     """Model, engine and device for diagnostics."""
-    if isinstance(tracker, NetworkTracker):
-        facts = tracker.network.facts
-        return {"model": tracker.name, "engine": facts.engine, "device": facts.device, "network": facts.description}
-    return {"model": tracker.name, "engine": "opencv", "device": "cpu"}
+    info = tracker.info
+    return {"model": info.name, "engine": info.engine, "device": info.device, "network": info.description}

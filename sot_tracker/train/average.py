@@ -11,15 +11,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sot_tracker.catalog import network_spec
 from sot_tracker.checkpoints import load_state_dict
 from sot_tracker.errors import UserError
-from sot_tracker.train import population
+from sot_tracker.train import bn_recalibration
 from sot_tracker.train.batches import Batches
 from sot_tracker.train.cache import Cache
 from sot_tracker.train.feed import Feed, build_net
 from sot_tracker.train.recipe import Recipe
 from sot_tracker.train.sampling import PairSampler
-from sot_tracker.zoo import network_spec
 
 _BATCH, _BATCHES = 32, 8
 
@@ -58,6 +58,6 @@ def _mean(values: list[Tensor]) -> Tensor:
 
 def _with_statistics(net: nn.Module, model: str, recipe: Recipe, cache: Cache) -> nn.Module:
     tracks = np.arange(len(cache.tracks))
-    pairs = PairSampler(cache, tracks, recipe.sampling, recipe.template_size, recipe.search_size, population.SEED)
+    pairs = PairSampler(cache, tracks, recipe.sampling, recipe.template_size, recipe.search_size, bn_recalibration.SEED)
     feed = Feed(network_spec(model), recipe.precision, torch.device("cpu"))
-    return population.calibrated(net, (Batches(pairs, _BATCH)[i] for i in range(_BATCHES)), feed)
+    return bn_recalibration.calibrated(net, (Batches(pairs, _BATCH)[i] for i in range(_BATCHES)), feed)

@@ -25,9 +25,9 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from sot_tracker.datasets.records import XYWH, Cutter, Frame, Track
 from sot_tracker.errors import UserError
 from sot_tracker.train import masks
-from sot_tracker.train.records import XYWH, Cutter, Frame, Track
 
 CONTEXT = 8.0
 TARGET = 80.0

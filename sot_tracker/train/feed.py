@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from sot_tracker import nets
+from sot_tracker.catalog import NetworkSpec, network_spec
 from sot_tracker.errors import UserError
 from sot_tracker.train import distill, features, weights
 from sot_tracker.train.batches import Batch
 from sot_tracker.train.recipe import Recipe
-from sot_tracker.zoo import NetworkSpec, network_spec
 
 
 def build_net(model: str, recipe: Recipe) -> nn.Module:

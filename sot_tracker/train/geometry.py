@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from sot_tracker.train.records import XYWH
+from sot_tracker.datasets.records import XYWH
 
 Affine = npt.NDArray[np.float64]
 

@@ -18,9 +18,19 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
+from sot_tracker.catalog import network_spec
 from sot_tracker.errors import UserError
 from sot_tracker.nets.hit import Hit
-from sot_tracker.train import augment_device, depthwise, distill, features, guide, population, state, validate
+from sot_tracker.train import (
+    augment_device,
+    aux_cell_loss,
+    bn_recalibration,
+    depthwise,
+    distill,
+    features,
+    state,
+    validate,
+)
 from sot_tracker.train.augment import Photometry
 from sot_tracker.train.batches import Batch, Batches, loader
 from sot_tracker.train.cache import Cache
@@ -31,7 +41,6 @@ from sot_tracker.train.optimizers import optimizers_for
 from sot_tracker.train.recipe import Recipe
 from sot_tracker.train.report import Report
 from sot_tracker.train.sampling import PairSampler, Sampling
-from sot_tracker.zoo import network_spec
 
 VALIDATION = Sampling(negative=0.2, joint_flip=0.0, flip=0.0)
 VALIDATION_SEED = 1
@@ -110,7 +119,7 @@ class Trainer:
         if lessons:
             self.pupil = features.Pupil(self.net, (job.recipe.template_size, job.recipe.search_size), lessons)
         if job.recipe.guide > 0 and isinstance(self.net, Hit):
-            self.pupil = guide.Guided(self.pupil, self.net)
+            self.pupil = aux_cell_loss.Guided(self.pupil, self.net)
         self.pupil.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # 1.4 x faster on CPUs
         depthwise.prepare(self.net)
         self.ema = state.Ema(self.net, job.recipe.ema)
@@ -135,7 +144,7 @@ class Trainer:
         told: dict[str, Tensor] = {}
         if "inside" in maps:
             labels = (batch[name].to(self.device) for name in ("boxes", "present"))
-            told["guide"] = self.job.recipe.guide * guide.loss(maps["inside"], *labels)
+            told["guide"] = self.job.recipe.guide * aux_cell_loss.loss(maps["inside"], *labels)
         if self.imagenet is not None:
             seen = [self.feed.lesson(self.imagenet, patches) for patches in (z, x)]
             told["features"] = features.loss(maps["features"], seen)
@@ -181,7 +190,7 @@ class Trainer:
             group["lr"] = recipe.rate * group["factor"] * recipe.rate_at(self.step)
         self.replica.train()
         if recipe.frozen_norms:
-            population.freeze(self.pupil)
+            bn_recalibration.freeze(self.pupil)
         z, x = self.feed.moved(batch)
         if self.on_device:
             z, x = augment_device.apply(z, x, recipe.sampling.photometry, torch.initial_seed())
@@ -251,8 +260,8 @@ class Trainer:
             return {}
         net = self.ema.net
         if not recipe.frozen_norms:
-            seen = self._pairs(job.train_tracks, recipe.sampling, population.SEED)
-            net = population.calibrated(net, seen, self.feed)
+            seen = self._pairs(job.train_tracks, recipe.sampling, bn_recalibration.SEED)
+            net = bn_recalibration.calibrated(net, seen, self.feed)
         state.export_weights(job.out / "model.safetensors", net)
         if not len(job.val_tracks):
             return {}

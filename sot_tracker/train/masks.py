@@ -8,7 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from sot_tracker.train.records import XYWH, Mask
+from sot_tracker.datasets.records import XYWH, Mask
 
 GRABCUT_SIDE = 160
 """GrabCut works on a picture reduced to this long side: 40 ms each, and its edge is softened anyway."""

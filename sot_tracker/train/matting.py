@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from sot_tracker.box import Box
+from sot_tracker.datasets.records import XYWH, Mask
 from sot_tracker.engines import onnx
 from sot_tracker.errors import UserError
-from sot_tracker.train.records import XYWH, Mask
 
 Alpha = npt.NDArray[np.uint8]
 """H x W, 0 outside the object to 255 inside."""

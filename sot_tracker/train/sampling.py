@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
+from sot_tracker.datasets.records import XYWH
 from sot_tracker.errors import UserError
-from sot_tracker.train import augment, compose, geometry
+from sot_tracker.train import augment, copy_paste, geometry
 from sot_tracker.train.augment import Photometry
 from sot_tracker.train.cache import Cache
-from sot_tracker.train.records import XYWH
 
 MIN_SCENE = 120
 """Shortest side, in pixels, of a picture that serves as a background, unless all are smaller."""
@@ -87,7 +87,7 @@ class PairSampler:
         self.template_size, self.search_size = template_size, search_size
         annotated = ~np.isnan(cache.index["box"][:, 0])
         mine = np.isin(cache.index["track"], tracks)
-        self.cutouts = compose.Cutouts(cache, np.flatnonzero(annotated & mine))
+        self.cutouts = copy_paste.Cutouts(cache, np.flatnonzero(annotated & mine))
         large = mine & (cache.index["height"] >= MIN_SCENE) & (cache.index["width"] >= MIN_SCENE)
         kept = large if large.any() else mine
         self.scenes = self._by_group(np.flatnonzero(kept))
@@ -212,14 +212,14 @@ class PairSampler:
         return template, patch, None if negative else moved
 
     def _clutter(
-        self, patch: np.ndarray, box: XYWH, like: compose.Cutout | None, rng: np.random.Generator
+        self, patch: np.ndarray, box: XYWH, like: copy_paste.Cutout | None, rng: np.random.Generator
     ) -> np.ndarray:
         count = int(rng.integers(0, self.how.distractors + 1)) if rng.random() < (0.7 if like else 0.25) else 0
         if count and len(self.cutouts.entries):
             covered = 0.35 if like else 0.15  # the truth of a pasted object is exact, whatever hides a part of it
-            patch = compose.distractors(patch, box, self.cutouts, like, count, rng, covered)
+            patch = copy_paste.distractors(patch, box, self.cutouts, like, count, rng, covered)
         if rng.random() < self.how.occlusion:
-            patch = compose.occluder(patch, box, self.cache.picture(self._scene(rng)), rng)
+            patch = copy_paste.occluder(patch, box, self.cache.picture(self._scene(rng)), rng)
         return patch
 
     def _pasted(self, rng: np.random.Generator, negative: bool) -> tuple[np.ndarray, np.ndarray, XYWH | None]:
@@ -227,30 +227,30 @@ class PairSampler:
         how, small, large = self.how, self.template_size, self.search_size
         seen, again = self._views(rng)
         if how.bend:
-            again = compose.bent(again, rng.uniform(0, how.bend), rng)
+            again = copy_paste.bent(again, rng.uniform(0, how.bend), rng)
         scene = self.cache.picture(self._scene(rng))
         other_scene = scene if rng.random() < 0.6 else self.cache.picture(self._scene(rng))
         angle, aspect, flip = rng.normal(0, 0.25), math.exp(rng.normal(0, 0.2)), bool(rng.random() < 0.5)
-        affine = compose.target_map(seen, (small / 2, small / 2), small / how.template_factor, angle, aspect, flip)
-        template = compose.paste(compose.background(other_scene, small, rng), seen, affine)
+        affine = copy_paste.target_map(seen, (small / 2, small / 2), small / how.template_factor, angle, aspect, flip)
+        template = copy_paste.paste(copy_paste.background(other_scene, small, rng), seen, affine)
         side = large / how.search_factor * math.exp(rng.normal(0, how.size_jitter))
         x, y = (large / 2 + how.shift_jitter * side * (rng.random(2) - 0.5)).tolist()
         angle, aspect = angle + rng.normal(0, how.turn), aspect * math.exp(rng.normal(0, how.stretch))
-        box = again.bounds(compose.target_map(again, (x, y), side, angle, aspect, flip))
-        search = compose.background(scene, large, rng)
-        shown: compose.Cutout | None = again
+        box = again.bounds(copy_paste.target_map(again, (x, y), side, angle, aspect, flip))
+        search = copy_paste.background(scene, large, rng)
+        shown: copy_paste.Cutout | None = again
         if negative:
             shown = self.cutouts.draw(rng) if rng.random() < STAND_IN else None
         crowded = bool(how.crowd) and bool(rng.random() < how.crowd)
         if shown is not None:
             behind = CROWD if crowded else int(rng.integers(0, how.distractors + 1))
             like = None if negative or crowded else again
-            search = compose.distractors(search, box, self.cutouts, like, behind, rng, covered=1.0)
-            search = compose.paste(search, shown, compose.target_map(shown, (x, y), side, angle, aspect, flip))
+            search = copy_paste.distractors(search, box, self.cutouts, like, behind, rng, covered=1.0)
+            search = copy_paste.paste(search, shown, copy_paste.target_map(shown, (x, y), side, angle, aspect, flip))
         like = None if crowded or (negative and rng.random() < 0.5) else again  # a look-alike alone is not the target
         return template, self._clutter(search, box, like, rng), None if negative else box
 
-    def _views(self, rng: np.random.Generator) -> tuple[compose.Cutout, compose.Cutout]:
+    def _views(self, rng: np.random.Generator) -> tuple[copy_paste.Cutout, copy_paste.Cutout]:
         """One object twice: in two frames of its track where both have masks."""
         entry = self.cutouts.draw_entry(rng)
         start, end = self.cache.ranges[self.cache.index["track"][entry]]

@@ -14,14 +14,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sot_tracker import zoo
+from sot_tracker import catalog
 from sot_tracker.box import Box
 from sot_tracker.config import Config
-from sot_tracker.engines import ENGINES, Network, Patch, choose_engine, load_network
+from sot_tracker.engines.network import ENGINES, Network, Patch
 from sot_tracker.errors import MissingPackage, UserError
+from sot_tracker.loading import choose_engine, load_network
 from sot_tracker.model_folder import MANIFEST, SEARCH, Source, find_weights, sha256
-from sot_tracker.network_tracker import NetworkTracker
 from sot_tracker.synth import ClipConfig, procedural_pictures, render
+from sot_tracker.tracking.session import NetworkTracker
 
 for package in ENGINES.values():
     pytest.importorskip(package)
@@ -35,20 +36,22 @@ def patches() -> tuple[Patch, Patch]:
     return rng.integers(0, 256, (48, 48, 3), dtype=np.uint8), rng.integers(0, 256, (96, 96, 3), dtype=np.uint8)
 
 
-def network(toy: zoo.ModelSpec, weights: Path | str, **options: Any) -> Network:
+def network(toy: catalog.ModelSpec, weights: Path | str, **options: Any) -> Network:
     return load_network(toy, Config(model="toy", weights=str(weights), **options))
 
 
 @EVERY
 @pytest.mark.parametrize("threads", [0, 1])
-def test_maps(toy: zoo.ModelSpec, toy_folder: Path, patches: tuple[Patch, Patch], engine: str, threads: int) -> None:
+def test_maps(
+    toy: catalog.ModelSpec, toy_folder: Path, patches: tuple[Patch, Patch], engine: str, threads: int
+) -> None:
     """Names, shapes, types and numbers are those of the module that was exported, with its weights rounded to fp16."""
     import torch
 
     from sot_tracker.engines.torch import load_module
 
     net = load_module(toy, find_weights(toy, str(toy_folder)))
-    mean, std = (np.array(v, np.float32) for v in zoo.IMAGENET)
+    mean, std = (np.array(v, np.float32) for v in catalog.IMAGENET)
     z, x = (torch.from_numpy((p.astype(np.float32) / 255 - mean) / std).permute(2, 0, 1)[None] for p in patches)
     with torch.no_grad():
         expected = net(z, x)
@@ -65,7 +68,7 @@ def test_maps(toy: zoo.ModelSpec, toy_folder: Path, patches: tuple[Patch, Patch]
 
 
 @EVERY
-def test_one_network_serves_many_targets_and_threads(toy: zoo.ModelSpec, toy_folder: Path, engine: str) -> None:
+def test_one_network_serves_many_targets_and_threads(toy: catalog.ModelSpec, toy_folder: Path, engine: str) -> None:
     loaded = network(toy, toy_folder, engine=engine, threads=1)
     rng = np.random.default_rng(0)
     targets = rng.integers(0, 256, (4, 48, 48, 3), dtype=np.uint8)
@@ -79,9 +82,9 @@ def test_one_network_serves_many_targets_and_threads(toy: zoo.ModelSpec, toy_fol
         np.testing.assert_allclose(value, alone[i % 4], atol=1e-6)
 
 
-def boxes(spec: zoo.NetworkSpec, loaded: Network, frames: list[Any], forced: list[Box]) -> list[Box]:
+def boxes(spec: catalog.NetworkSpec, loaded: Network, frames: list[Any], forced: list[Box]) -> list[Box]:
     """What the tracker finds in each frame, its search window put on a given box each time."""
-    tracker = NetworkTracker("test", spec, loaded, lost_threshold=0)
+    tracker = NetworkTracker("test", spec, loaded)
     tracker.init(frames[0], forced[0])
     found = []
     for frame, box in zip(frames[1:], forced, strict=False):
@@ -90,7 +93,7 @@ def boxes(spec: zoo.NetworkSpec, loaded: Network, frames: list[Any], forced: lis
     return found
 
 
-def test_same_boxes_over_a_clip(toy: zoo.ModelSpec, toy_folder: Path) -> None:
+def test_same_boxes_over_a_clip(toy: catalog.ModelSpec, toy_folder: Path) -> None:
     """IoU above 0.999 between engines over 100 frames, same weights, fp32."""
     assert toy.network is not None
     config = ClipConfig(frames=101, width=160, height=120, events=("scale", "blur"), target_size=(0.25, 0.4))
@@ -105,7 +108,7 @@ def test_same_boxes_over_a_clip(toy: zoo.ModelSpec, toy_folder: Path) -> None:
 
 
 @pytest.mark.parametrize("engine", ["torch", "openvino"])
-def test_bf16(toy: zoo.ModelSpec, toy_folder: Path, patches: tuple[Patch, Patch], engine: str) -> None:
+def test_bf16(toy: catalog.ModelSpec, toy_folder: Path, patches: tuple[Patch, Patch], engine: str) -> None:
     if engine == "openvino":
         import openvino
 
@@ -129,12 +132,12 @@ def test_bf16(toy: zoo.ModelSpec, toy_folder: Path, patches: tuple[Patch, Patch]
         ({"engine": "torch", "device": "tensorrt"}, "not for the torch engine"),
     ],
 )
-def test_what_an_engine_cannot_do(toy: zoo.ModelSpec, toy_folder: Path, options: dict[str, str], told: str) -> None:
+def test_what_an_engine_cannot_do(toy: catalog.ModelSpec, toy_folder: Path, options: dict[str, str], told: str) -> None:
     with pytest.raises(UserError, match=told):
         network(toy, toy_folder, **options)
 
 
-def test_gpu_asked_for_but_absent(toy: zoo.ModelSpec, toy_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gpu_asked_for_but_absent(toy: catalog.ModelSpec, toy_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import onnxruntime
     import torch
 
@@ -148,7 +151,7 @@ def test_gpu_asked_for_but_absent(toy: zoo.ModelSpec, toy_folder: Path, monkeypa
 
 
 def test_gpu_that_does_not_start_is_announced(
-    toy: zoo.ModelSpec, toy_folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    toy: catalog.ModelSpec, toy_folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """ONNX Runtime built with CUDA falls back to the CPU by itself; we say so, or refuse where CUDA was asked for."""
     import onnxruntime
@@ -193,7 +196,7 @@ FOLDER, FILE, SEED = Source(folder=Path("a")), Source(file=Path("a.safetensors")
     ],
 )
 def test_choice_of_engine(
-    toy: zoo.ModelSpec,
+    toy: catalog.ModelSpec,
     monkeypatch: pytest.MonkeyPatch,
     source: Source,
     installed: str,
@@ -201,7 +204,7 @@ def test_choice_of_engine(
     expected: str,
 ) -> None:
     there = {ENGINES[name] for name in installed.split()}
-    monkeypatch.setattr("sot_tracker.engines.find_spec", lambda name: name if name in there else None)
+    monkeypatch.setattr("sot_tracker.loading.find_spec", lambda name: name if name in there else None)
     monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CPUExecutionProvider"])
     config = Config(model="toy", **options)
     if expected in ENGINES:
@@ -213,7 +216,7 @@ def test_choice_of_engine(
 
 
 def test_random_weights_are_loud_and_repeatable(
-    toy: zoo.ModelSpec, patches: tuple[Patch, Patch], caplog: pytest.LogCaptureFixture
+    toy: catalog.ModelSpec, patches: tuple[Patch, Patch], caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING):
         first, second = network(toy, "random"), network(toy, "random")
@@ -224,14 +227,14 @@ def test_random_weights_are_loud_and_repeatable(
 
 
 @EVERY
-def test_description_of_a_folder_of_random_weights(toy: zoo.ModelSpec, toy_folder: Path, engine: str) -> None:
+def test_description_of_a_folder_of_random_weights(toy: catalog.ModelSpec, toy_folder: Path, engine: str) -> None:
     assert "RANDOM WEIGHTS" in network(toy, toy_folder, engine=engine).description
 
 
 @pytest.mark.parametrize("engine", ["onnx", "openvino"])
 @pytest.mark.parametrize("content", [b"", b"\x00 no graph", None], ids=["empty", "rubbish", "cut"])
 def test_graph_that_cannot_be_read(
-    toy: zoo.ModelSpec, toy_folder: Path, tmp_path: Path, engine: str, content: bytes | None
+    toy: catalog.ModelSpec, toy_folder: Path, tmp_path: Path, engine: str, content: bytes | None
 ) -> None:
     """Also where the manifest agrees with the damage."""
     for path in toy_folder.iterdir():
@@ -253,14 +256,15 @@ def test_onnx_runtime_alone(toy_folder: Path, patches: tuple[Patch, Patch]) -> N
         for name in ("torch", "onnx", "onnxscript", "safetensors", "openvino", "skimage"):
             sys.modules[name] = None
         import numpy as np
-        from sot_tracker import Box, load, zoo
-        zoo.MODELS["toy"] = zoo.ModelSpec("toy", "", "", zoo.NetworkSpec("center", template_size=48, search_size=96))
+        from sot_tracker import Box, load, catalog
+        network = catalog.NetworkSpec("center", template_size=48, search_size=96)
+        catalog.MODELS["toy"] = catalog.ModelSpec("toy", "", "", network)
         tracker = load("toy", weights={str(toy_folder)!r}, threads=1)
         frame = np.random.default_rng(0).integers(0, 256, (240, 320, 3), dtype=np.uint8)
         tracker.init(frame, Box(100, 100, 40, 30))
         estimate = tracker.update(frame)
         assert estimate.box.is_valid and 0 < estimate.score < 1
-        print(tracker.network.description)
+        print(tracker.info.description)
     """
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -269,7 +273,7 @@ def test_onnx_runtime_alone(toy_folder: Path, patches: tuple[Patch, Patch]) -> N
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("engine", ["torch", "onnx"])
-def test_cuda(toy: zoo.ModelSpec, toy_folder: Path, patches: tuple[Patch, Patch], engine: str) -> None:
+def test_cuda(toy: catalog.ModelSpec, toy_folder: Path, patches: tuple[Patch, Patch], engine: str) -> None:
     import onnxruntime
     import torch
 

@@ -10,16 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sot_tracker import zoo
+from sot_tracker import catalog
 from sot_tracker.box import Box
 from sot_tracker.config import Config
 from sot_tracker.crop import crop_black
-from sot_tracker.engines import ENGINES, load_network
+from sot_tracker.engines.network import ENGINES
+from sot_tracker.loading import load, load_network
 from sot_tracker.model_folder import shipped_folder
-from sot_tracker.network_tracker import NetworkTracker
 from sot_tracker.synth import ClipConfig, procedural_pictures, render
+from sot_tracker.tracking.session import NetworkTracker
 
-NETWORKS = [name for name, model in zoo.MODELS.items() if model.network]
+NETWORKS = [name for name, model in catalog.MODELS.items() if model.network]
 SHIPPED = [name for name in NETWORKS if shipped_folder(name)]
 
 
@@ -32,8 +33,8 @@ def clip() -> tuple[list[Any], list[Box]]:
 
 def boxes(name: str, engine: str, weights: str, frames: list[Any], forced: list[Box]) -> list[Box]:
     """What the tracker finds in each frame, its search window put on a given box each time."""
-    network = load_network(zoo.spec(name), Config(model=name, engine=engine, weights=weights))
-    tracker = NetworkTracker(name, zoo.network_spec(name), network, lost_threshold=0)
+    network = load_network(catalog.spec(name), Config(model=name, engine=engine, weights=weights))
+    tracker = NetworkTracker(name, catalog.network_spec(name), network)
     tracker.init(frames[0], forced[0])
     found = []
     for frame, box in zip(frames[1:], forced, strict=False):
@@ -60,7 +61,7 @@ def test_shipped_model_in_all_engines(name: str, clip: tuple[list[Any], list[Box
 def test_shipped_model_follows(name: str, clip: tuple[list[Any], list[Box]]) -> None:
     frames, truth = clip
     assert max(truth[0].iou(box) for box in truth[60:71]) < 0.3, "a box that stands still has lost it"
-    tracker = zoo.load(name)
+    tracker = load(name)
     tracker.init(frames[0], truth[0])
     overlaps = [tracker.update(frame).box.iou(box) for frame, box in zip(frames[1:71], truth[1:71], strict=True)]
     assert min(overlaps) > 0.5
@@ -74,7 +75,7 @@ def temper(name: str, weights: Path, frames: list[Any], forced: list[Box]) -> No
     """
     from safetensors.torch import load_file, save_file
 
-    network = load_network(zoo.spec(name), Config(model=name, engine="torch", weights=str(weights)))
+    network = load_network(catalog.spec(name), Config(model=name, engine="torch", weights=str(weights)))
     cached = network.template(crop_black(frames[0], forced[0], 2.0, 128).patch)
     patches = [crop_black(frame, box, 4.0, 256).patch for frame, box in zip(frames[1::10], forced[::10], strict=False)]
     maps = [network.search(cached, patch) for patch in patches]
@@ -106,8 +107,8 @@ def test_network_in_all_engines(name: str, clip: tuple[list[Any], list[Box]], tm
     net = cases.load_net(name, 0, cases.DATA / name.partition("_")[0] / f"{name}.manifest.json")
     weights = tmp_path / "seeded.safetensors"
     save_state_dict(weights, name, net.state_dict(), {})
-    if zoo.network_spec(name).decoding == "corner":
+    if catalog.network_spec(name).decoding == "corner":
         temper(name, weights, *clip)
-    source = find_weights(zoo.spec(name), str(weights))
-    export(zoo.spec(name), source, tmp_path / name)
+    source = find_weights(catalog.spec(name), str(weights))
+    export(catalog.spec(name), source, tmp_path / name)
     check_agreement(name, str(tmp_path / name), *clip)

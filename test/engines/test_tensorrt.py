@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from sot_tracker import cli, zoo
+from sot_tracker import catalog, cli
 from sot_tracker.config import Config
-from sot_tracker.engines import load_network, tensorrt
+from sot_tracker.engines import tensorrt
 from sot_tracker.errors import UserError
+from sot_tracker.loading import load_network
 from sot_tracker.model_folder import Source, find_weights
 
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -66,7 +67,7 @@ def test_no_library(monkeypatch: pytest.MonkeyPatch) -> None:
         tensorrt.tensorrt_version()
 
 
-def test_cache_is_named_by_model_precision_and_version(toy: zoo.ModelSpec, toy_folder: Path) -> None:
+def test_cache_is_named_by_model_precision_and_version(toy: catalog.ModelSpec, toy_folder: Path) -> None:
     source = find_weights(toy, str(toy_folder))
     assert source.manifest is not None
     changed = dict(source.manifest.files, **{"weights.safetensors": "0" * 64})
@@ -81,14 +82,14 @@ def test_cache_is_named_by_model_precision_and_version(toy: zoo.ModelSpec, toy_f
     assert tensorrt.cache_folder(toy, source, "fp32", "10.3.0") in folders
 
 
-def test_never_built_while_loading(toy: zoo.ModelSpec, toy_folder: Path, built: list[Any]) -> None:
+def test_never_built_while_loading(toy: catalog.ModelSpec, toy_folder: Path, built: list[Any]) -> None:
     with pytest.raises(UserError, match="sot-tracker prepare --model toy --device tensorrt --precision fp32 --weights"):
         load_network(toy, Config(model="toy", weights=str(toy_folder), engine="onnx", device="tensorrt"))
     assert not built
 
 
 def test_prepare_then_load(
-    toy: zoo.ModelSpec, toy_folder: Path, built: list[Any], capsys: pytest.CaptureFixture[str]
+    toy: catalog.ModelSpec, toy_folder: Path, built: list[Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = ["--model", "toy", "--device", "tensorrt", "--precision", "fp16", "--weights", str(toy_folder)]
     assert cli.main(["prepare", *options]) == 0
@@ -103,7 +104,7 @@ def test_prepare_then_load(
 
 
 def test_interrupted_build_is_no_build(
-    toy: zoo.ModelSpec, toy_folder: Path, built: list[Any], monkeypatch: pytest.MonkeyPatch
+    toy: catalog.ModelSpec, toy_folder: Path, built: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from sot_tracker.engines import onnx
 
@@ -124,7 +125,7 @@ def test_interrupted_build_is_no_build(
     ],
 )
 def test_what_cannot_be_prepared(
-    toy: zoo.ModelSpec,
+    toy: catalog.ModelSpec,
     toy_folder: Path,
     built: list[Any],
     capsys: pytest.CaptureFixture[str],
@@ -136,13 +137,15 @@ def test_what_cannot_be_prepared(
     assert told in capsys.readouterr().err
 
 
-def test_prepare_elsewhere_loads_once(toy: zoo.ModelSpec, toy_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_prepare_elsewhere_loads_once(
+    toy: catalog.ModelSpec, toy_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert cli.main(["prepare", "--model", "toy", "--device", "cpu", "--weights", str(toy_folder)]) == 0
     assert "on cpu in fp32" in capsys.readouterr().out
 
 
 @pytest.mark.gpu
-def test_real_build(toy: zoo.ModelSpec, toy_folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_real_build(toy: catalog.ModelSpec, toy_folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     if "TensorrtExecutionProvider" not in onnxruntime.get_available_providers():
         pytest.skip("this ONNX Runtime has no TensorRT")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))

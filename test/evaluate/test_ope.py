@@ -4,14 +4,15 @@ import signal
 
 import numpy as np
 import pytest
-from clips import SIZE, boxes, write_sequence
 
 from sot_tracker.box import Box
+from sot_tracker.datasets.sequences import find_sequences
 from sot_tracker.errors import MissingPackage, UserError
 from sot_tracker.evaluate import ope, raw
-from sot_tracker.evaluate.sequences import find_sequences
 from sot_tracker.model_folder import Source
 from sot_tracker.tracker import Estimate, State
+
+from clips import SIZE, boxes, write_sequence
 
 KCF = ope.Entry.parse("kcf", {})
 

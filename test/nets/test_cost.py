@@ -4,8 +4,8 @@ import pytest
 
 pytest.importorskip("torch")
 
+from sot_tracker.catalog import network_spec
 from sot_tracker.nets import build, cost
-from sot_tracker.zoo import network_spec
 
 # name: parameters, MMACs of the uncached network, of one cached search step, once per target
 MEASURED = {

@@ -6,8 +6,8 @@ torch = pytest.importorskip("torch")
 
 from torch import nn  # noqa: E402
 
+from sot_tracker.catalog import network_spec  # noqa: E402
 from sot_tracker.nets import build, cost, lite  # noqa: E402
-from sot_tracker.zoo import network_spec  # noqa: E402
 
 SHIPPED_BYTES = 6_000_000
 SEARCH_MACS = 300_000_000

@@ -9,9 +9,9 @@ pytest.importorskip("torch")
 import torch
 from torch import Tensor, nn
 
+from sot_tracker.catalog import MODELS, network_spec
 from sot_tracker.errors import UserError
 from sot_tracker.nets import build
-from sot_tracker.zoo import MODELS, network_spec
 
 NETWORKS = [name for name, spec in MODELS.items() if spec.network]
 ONE_OF_EACH = ["fermt", "hit_tiny", "smat", "mvt", "hcat", "lite"]
@@ -31,8 +31,10 @@ def small(name: str) -> nn.Module:
 
 
 def shapes(decoding: str, batch: int, g: int) -> dict[str, tuple[int, ...]]:
+    center = {"score": (batch, 1, g, g), "size": (batch, 2, g, g), "offset": (batch, 2, g, g)}
     return {
-        "center": {"score": (batch, 1, g, g), "size": (batch, 2, g, g), "offset": (batch, 2, g, g)},
+        "center": center,
+        "center_weak": center,
         "corner": {"tl": (batch, g, g), "br": (batch, g, g)},
         "token": {"logits": (batch, g * g, 2), "boxes": (batch, g * g, 4)},
     }[decoding]

@@ -23,9 +23,9 @@ pytest.importorskip("torch")
 import torch
 from torch import Tensor, nn
 
+from sot_tracker.catalog import MODELS, network_spec
 from sot_tracker.checkpoints import complete, require_fit
 from sot_tracker.nets import build
-from sot_tracker.zoo import MODELS, network_spec
 
 DATA = Path(__file__).parent.parent / "data" / "parity"
 NETWORKS = [name for name, spec in MODELS.items() if spec.network]

@@ -13,10 +13,10 @@ import pytest
 import torch
 
 from sot_tracker.box import Box
+from sot_tracker.catalog import network_spec
 from sot_tracker.crop import crop_black
 from sot_tracker.decode import decode_corner
-from sot_tracker.network_tracker import NetworkTracker
-from sot_tracker.zoo import network_spec
+from sot_tracker.tracking.session import NetworkTracker
 
 HIT_SOFT = {"hit_base": 10, "hit_small": 11, "hit_tiny": 4}  # fact sheet of HiT, section 14: maps times 2^-k
 Arrays = Mapping[str, np.ndarray]
@@ -76,7 +76,7 @@ CLIPS = {
 def start(case: cases.Case, init: np.ndarray, gain: float = 1.0, exact_padding: bool = True) -> NetworkTracker:
     exact = exact_padding and case.family == "hcat"
     network: Any = TorchNetwork(case, gain)
-    tracker = NetworkTracker(case.model, network_spec(case.model), network, lost_threshold=0.0, exact_padding=exact)
+    tracker = NetworkTracker(case.model, network_spec(case.model), network, exact_padding=exact)
     tracker.init(frames(case)[0], Box(*init))
     return tracker
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from sot_tracker.catalog import MODELS
 from sot_tracker.config import DEFAULTS, Config
-from sot_tracker.zoo import MODELS
 
 yaml = pytest.importorskip("yaml")
 ROOT = Path(__file__).resolve().parents[2]

@@ -31,9 +31,9 @@ def test_a_missing_package_is_one_line(node, package):
 
 CHOSEN = """
 import os, sys, types
-node = types.ModuleType("sot_tracker.ros.player")
+node = types.ModuleType("sot_tracker.ros_tools.player")
 node.main = lambda: print(os.environ["FASTRTPS_DEFAULT_PROFILES_FILE"]) or 0
-sys.modules["sot_tracker.ros.player"] = node
+sys.modules["sot_tracker.ros_tools.player"] = node
 from sot_tracker.ros.main import launch
 sys.exit(launch("player"))
 """

@@ -21,7 +21,8 @@ pytest.importorskip("rclpy", reason="ROS 2 is not here: `make test` brings it")
 
 from sensor_msgs.msg import CompressedImage, Image  # noqa: E402
 
-from sot_tracker.ros import harness, messages  # noqa: E402
+from sot_tracker.ros import messages  # noqa: E402
+from sot_tracker.ros_tools import harness  # noqa: E402
 
 from talker import MS, PATIENCE, Talker, tracker  # noqa: E402
 

@@ -8,11 +8,13 @@ from functools import partial
 import cv2
 import numpy as np
 import pytest
-import trees
 
+from sot_tracker.datasets import training
+from sot_tracker.datasets.records import Frame, Track
 from sot_tracker.errors import UserError
-from sot_tracker.train import cache, datasets, masks
-from sot_tracker.train.records import Frame, Track
+from sot_tracker.train import cache, masks
+
+import trees
 
 
 def stills(root, frames):
@@ -20,7 +22,7 @@ def stills(root, frames):
 
 
 def test_round_trip(tmp_path):
-    tracks = datasets.read(trees.jsonl(tmp_path / "data"))
+    tracks = training.read(trees.jsonl(tmp_path / "data"))
     built = cache.build(tracks, tmp_path / "cache", jobs=1, cutter=None)
     opened = cache.open_cache(tmp_path / "cache")
     assert len(built.index) == len(opened.index) == sum(len(t.frames) for t in tracks)

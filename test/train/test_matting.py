@@ -14,9 +14,9 @@ pytest.importorskip("onnxruntime")
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from sot_tracker.datasets.records import Frame, Track
 from sot_tracker.errors import UserError
 from sot_tracker.train import cache, matting
-from sot_tracker.train.records import Frame, Track
 
 RED, HALF, GREY = (20, 20, 250), (20, 20, 136), (60, 60, 60)
 

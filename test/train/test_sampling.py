@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sot_tracker.errors import UserError
-from sot_tracker.train import compose, geometry, sampling
+from sot_tracker.train import copy_paste, geometry, sampling
 from sot_tracker.train.augment import Photometry
 from sot_tracker.train.cache import ENTRY, Cache
 from sot_tracker.train.recipe import SCRATCH_SAMPLING
@@ -116,9 +116,9 @@ def test_made_pairs_are_whole(small_cache, kind):
 def test_pasted_object_fills_its_box(small_cache):
     """The still's whole rectangle is its mask: pasted upright on black, what is not black is the box."""
     entry = int(np.flatnonzero(small_cache.index["channels"] == 4)[0])
-    cutout = compose.Cutouts(small_cache, np.array([entry])).get(entry)
-    affine = compose.target_map(cutout, (100, 90), 60, 0.0, 1.5, False)
-    patch = compose.paste(np.zeros((256, 256, 3), np.uint8), cutout, affine)
+    cutout = copy_paste.Cutouts(small_cache, np.array([entry])).get(entry)
+    affine = copy_paste.target_map(cutout, (100, 90), 60, 0.0, 1.5, False)
+    patch = copy_paste.paste(np.zeros((256, 256, 3), np.uint8), cutout, affine)
     x, y, w, h = cutout.bounds(affine)
     assert (x + w / 2, y + h / 2) == pytest.approx((100, 90), abs=0.01)
     assert np.sqrt(w * h) == pytest.approx(60, abs=0.01)
@@ -129,7 +129,7 @@ def test_pasted_object_fills_its_box(small_cache):
 def test_long_video_is_cut_out_by_the_root_of_its_length():
     index = np.zeros(10, ENTRY)
     index["box"], index["channels"], index["track"] = (0, 0, 20, 20), 4, [0] * 9 + [1]
-    cutouts = compose.Cutouts(Cache(np.zeros(0), index, [], np.array([[0, 9], [9, 10]]), {}), np.arange(10))
+    cutouts = copy_paste.Cutouts(Cache(np.zeros(0), index, [], np.array([[0, 9], [9, 10]]), {}), np.arange(10))
     rng = np.random.default_rng(0)
     drawn = np.bincount([cutouts.draw_entry(rng) for _ in range(4000)], minlength=10)
     assert drawn[9] / 4000 == pytest.approx(1 / (3 + 1), abs=0.03)
@@ -138,9 +138,9 @@ def test_long_video_is_cut_out_by_the_root_of_its_length():
 
 def test_bent_object_changes_shape_and_its_outline_follows(small_cache):
     entry = int(np.flatnonzero(small_cache.index["channels"] == 4)[0])
-    straight = compose.Cutouts(small_cache, np.array([entry])).get(entry)
+    straight = copy_paste.Cutouts(small_cache, np.array([entry])).get(entry)
     for seed in range(5):
-        bent = compose.bent(straight, 0.08, np.random.default_rng(seed))
+        bent = copy_paste.bent(straight, 0.08, np.random.default_rng(seed))
         columns, rows = (np.flatnonzero((bent.picture[..., 3] > 127).any(axis)) for axis in (0, 1))
         found = (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)
         assert (*bent.points.min(0), *bent.points.max(0)) == pytest.approx(found)
@@ -160,7 +160,7 @@ def test_every_video_and_every_still_is_one_scene(small_cache):
 def test_occluder_hides_a_part_of_the_box():
     patch, texture = np.zeros((256, 256, 3), np.uint8), np.full((200, 200, 3), 255, np.uint8)
     for seed in range(10):
-        covered = compose.occluder(patch, (100, 110, 50, 40), texture, np.random.default_rng(seed))
+        covered = copy_paste.occluder(patch, (100, 110, 50, 40), texture, np.random.default_rng(seed))
         share = (covered[110:150, 100:150, 0] > 0).mean()
         assert 0.02 < share < 0.75
 
@@ -192,7 +192,7 @@ def test_patches_without_the_target_may_show_a_look_alike(without_target, monkey
         shown.append(like)
         return patch
 
-    monkeypatch.setattr(compose, "distractors", distractors)
+    monkeypatch.setattr(copy_paste, "distractors", distractors)
     assert not any(without_target.pair(number).present for number in range(60))
     assert {like is None for like in shown} == {True, False}
 
@@ -204,8 +204,8 @@ def test_patches_without_the_target_mostly_show_another_object_in_its_place(with
         pasted.append((len(patch), cutout.bounds(affine)))
         return patch
 
-    monkeypatch.setattr(compose, "distractors", lambda patch, *rest, **more: patch)
-    monkeypatch.setattr(compose, "paste", paste)
+    monkeypatch.setattr(copy_paste, "distractors", lambda patch, *rest, **more: patch)
+    monkeypatch.setattr(copy_paste, "paste", paste)
     for number in range(100):
         without_target.pair(number)
     places = [(x + w / 2, y + h / 2) for size, (x, y, w, h) in pasted if size == 256]
@@ -222,7 +222,7 @@ def test_in_a_crowd_only_the_template_tells_the_target(small_cache, monkeypatch)
         given.append((like, count))
         return patch
 
-    monkeypatch.setattr(compose, "distractors", distractors)
+    monkeypatch.setattr(copy_paste, "distractors", distractors)
     how = dataclasses.replace(SCRATCH_SAMPLING, paste=1.0, region=0.0, negative=0.0, crowd=1.0)
     pairs = sampler(small_cache, how)
     for number in range(30):

@@ -1,0 +1,116 @@
+"""`load`: from a name and options to a tracker that is ready."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sot_tracker.catalog import ModelSpec, spec
+from sot_tracker.config import Config
+from sot_tracker.engines.network import ENGINES, Network
+from sot_tracker.errors import MissingPackage, UserError
+from sot_tracker.model_folder import Source, export_hint, find_weights
+from sot_tracker.opencv import OpenCVTracker
+from sot_tracker.tracker import Policy, Tracker
+from sot_tracker.tracking.session import NetworkTracker
+
+log = logging.getLogger(__name__)
+
+
+def load(name: str, **options: Any) -> Tracker:
+    """A tracker ready for `init`. `options` are the fields of `config.Config` (engine, device, weights, ...).
+
+    Raises UserError for an unknown name or option, missing weights or a missing package.
+    """
+    model, config = spec(name), Config.from_mapping({**options, "model": name})
+    if model.network is None:
+        return OpenCVTracker(name, config.threads, config.weights, config.lost_threshold)
+    return load_network_tracker(model, config)
+
+
+def load_network_tracker(model: ModelSpec, config: Config) -> NetworkTracker:
+    """A tracker of that catalogue row, its network loaded as `config` says (engine, device, precision, weights).
+
+    Raises UserError for missing weights, a missing package or a model without a network.
+    """
+    if model.network is None:
+        raise UserError(f"model '{model.name}' has no network")
+    network = load_network(model, config)
+    return NetworkTracker(model.name, model.network, network, Policy.of(config))
+
+
+def load_network(model: ModelSpec, config: Config) -> Network:
+    """The network of that model, run once so that the first frame is as fast as the others.
+
+    Raises UserError for missing or damaged weights and for what the machine cannot do; MissingPackage where the engine
+    is not installed.
+    """
+    source = find_weights(model, config.weights)
+    name = choose_engine(model, source, config)
+    if source.is_seed and name != "torch":
+        with tempfile.TemporaryDirectory(prefix="sot_tracker-") as place:
+            network = _load(name, model, _exported(model, source, Path(place)), config)
+    else:
+        network = _load(name, model, source, config)
+    if network.facts.random:
+        log.warning("%s runs with RANDOM WEIGHTS: its boxes mean nothing, this is for benchmarks only", model.name)
+    log.info("%s: %s", model.name, network.description)
+    return network
+
+
+def choose_engine(model: ModelSpec, source: Source, config: Config) -> str:
+    """The engine asked for, or the first installed one that can read the weights and do what is asked.
+
+    Raises UserError if the weights are not for that engine, MissingPackage if it is not installed.
+    """
+    wanted = list(ENGINES) if config.engine == "auto" else [config.engine]
+    readers = [name for name in wanted if name == "torch" or source.folder or source.is_seed]
+    if not readers:
+        raise UserError(
+            f"engine={config.engine} reads model folders, not {source.told}: run `{export_hint(model)}` first"
+        )
+    if config.engine == "auto":
+        readers = [name for name in readers if _suits(name, source, config)] or readers[:1]
+    for name in readers:
+        if find_spec(ENGINES[name]) is not None:
+            return name
+    if config.engine == "auto" and config.device == "cuda":
+        raise MissingPackage("onnxruntime-gpu", f"running {model.name} with device=cuda", "pip install onnxruntime-gpu")
+    raise MissingPackage(ENGINES[readers[0]], f"running {model.name}", f"pip install 'sot_tracker[{readers[0]}]'")
+
+
+def _suits(name: str, source: Source, config: Config) -> bool:
+    """Whether `auto` should try this engine for the precision and device asked for, and for bare random weights."""
+    if name == "torch":
+        return config.device != "tensorrt"
+    if source.is_seed and config.device != "tensorrt":
+        return False
+    if name == "openvino":
+        return config.device in ("auto", "cpu") and config.precision != "fp16"
+    if config.precision == "bf16" or (config.precision == "fp16" and config.device != "tensorrt"):
+        return False
+    if config.device == "cuda" and find_spec(ENGINES[name]) is not None:
+        return "CUDAExecutionProvider" in import_module(ENGINES[name]).get_available_providers()
+    return True
+
+
+def _load(name: str, model: ModelSpec, source: Source, config: Config) -> Network:
+    network: Network = import_module(f"sot_tracker.engines.{name}").load(model, source, config)
+    assert model.network is not None  # or it would have no weights
+    template, search = (
+        np.zeros((size, size, 3), np.uint8) for size in (model.network.template_size, model.network.search_size)
+    )
+    network.search(network.template(template), search)
+    return network
+
+
+def _exported(model: ModelSpec, source: Source, place: Path) -> Source:
+    from sot_tracker.export import export
+
+    return export(model, source, place / model.name, storage="fp32")

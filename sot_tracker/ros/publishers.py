@@ -1,0 +1,53 @@
+"""The node's publishers, and what goes out of them for one frame."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rclpy.lifecycle import LifecycleNode
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import Image
+from vision_msgs.msg import Detection2D
+
+from sot_tracker.ros import debug_view, messages
+from sot_tracker.stream.follower import Result
+
+
+class Outputs:
+    """`detection`, `state` and `debug_image`, silent unless the node is active."""
+
+    def __init__(self, node: LifecycleNode) -> None:
+        self._node = node
+        self._state_type = messages.state_type()
+        self._detection = node.create_lifecycle_publisher(Detection2D, "detection", QoSProfile(depth=10))
+        self._debug = node.create_lifecycle_publisher(Image, "debug_image", QoSProfile(depth=1))
+        self._state: Any = None
+        if self._state_type is None:
+            node.get_logger().warning(
+                "sot_tracker/TrackerState was not generated (no colcon build): running without the `state` topic"
+            )
+        else:
+            self._state = node.create_lifecycle_publisher(self._state_type, "state", QoSProfile(depth=10))
+
+    def publish(self, result: Result, stages: Mapping[str, float], age_ms: float, counts: tuple[int, int, int]) -> None:
+        """The detection, if the tracker believes its box, and the state of one frame."""
+        header = result.frame.message.header
+        if result.detection is not None:
+            self._detection.publish(
+                messages.detection_of(result.detection.box, result.detection.score, header, result.target_id)
+            )
+        if self._state is not None:
+            self._state.publish(messages.state_of(self._state_type, result, stages, age_ms, counts))
+
+    def publish_debug(self, result: Result, name: str, max_width: int) -> None:
+        """Draw and send the picture, if somebody looks."""
+        if self._debug.get_subscription_count() == 0:
+            return
+        image = debug_view.picture(result.frame.image, result.estimate, name, max_width)
+        self._debug.publish(debug_view.fill(Image(header=result.frame.message.header), image))
+
+    def close(self) -> None:
+        for publisher in (self._detection, self._debug, self._state):
+            if publisher is not None:
+                self._node.destroy_lifecycle_publisher(publisher)

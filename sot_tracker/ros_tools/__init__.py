@@ -1,0 +1,1 @@
+"""Tools around the node: the player, the process harness, measurements and the demo's report."""

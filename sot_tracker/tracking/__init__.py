@@ -1,0 +1,1 @@
+"""The online loop: crop, search, decode, and what is remembered of a target between frames."""

@@ -1,0 +1,160 @@
+"""How the camera moved between two frames, and where a target with its own velocity is then to be expected.
+
+The background's motion is a similarity (shift, turn, zoom) fitted to optical flow outside of the target's box, at a
+width of `WIDTH` pixels; RANSAC leaves out what moves by itself. A target's velocity is kept relative to that, so that
+neither a pan nor a stop of the camera changes it. All functions are pure and deterministic: OpenCV draws
+RANSAC's samples from a fixed seed.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from sot_tracker.box import Box
+
+Image = npt.NDArray[np.uint8]
+Points = npt.NDArray[np.float32]
+
+WIDTH = 160
+"""Pixels of the reduced frame; narrower frames are taken as they are."""
+AROUND = 1.3
+"""The box is enlarged by this before it is left out: what is close to a target often moves with it."""
+
+_CORNERS, _QUALITY, _APART = 80, 0.01, 6  # points in the reduced frame, after Shi and Tomasi
+_WINDOW, _LEVELS = (11, 11), 3
+_CRITERIA = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 10, 0.03)
+_RETURNED = 1.0  # pixels of the reduced frame: forward-backward error of a point that counts
+_FITS = 1.0  # pixels of the reduced frame from the fitted motion
+_FEWEST = 8  # points
+_LARGEST_ZOOM = 1.3  # in one frame
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReducedFrame:
+    """A small grey copy of a frame. shrink: frame pixels per pixel, in x and in y."""
+
+    pixels: Image
+    shrink: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class CameraMotion:
+    """Where the background went: x' = a x - b y + dx, y' = b x + a y + dy, frame pixels.
+
+    kept: share of the points that fit, 0 to 1; 0 where nothing can be said, and the motion is then none.
+    """
+
+    a: float
+    b: float
+    dx: float
+    dy: float
+    kept: float
+
+    @property
+    def is_known(self) -> bool:
+        return self.kept > 0
+
+    @property
+    def zoom(self) -> float:
+        return math.hypot(self.a, self.b)
+
+    def moved(self, x: float, y: float) -> tuple[float, float]:
+        """Where a point of the background is in the next frame."""
+        return self.a * x - self.b * y + self.dx, self.b * x + self.a * y + self.dy
+
+
+STILL = CameraMotion(1.0, 0.0, 0.0, 0.0, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Velocity:
+    """Of a target relative to the background, pixels per frame."""
+
+    x: float = 0.0
+    y: float = 0.0
+
+
+def reduced_frame(image: Image) -> ReducedFrame:
+    """The small copy of a frame (H x W x 3, uint8, any strides): its green channel, every so many pixels averaged."""
+    height, width = image.shape[:2]
+    step = max(1, width // (2 * WIDTH))
+    part = np.ascontiguousarray(image[::step, ::step, 1])
+    size = (WIDTH, max(1, round(height * WIDTH / width))) if width > WIDTH else (width, height)
+    if size != part.shape[1::-1]:
+        part = np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_AREA), np.uint8)
+    return ReducedFrame(part, (width / size[0], height / size[1]))
+
+
+def estimate_camera(previous: ReducedFrame, current: ReducedFrame, target: Box | None = None) -> CameraMotion:
+    """The background's motion between two frames of one size, without what is in `target` in the previous frame.
+
+    `STILL` where too few points can be followed, or most of them do not move together.
+    """
+    if previous.pixels.shape != current.pixels.shape:
+        return STILL
+    start, end = _followed(previous, current, target)
+    if len(start) < _FEWEST:
+        return STILL
+    before, after = (((points + 0.5) * previous.shrink).astype(np.float32) for points in (start, end))
+    matrix, fits = cv2.estimateAffinePartial2D(
+        before, after, method=cv2.RANSAC, ransacReprojThreshold=_FITS * max(previous.shrink), maxIters=200
+    )
+    if matrix is None or not np.isfinite(matrix).all():
+        return STILL
+    kept, ((a, _, dx), (b, _, dy)) = float(np.mean(fits)), np.asarray(matrix).tolist()
+    if kept < 0.5 or not 1 / _LARGEST_ZOOM < math.hypot(a, b) < _LARGEST_ZOOM:
+        return STILL
+    return CameraMotion(a, b, dx, dy, kept)
+
+
+def predicted(box: Box, velocity: Velocity, camera: CameraMotion) -> Box:
+    """Where a box of the last frame is to be expected: moved with the background, then by its own velocity."""
+    x, y = camera.moved(*box.center)
+    return Box.from_cxcywh(x + velocity.x, y + velocity.y, box.w * camera.zoom, box.h * camera.zoom)
+
+
+def updated_velocity(velocity: Velocity, camera: CameraMotion, last: Box, box: Box, rate: float = 0.4) -> Velocity:
+    """The velocity after a target went from `last` to `box` in one frame; `rate`, 0 to 1, is that frame's weight."""
+    turned = _turned(velocity, camera)
+    x, y = camera.moved(*last.center)
+    now = box.center[0] - x, box.center[1] - y
+    return Velocity(turned.x + rate * (now[0] - turned.x), turned.y + rate * (now[1] - turned.y))
+
+
+def _turned(velocity: Velocity, camera: CameraMotion) -> Velocity:
+    """The same velocity in the coordinates of the next frame."""
+    return Velocity(camera.a * velocity.x - camera.b * velocity.y, camera.b * velocity.x + camera.a * velocity.y)
+
+
+def _followed(previous: ReducedFrame, current: ReducedFrame, target: Box | None) -> tuple[Points, Points]:
+    """Points of the background in both reduced frames."""
+    nothing = np.empty((0, 2), np.float32)
+    corners = cv2.goodFeaturesToTrack(previous.pixels, _CORNERS, _QUALITY, _APART, mask=_background(previous, target))
+    if corners is None:
+        return nothing, nothing
+    start = np.asarray(corners, np.float32).reshape(-1, 2)
+    end, there = _lucas_kanade(previous.pixels, current.pixels, start)
+    back, again = _lucas_kanade(current.pixels, previous.pixels, end)
+    good = there & again & (np.hypot(*(back - start).T) <= _RETURNED)
+    return start[good], end[good]
+
+
+def _background(frame: ReducedFrame, target: Box | None) -> Image:
+    mask = np.full(frame.pixels.shape, 255, np.uint8)
+    if target is not None:
+        box = Box.from_cxcywh(*target.center, AROUND * target.w, AROUND * target.h)
+        x1, y1, x2, y2 = (at / frame.shrink[i % 2] for i, at in enumerate(box.xyxy))
+        mask[max(0, math.floor(y1)) : max(0, math.ceil(y2)), max(0, math.floor(x1)) : max(0, math.ceil(x2))] = 0
+    return mask
+
+
+def _lucas_kanade(previous: Image, current: Image, points: Points) -> tuple[Points, npt.NDArray[np.bool_]]:
+    moved, status, _ = cv2.calcOpticalFlowPyrLK(
+        previous, current, points, None, winSize=_WINDOW, maxLevel=_LEVELS, criteria=_CRITERIA
+    )
+    return np.asarray(moved, np.float32), np.asarray(status)[:, 0] == 1

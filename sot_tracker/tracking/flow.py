@@ -1,0 +1,221 @@
+"""Moves a box from one frame to the next by optical flow: cheap enough for every frame.
+
+Median flow (Kalal, Mikolajczyk and Matas, Forward-Backward Error, ICPR 2010): points on a grid in the box are followed
+by pyramidal Lucas-Kanade into the next frame and back again; those that do not come back to where they started are
+left out; the box takes the median shift of the others, and the median ratio of their distances.
+
+Only a square around the box is made grey, at a size at which the box is at most `LARGEST_BOX` pixels: the cost depends
+neither on the frame nor on the box. All functions are pure and deterministic.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from sot_tracker.box import Box
+
+Image = npt.NDArray[np.uint8]
+Points = npt.NDArray[np.float32]
+
+SIDE = 192
+"""Pixels of the grey square."""
+LARGEST_BOX = 84.0
+"""Longer side of the box in a new square, pixels: less than half of it, the rest is the room for motion. Frames are
+shrunk by whole numbers, which is fastest. Boxes of less than half of that are enlarged to twice their size: the windows
+of Lucas-Kanade would otherwise hold more background than target."""
+STAY = (0.45, 1.15)
+"""Of `LARGEST_BOX`, between which the box may be for the square to be used in the next frame too."""
+OFF_CENTER = 0.06
+"""Share of the square's side by which the box may leave its middle before a new square is made."""
+
+_ENLARGED = 0.5
+_GRID = 9  # points per side
+_WINDOW = (11, 11)
+_LEVELS = 3
+_CRITERIA = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 15, 0.02)
+_FEWEST = 6  # points, below which nothing can be said
+_RETURNED = 0.3  # pixels of the square: a point that came back so near is never left out
+_FAITHFUL = 1.0  # pixels of the square: a point that came back so near counts for `Motion.kept`
+_SHORTEST = 3.0  # pixels of the square between two points that tell of scale
+_LARGEST_STEP = 1.06  # change of size in one frame
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GreyWindow:
+    """A grey square of a frame.
+
+    pixels: SIDE x SIDE, uint8. corner: column and row of the frame at which it begins, may lie outside (the border
+    pixels are repeated there). shrink: frame pixels per pixel of the square, 0.5 or a whole number. frame_size: width,
+    height.
+    """
+
+    pixels: Image
+    corner: tuple[int, int]
+    shrink: float
+    frame_size: tuple[int, int]
+
+    def fits(self, box: Box) -> bool:
+        """Whether the box lies in the middle and has a size for which this square was made."""
+        low, high = STAY
+        share = max(box.w, box.h) / self.shrink / LARGEST_BOX
+        if share > high or (share < low and self.shrink > _ENLARGED):
+            return False
+        off = (abs((at - start) / self.shrink - 0.5 * SIDE) for at, start in zip(box.center, self.corner, strict=True))
+        return max(off) <= OFF_CENTER * SIDE
+
+
+@dataclass(frozen=True, slots=True)
+class Motion:
+    """How a box moved between two frames.
+
+    dx, dy: shift of its centre, frame pixels. scale: of its size.
+    kept: share of the points that came back to where they started, 0 to 1; 0 where nothing can be said, and the motion
+        is then none. error: median distance at which they came back, frame pixels.
+    """
+
+    dx: float
+    dy: float
+    scale: float
+    kept: float
+    error: float
+
+    @property
+    def is_known(self) -> bool:
+        return self.kept > 0
+
+
+UNKNOWN = Motion(0.0, 0.0, 1.0, 0.0, math.inf)
+
+
+def grey_window(image: Image, box: Box) -> GreyWindow:
+    """The grey square around a box. image: H x W x 3, uint8, any strides."""
+    shrink = max(box.w, box.h) / LARGEST_BOX
+    shrink = math.ceil(shrink) if shrink > _ENLARGED else _ENLARGED
+    x, y = (round(at - 0.5 * SIDE * shrink) for at in box.center)
+    return _cut(image, (x, y), shrink)
+
+
+def same_window(image: Image, window: GreyWindow, shift: tuple[float, float] = (0.0, 0.0)) -> GreyWindow:
+    """The square of another frame at the place of `window`, or `shift` (x, y) frame pixels away from it."""
+    x, y = (start + round(by) for start, by in zip(window.corner, shift, strict=True))
+    return _cut(image, (x, y), window.shrink)
+
+
+def estimate_motion(previous: GreyWindow, current: GreyWindow, box: Box) -> Motion:
+    """How what is in the box in the previous frame moved; `UNKNOWN` where too few points can be followed.
+
+    Both squares must be of one size in the frame (`same_window`). box: in the previous frame, frame pixels.
+    """
+    start = _grid_points(previous, box)
+    if len(start) < _FEWEST:
+        return UNKNOWN
+    end, back, followed = _follow(previous.pixels, current.pixels, start)
+    error = np.hypot(*(back - start).T)
+    if followed.sum() < _FEWEST:
+        return UNKNOWN
+    typical = float(np.median(error[followed]))
+    kept = followed & (error <= max(typical, _RETURNED))
+    if kept.sum() < _FEWEST:
+        return UNKNOWN
+    start, end = start[kept], end[kept]
+    shift = np.median(end - start, axis=0) * previous.shrink
+    dx, dy = (float(by) + now - old for by, now, old in zip(shift, current.corner, previous.corner, strict=True))
+    faithful = float((error[followed] <= _FAITHFUL).sum()) / len(followed)
+    return Motion(dx, dy, _scale(start, end), faithful, typical * previous.shrink)
+
+
+def apply(motion: Motion, box: Box) -> Box:
+    """The box after that motion; it may leave the frame."""
+    x, y = box.center
+    return Box.from_cxcywh(x + motion.dx, y + motion.dy, box.w * motion.scale, box.h * motion.scale)
+
+
+def propagate(
+    window: GreyWindow, image: Image, box: Box, shift: tuple[float, float] = (0.0, 0.0)
+) -> tuple[Motion, Box, GreyWindow]:
+    """One frame: how the box of `window`'s frame moved into `image`, where it is there, and the square for the next.
+
+    shift: expected motion of the box, frame pixels (of the camera, of the target): flow then measures the rest.
+    """
+    current = same_window(image, window, shift)
+    motion = estimate_motion(window, current, box)
+    moved = apply(motion, box)
+    return motion, moved, current if current.fits(moved) else grey_window(image, moved)
+
+
+def _cut(image: Image, corner: tuple[int, int], shrink: float) -> GreyWindow:
+    height, width = image.shape[:2]
+    left, right = _inside(corner[0], round(SIDE * shrink), width)
+    top, bottom = _inside(corner[1], round(SIDE * shrink), height)
+    step = max(1, int(shrink) // 2)  # of far shrunk frames not every pixel counts
+    part = np.ascontiguousarray(image[top:bottom:step, left:right:step])
+    size = max(1, round((right - left) / shrink)), max(1, round((bottom - top) / shrink))
+    if size != part.shape[1::-1]:
+        way = cv2.INTER_AREA if shrink > 1 else cv2.INTER_LINEAR
+        part = np.asarray(cv2.resize(part, size, interpolation=way), np.uint8)
+    grey = np.asarray(cv2.cvtColor(part, cv2.COLOR_BGR2GRAY), np.uint8)
+    if grey.shape != (SIDE, SIDE):
+        grey = _extended(grey, round((left - corner[0]) / shrink), round((top - corner[1]) / shrink))
+    return GreyWindow(grey, corner, shrink, (width, height))
+
+
+def _inside(start: int, side: int, length: int) -> tuple[int, int]:
+    """First and end of the part of start..start+side that lies in 0..length; one pixel where none does."""
+    first = min(max(start, 0), length - 1)
+    return first, max(first + 1, min(start + side, length))
+
+
+def _extended(grey: Image, left: int, top: int) -> Image:
+    """The square with that part at column `left` and row `top`, its border repeated outwards."""
+    left, top = (min(max(at, 0), SIDE - 1) for at in (left, top))
+    grey = grey[: SIDE - top, : SIDE - left]
+    right, bottom = SIDE - left - grey.shape[1], SIDE - top - grey.shape[0]
+    return np.asarray(cv2.copyMakeBorder(grey, top, bottom, left, right, cv2.BORDER_REPLICATE), np.uint8)
+
+
+@functools.cache
+def _unit_grid() -> npt.NDArray[np.float64]:
+    """Points in -0.5..0.5, inside of an ellipse: the corners of a box are rarely the target."""
+    line = (np.arange(_GRID) + 0.5) / _GRID - 0.5
+    points = np.stack(np.meshgrid(line, line), -1).reshape(-1, 2) * 0.9
+    inside: npt.NDArray[np.float64] = points[np.hypot(*points.T) <= 0.5]
+    return inside
+
+
+def _grid_points(window: GreyWindow, box: Box) -> Points:
+    """Points of the box that lie in the frame, in pixels of the square."""
+    points = np.array(box.center) + _unit_grid() * (box.w, box.h)
+    points = points[((points >= 0) & (points < window.frame_size)).all(axis=1)]
+    local = (points - window.corner) / window.shrink - 0.5
+    return local[((local >= 0) & (local < SIDE)).all(axis=1)].astype(np.float32)
+
+
+def _follow(previous: Image, current: Image, start: Points) -> tuple[Points, Points, npt.NDArray[np.bool_]]:
+    """Where the points are in the current square, where they come back to in the previous, and which were followed."""
+    end, there = _lucas_kanade(previous, current, start)
+    back, again = _lucas_kanade(current, previous, end)
+    return end, back, there & again
+
+
+def _lucas_kanade(previous: Image, current: Image, points: Points) -> tuple[Points, npt.NDArray[np.bool_]]:
+    moved, status, _ = cv2.calcOpticalFlowPyrLK(
+        previous, current, points, None, winSize=_WINDOW, maxLevel=_LEVELS, criteria=_CRITERIA
+    )
+    return np.asarray(moved, np.float32), np.asarray(status)[:, 0] == 1
+
+
+def _scale(start: Points, end: Points) -> float:
+    """Median ratio of the distances between all pairs of points, and at most `_LARGEST_STEP` either way."""
+    i, j = np.triu_indices(len(start), 1)
+    before, after = np.hypot(*(start[i] - start[j]).T), np.hypot(*(end[i] - end[j]).T)
+    apart = before > _SHORTEST
+    if apart.sum() < _FEWEST:
+        return 1.0
+    ratio = float(np.median(after[apart] / before[apart]))
+    return min(max(ratio, 1 / _LARGEST_STEP), _LARGEST_STEP)

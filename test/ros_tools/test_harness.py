@@ -1,0 +1,57 @@
+"""What the harness does with Ctrl-C; in processes of their own: a signal meets all that a process has loaded."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+pytest.importorskip("rclpy")
+
+START = """
+import os, signal
+from sot_tracker.errors import UserError
+from sot_tracker.ros_tools import harness
+before = signal.getsignal(signal.SIGINT)
+"""
+WAITS = """
+try:
+    with harness.interrupt_between() as check:
+        check()
+        os.kill(os.getpid(), signal.SIGINT)
+        print("after the signal")
+        check()
+        print("after the check")
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+COMES_FIRST = """
+try:
+    with harness.interrupt_between():
+        os.kill(os.getpid(), signal.SIGINT)
+        raise UserError("tracker_node ended with status 1")
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+LEAVES_OTHERS = """
+try:
+    with harness.interrupt_between():
+        raise UserError("tracker_node ended with status 1")
+except UserError as error:
+    print(error, signal.getsignal(signal.SIGINT) is before)
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        (WAITS, "after the signal\ninterrupted\n"),
+        (COMES_FIRST, "interrupted\n"),
+        (LEAVES_OTHERS, "tracker_node ended with status 1 True\n"),
+    ],
+    ids=["it waits for a safe place", "it comes before complaints of children", "other errors are left alone"],
+)
+def test_an_interrupt(code: str, told: str) -> None:
+    done = subprocess.run([sys.executable, "-c", START + code], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr, done.returncode) == (told, "", 0)

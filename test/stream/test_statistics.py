@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from sot_tracker.stream.statistics import WINDOW, Sequence, Throttle, Times, percentiles
+
+
+def test_percentiles() -> None:
+    assert percentiles(range(101)) == (50.0, 95.0)
+    assert percentiles([1.0, math.nan, 3.0])[0] == 2.0
+    assert all(math.isnan(v) for v in percentiles([]))
+
+
+def test_times_keep_a_window() -> None:
+    times = Times()
+    for value in [1000.0] * 5 + [2.0] * WINDOW:
+        times.add({"track": value})
+    assert times.percentiles() == {"track": (2.0, 2.0)}
+
+
+@pytest.mark.parametrize(
+    ("numbers", "lost"),
+    [
+        ([1, 2, 3], 0),
+        ([5, 6, 9], 2),  # what came before the first message is not counted
+        ([1, 4, 5, 7], 3),
+        ([8, 9, 1, 2], 0),  # the publisher began anew
+        ([1, None, 5], 0),  # the middleware does not tell
+    ],
+)
+def test_sequence_counts_gaps(numbers: list[int | None], lost: int) -> None:
+    sequence = Sequence()
+    for number in numbers:
+        sequence.see(number)
+    assert sequence.lost == lost
+
+
+def test_restart_forgets_the_last_number() -> None:
+    sequence = Sequence()
+    sequence.see(1)
+    sequence.restart()
+    sequence.see(9)
+    assert sequence.lost == 0
+
+
+def test_throttle_tells_each_kind_once() -> None:
+    throttle = Throttle(1000.0)
+    assert [throttle.ready(kind) for kind in "aabab"] == [True, False, True, False, False]
