@@ -195,8 +195,10 @@ def _median(taken: Sequence[float]) -> Row:
 
 
 def _some_maps(rng: np.random.Generator, g: int) -> dict[str, dict[str, npt.NDArray[np.float32]]]:
+    center = {"score": (1, g, g), "size": (2, g, g), "offset": (2, g, g)}
     shapes: dict[str, dict[str, tuple[int, ...]]] = {
-        "center": {"score": (1, g, g), "size": (2, g, g), "offset": (2, g, g)},
+        "center": center,
+        "center_weak": center,
         "corner": {"tl": (g, g), "br": (g, g)},
         "token": {"logits": (g * g, 2), "boxes": (g * g, 4)},
     }

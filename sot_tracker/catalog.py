@@ -18,7 +18,7 @@ class NetworkSpec:
 
     crop: "black" pads with zeros before resizing (FERMT, HiT, SMAT, MVT); "average" pads with the first frame's
         channel average after resizing (HCAT).
-    decoding: "center", "corner" or "token"; see `decode.py`.
+    decoding: "center", "center_weak" (a weaker window), "corner" or "token"; see `decode.py`.
     normalization: mean and std of RGB / 255.
     """
 
@@ -30,6 +30,11 @@ class NetworkSpec:
     template_factor: float = 2.0
     search_factor: float = 4.0
     stride: int = 16
+
+    @property
+    def maps(self) -> str:
+        """The kind of maps that the network gives: "center", "corner" or "token"; `decoding` says how they are read."""
+        return self.decoding.removesuffix("_weak")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +59,7 @@ class ModelSpec:
 
 
 _CENTER, _CENTER_UNIT = NetworkSpec("center"), NetworkSpec("center", normalization=UNIT)
-_CENTER_LITE0 = NetworkSpec("center", normalization=LITE0)
+_CENTER_LITE0 = NetworkSpec("center_weak", normalization=LITE0)
 _CORNER, _TOKEN = NetworkSpec("corner"), NetworkSpec("token", crop="average")
 _TOKEN_8 = NetworkSpec("token", crop="average", stride=8)
 

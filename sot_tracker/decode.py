@@ -21,6 +21,8 @@ Array = npt.NDArray[np.float32]
 Maps = Mapping[str, Array]
 
 TOKEN_WINDOW_WEIGHT = 0.42  # HCAT section 7: what the released scripts pass
+WEAK_WINDOW = 0.4
+"""Of `lite`, whose score tells the target from other objects well enough to follow it to the crop's border."""
 CORNER_REACH = 2  # cells around a corner's peak that count as its neighbourhood
 
 
@@ -50,8 +52,10 @@ class Decoded:
 NOTHING = Decoded(math.nan, math.nan, math.nan, math.nan, 0.0, -1, 0.0)
 
 
-def decode_center(maps: Maps) -> Decoded:
+def decode_center(maps: Maps, window: float = 1.0) -> Decoded:
     """FERMT section 5 and 6, SMAT and MVT section 3: a score map times an open Hann window, first maximum.
+
+    window: share of the window in what the score is multiplied by, 0 to 1; the rest is 1 everywhere.
 
     maps: `score` (1,g,g) in 0..1, `size` (2,g,g) w and h, `offset` (2,g,g) x and y in cells.
     Confidence: the unwindowed score at the chosen cell. It is a focal-loss heat map, trained towards 1 on the target's
@@ -61,7 +65,7 @@ def decode_center(maps: Maps) -> Decoded:
     if not _finite(score, size, offset):
         return NOTHING
     g = score.shape[-1]
-    response = hann_open(g) * score
+    response = (1 - window + window * hann_open(g)) * score
     index = int(response.argmax())
     row, col = divmod(index, g)
     cx, cy = (col + offset[0, row, col]) / g, (row + offset[1, row, col]) / g
@@ -112,6 +116,7 @@ def decode_corner(maps: Maps) -> Decoded:
 
 DECODERS: dict[str, Callable[[Maps], Decoded]] = {
     "center": decode_center,
+    "center_weak": functools.partial(decode_center, window=WEAK_WINDOW),
     "corner": decode_corner,
     "token": decode_token,
 }

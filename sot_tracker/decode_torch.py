@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from sot_tracker.decode import CORNER_REACH, TOKEN_WINDOW_WEIGHT, hann_closed, hann_open
+from sot_tracker.decode import CORNER_REACH, TOKEN_WINDOW_WEIGHT, WEAK_WINDOW, hann_closed, hann_open
 
 Maps = dict[str, Tensor]
 """As `decode.Maps`, with a batch axis in front."""
@@ -60,11 +61,11 @@ def corner_boxes(maps: Maps) -> Tensor:
     return torch.cat([_mean(_probability(maps[name])) / maps[name].shape[-1] for name in ("tl", "br")], 1)
 
 
-def decode_center(maps: Maps, windowed: bool = True) -> Decoded:
+def decode_center(maps: Maps, windowed: bool = True, window: float = 1.0) -> Decoded:
     """See `decode.decode_center`."""
     score = maps["score"].float().flatten(1)
-    window = _window(hann_open, maps["score"].shape[-1], score)
-    return _at_peak(center_boxes(maps), score, window * score if windowed else score)
+    weight = 1 - window + window * _window(hann_open, maps["score"].shape[-1], score)
+    return _at_peak(center_boxes(maps), score, weight * score if windowed else score)
 
 
 def decode_token(maps: Maps, windowed: bool = True) -> Decoded:
@@ -90,6 +91,7 @@ def decode_corner(maps: Maps, windowed: bool = True) -> Decoded:
 
 DECODERS: dict[str, Callable[[Maps, bool], Decoded]] = {
     "center": decode_center,
+    "center_weak": partial(decode_center, window=WEAK_WINDOW),
     "corner": decode_corner,
     "token": decode_token,
 }

@@ -96,7 +96,7 @@ def expected_maps(spec: NetworkSpec) -> Shapes:
         "center": {"score": [1, 1, side, side], "size": [1, 2, side, side], "offset": [1, 2, side, side]},
         "corner": {"tl": [1, side, side], "br": [1, side, side]},
         "token": {"logits": [1, side * side, 2], "boxes": [1, side * side, 4]},
-    }[spec.decoding]
+    }[spec.maps]
 
 
 def read_manifest(folder: Path, model: ModelSpec) -> Manifest:

@@ -79,8 +79,8 @@ def test_without_torch(toy_folder: Path, clip: bench.Clip, tmp_path: Path) -> No
 
 def test_pipeline_covers_decodings_and_places() -> None:
     rows = measure_pipeline(runs=2)
-    assert {row["decoding"] for row in rows} == {"center", "corner", "token"}
-    assert len(rows) == 9
+    assert {row["decoding"] for row in rows} == {"center", "center_weak", "corner", "token"}
+    assert len(rows) == 12
     assert all(0 < row["ms"] <= row["p95"] for row in rows)
 
 

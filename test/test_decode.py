@@ -48,7 +48,7 @@ def corner_maps(sharpness: float = 2.0) -> dict[str, np.ndarray]:
     return {"tl": blob(4, 6, sharpness), "br": blob(10, 11, sharpness)}
 
 
-GOOD = {"center": center_maps, "corner": corner_maps, "token": token_maps}
+GOOD = {"center": center_maps, "center_weak": center_maps, "corner": corner_maps, "token": token_maps}
 
 
 def fractions(found: Decoded) -> tuple[float, ...]:
@@ -71,6 +71,14 @@ def test_center() -> None:
     assert fractions(found) == pytest.approx(((9 + 0.5) / 16, (5 - 0.25) / 16, 0.25, 0.5))
     assert found.score == pytest.approx(0.9)
     assert found.response == pytest.approx(0.9 * hann_open(16)[5, 9])
+
+
+def test_a_weak_window_follows_a_sure_score_further_out() -> None:
+    maps = center_maps(peak=0.6, row=7, col=7)
+    maps["score"][0, 2, 13] = 0.9
+    assert decode_center(maps).index == 7 * G + 7
+    assert DECODERS["center_weak"](maps).index == 2 * G + 13
+    assert decode_center(maps, window=0.0).response == pytest.approx(0.9)
 
 
 def test_center_prefers_the_middle_and_reports_the_score_without_window() -> None:

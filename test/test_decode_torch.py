@@ -34,7 +34,7 @@ def random_maps(decoding: str, g: int) -> list[dict[str, np.ndarray]]:
             "boxes": rng.random((g * g, 4)),
         },
         "corner": lambda: {"tl": corner(), "br": corner()},
-    }[decoding]
+    }[decoding.removesuffix("_weak")]
     return [{name: value.astype(np.float32) for name, value in made().items()} for _ in range(BATCH)]
 
 

@@ -102,7 +102,7 @@ class Trainer:
         self.ema = state.average_of(self.net, recipe.ema)
         self.optimizers = optimizers_for(self.trained, recipe, family.fast_parameters)
         self.step = 0 if saved is None else self._restore(saved)
-        self.loss = loss_for(self.spec.decoding, recipe.regress, family.positive_above)
+        self.loss = loss_for(self.spec.maps, recipe.regress, family.positive_above)
         self.replica = DistributedDataParallel(self.trained) if world.size > 1 else self.trained
 
     def _restore(self, saved: dict[str, Any]) -> int:

@@ -32,8 +32,10 @@ def small(name: str) -> nn.Module:
 
 
 def shapes(decoding: str, batch: int, g: int) -> dict[str, tuple[int, ...]]:
+    center = {"score": (batch, 1, g, g), "size": (batch, 2, g, g), "offset": (batch, 2, g, g)}
     return {
-        "center": {"score": (batch, 1, g, g), "size": (batch, 2, g, g), "offset": (batch, 2, g, g)},
+        "center": center,
+        "center_weak": center,
         "corner": {"tl": (batch, g, g), "br": (batch, g, g)},
         "token": {"logits": (batch, g * g, 2), "boxes": (batch, g * g, 4)},
     }[decoding]

@@ -27,7 +27,7 @@ def patches() -> list[torch.Tensor]:
     return [torch.rand(2, 3, size, size, generator=torch.Generator().manual_seed(size)) for size in SIZES]
 
 
-MODELS = ["hcat_n1", "smat", "mvt", "fermt", "hit_tiny"]
+MODELS = ["hcat_n1", "smat", "mvt", "fermt", "hit_tiny", "lite"]
 
 
 @pytest.mark.parametrize(
