@@ -195,7 +195,7 @@ def _median(taken: Sequence[float]) -> Row:
 
 
 def _some_maps(rng: np.random.Generator, g: int) -> dict[str, dict[str, npt.NDArray[np.float32]]]:
-    center = {"score": (1, g, g), "size": (2, g, g), "offset": (2, g, g)}
+    center: dict[str, tuple[int, ...]] = {"score": (1, g, g), "size": (2, g, g), "offset": (2, g, g)}
     shapes: dict[str, dict[str, tuple[int, ...]]] = {
         "center": center,
         "center_weak": center,

@@ -149,8 +149,8 @@ class Config(Options):
     )
     propagate: str = option(
         "auto",
-        "Optical flow between looks of the tracker; auto gives every frame a box at once and waits for the tracker only "
-        "where it keeps pace with the frames, off waits for it in every frame.",
+        "Optical flow between looks of the tracker; auto gives every frame a box at once and waits for the tracker "
+        "only where it keeps pace with the frames, off waits for it in every frame.",
         Scope.NODE,
         choices=("auto", "off"),
     )
