@@ -25,7 +25,7 @@ def random_maps(decoding: str, g: int) -> list[dict[str, np.ndarray]]:
 
     made = {
         "center": lambda: {
-            "score": rng.random((1, g, g)) ** rng.choice([1, 9]),
+            "score": rng.uniform(0.3, 1) * rng.random((1, g, g)) ** rng.choice([1, 9]),
             "size": rng.random((2, g, g)),
             "offset": rng.uniform(-1, 1, (2, g, g)),
         },
