@@ -82,7 +82,7 @@ def test_a_weak_window_follows_a_sure_score_further_out() -> None:
 
 
 def test_center_prefers_the_middle_and_reports_the_score_without_window() -> None:
-    maps = center_maps(peak=0.5, row=7, col=7)
+    maps = center_maps(peak=0.6, row=7, col=7)
     maps["score"][0, 0, 0] = 0.99
     assert decode_center(maps).index == 7 * G + 7
     assert decode_center(maps).score == pytest.approx(0.6)
