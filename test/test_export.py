@@ -77,9 +77,9 @@ def test_graphs_are_plain_and_small(toy_folder: Path, graph: onnx.ModelProto) ->
 
 
 def test_vectors_and_large_values_stay_in_fp32(toy: catalog.ModelSpec) -> None:
-    from toy_network import Toy
+    from toy_network import Toy, ToyConfig
 
-    net = Toy()
+    net = Toy(ToyConfig())
     with torch.no_grad():
         net.qkv.weight[0, 0] = 70000.0
     stored = stored_tensors(net, "fp16")
