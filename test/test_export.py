@@ -77,25 +77,6 @@ def test_graphs_are_plain_and_small(toy_folder: Path, graph: onnx.ModelProto) ->
     assert len(large) == (1 if len(graph.graph.input) > 1 else 0), "the table of the search graph, once"
 
 
-<<<<<<< HEAD
-=======
-def test_vectors_and_large_values_stay_in_fp32(toy: catalog.ModelSpec) -> None:
-    from toy_network import Toy, ToyConfig
-
-    net = Toy(ToyConfig())
-    with torch.no_grad():
-        net.qkv.weight[0, 0] = 70000.0
-    stored = stored_tensors(net, "fp16")
-    assert stored["stem.weight"].dtype == torch.float16
-    assert stored["qkv.weight"].dtype == torch.float32
-    assert stored["norm.running_var"].dtype == torch.float32
-    assert "bias_idxs" not in stored
-    assert {tensor.dtype for tensor in stored_tensors(net, "fp32").values()} == {torch.float32}
-    with pytest.raises(UserError, match="int8"):
-        stored_tensors(net, "int8")
-
-
->>>>>>> refs/heads/training
 @pytest.mark.parametrize("existing", [False, True])
 def test_nothing_is_left_half_written(
     toy: catalog.ModelSpec, toy_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, existing: bool

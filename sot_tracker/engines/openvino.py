@@ -49,6 +49,7 @@ def load(model: ModelSpec, source: Source, config: Config) -> OpenVinoNetwork:
     core = openvino.Core()
     precision = _precision(core, config.precision)
     options: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": _HINTS[precision]}
+    options["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = 0  # int8 storage must not make the arithmetic int8
     if config.threads:
         options["INFERENCE_NUM_THREADS"] = config.threads
     try:

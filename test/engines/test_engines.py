@@ -343,9 +343,7 @@ def test_files_cut_while_the_network_runs(toy_folder: Path, tmp_path: Path, engi
         sys.path.insert(0, {str(Path(__file__).parent.parent / "support")!r})
         import toy_network
         from sot_tracker import catalog
-        from sot_tracker.engines import torch as torch_engine
         catalog.MODELS["toy"] = toy_network.SPEC
-        torch_engine.build = lambda name: toy_network.Toy()
         network = load_network(toy_network.SPEC, Config(model="toy", weights={str(folder)!r}, engine={engine!r}))
         z, x = (np.full((size, size, 3), 9, np.uint8) for size in (48, 96))
         before = network.search(network.template(z), x)
@@ -377,7 +375,7 @@ def test_int8_storage_gives_the_maps_of_its_rounded_weights(
 
     import toy_network
 
-    net = toy_network.Toy().eval()
+    net = toy_network.Toy(toy_network.ToyConfig()).eval()
     net.load_state_dict(net.state_dict() | rounded)
     mean, std = (np.array(v, np.float32) for v in catalog.IMAGENET)
     z, x = (torch.from_numpy((p.astype(np.float32) / 255 - mean) / std).permute(2, 0, 1)[None] for p in patches)
