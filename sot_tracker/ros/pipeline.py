@@ -124,11 +124,12 @@ class Pipeline:
         entry = time.perf_counter()
         try:
             result = self._follower.request(request)
-            if result is None:
+            if self._follower.waiting is not None:
                 self._log.info(f"init_box {request.box} waits for its frame")
                 return
             self._log.info(f"init_box {request.box} started from a frame {self._age_ms(request.stamp):.0f} ms old")
-            self._publish(result, entry)
+            if result is not None:
+                self._publish(result, entry)
         except UserError as error:
             self._log.warning(f"init_box refused: {error}")
         except Exception as error:  # as for frames
