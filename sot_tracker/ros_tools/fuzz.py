@@ -280,7 +280,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, help="the same seed sends the same (0)")
     parser.add_argument("--model", default="kcf", help="tracker of the node (kcf)")
     args = parser.parse_args(argv)
-    rclpy.init(args=["--ros-args", "--log-level", "fatal"], signal_handler_options=SignalHandlerOptions.NO)
+    rclpy.init(args=["--ros-args", "--disable-stdout-logs"], signal_handler_options=SignalHandlerOptions.NO)
     try:
         figures = fuzz(args.messages, args.seed, args.model, args.minutes)
     finally:

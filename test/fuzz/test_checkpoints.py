@@ -17,7 +17,6 @@ safetensors_torch = pytest.importorskip("safetensors.torch")
 from sot_tracker.checkpoints import read_safetensors  # noqa: E402
 from sot_tracker.torch_pickle import find_weights, read_torch_file, skipped  # noqa: E402
 from sot_tracker.train import state  # noqa: E402
-from sot_tracker.train.recipe import Recipe  # noqa: E402
 
 from fuzzing import JSON, damaged, refused_in_one_line  # noqa: E402
 
@@ -85,9 +84,3 @@ def test_checkpoints_of_a_training(data: bytes, path: Path) -> None:
     path.write_bytes(data)
     with refused_in_one_line():
         assert isinstance(state.load(path), dict)
-
-
-@given(content=JSON)
-def test_recipes(content: Any) -> None:
-    with refused_in_one_line():
-        assert isinstance(Recipe.from_dict(content), Recipe)

@@ -34,7 +34,7 @@ def refused_in_one_line() -> Iterator[None]:
         message = str(error)
         assert message
         assert message.splitlines() == [message], repr(message)
-        assert len(message) < 2000, "a line that can be read"
+        assert message.isprintable()
 
 
 @st.composite
