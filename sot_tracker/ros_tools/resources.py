@@ -35,7 +35,7 @@ def resources_of(pid: int | str = "self") -> Resources:
 class Watch:
     """Checks every state and detection against rules that hold whatever was sent.
 
-    The sender numbers its frames from 0 and writes the number into `frame_id`. The rules: an answer carries the header
+    The sender numbers its frames upwards and writes the number into `frame_id`. The rules: an answer carries the header
     of a frame that was sent, no answer is for an older frame than the one before it, and all numbers are finite.
     stamps: (sec, nanosec) by number, for frames whose stamps are checked. faults: the first `MOST_KEPT` broken rules.
     """
@@ -47,11 +47,6 @@ class Watch:
     broken: int = 0
     faults: list[str] = field(default_factory=list)
     _newest: dict[str, int] = field(default_factory=dict)
-
-    def restart(self) -> None:
-        """A sender that counts from 0 again."""
-        self.stamps.clear()
-        self._newest.clear()
 
     def see_state(self, message: Any) -> int | None:
         """The number of its frame, or None where that is not known."""

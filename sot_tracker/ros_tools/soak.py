@@ -33,7 +33,7 @@ from sot_tracker.errors import UserError
 from sot_tracker.ros import messages
 from sot_tracker.ros_tools import harness
 from sot_tracker.ros_tools.resources import Resources, Watch, resources_of
-from sot_tracker.ros_tools.soak_camera import Scene
+from sot_tracker.ros_tools.soak_camera import APART, Scene
 
 NAMESPACE = "/sot_soak"
 VGA, SMALL = (640, 480), (320, 240)
@@ -65,19 +65,19 @@ class Listener(Node):
     def __init__(self) -> None:
         super().__init__("listener", namespace=NAMESPACE)
         self.watch, self.overlaps = Watch(), list[float]()
-        self._scene = Scene(*VGA, 0)
+        self._scene, self._first = Scene(*VGA), 0
         many = QoSProfile(depth=100)
         self.create_subscription(messages.state_type(), "state", self.watch.see_state, many)
         self.create_subscription(Detection2D, "detection", self._on_detection, many)
 
-    def begin(self, size: tuple[int, int]) -> None:
-        self.watch.restart()
+    def begin(self, size: tuple[int, int], first: int) -> None:
+        """Another camera, whose frames are numbered from `first`."""
         self.overlaps.clear()
-        self._scene = Scene(*size, 0)
+        self._scene, self._first = Scene(*size), first
 
     def _on_detection(self, message: Detection2D) -> None:
         number = self.watch.see_detection(message)
-        truth = None if number is None else self._scene.box(number)
+        truth = None if number is None or number < self._first else self._scene.box(number)
         if truth is not None:
             self.overlaps.append(messages.box_of(message).iou(truth))
 
@@ -96,8 +96,9 @@ def soak(minutes: float, period: float, model: str) -> tuple[list[Round], list[s
                 end = time.monotonic() + 60 * minutes
                 while time.monotonic() < end:
                     size, best_effort = CAMERAS[len(rounds) % len(CAMERAS)]
-                    with _camera(size, best_effort):
-                        listener.begin(size)
+                    first = APART * len(rounds)
+                    listener.begin(size, first)
+                    with _camera(size, best_effort, first):
                         rounds.append(_round(len(rounds), size, listener, executor, node, period))
                     print(_line(rounds[-1]), file=sys.stderr, flush=True)
             log.seek(0)
@@ -174,8 +175,16 @@ def bounds_broken(rounds: Sequence[Round]) -> list[str]:
 
 
 @contextmanager
-def _camera(size: tuple[int, int], best_effort: bool) -> Iterator[None]:
-    command = [sys.executable, "-m", "sot_tracker.ros_tools.soak_camera", "--namespace", NAMESPACE]
+def _camera(size: tuple[int, int], best_effort: bool, first: int) -> Iterator[None]:
+    command = [
+        sys.executable,
+        "-m",
+        "sot_tracker.ros_tools.soak_camera",
+        "--namespace",
+        NAMESPACE,
+        "--first",
+        str(first),
+    ]
     command += ["--size", *map(str, size)] + (["--best-effort"] if best_effort else [])
     with subprocess.Popen(command, env=harness.environment()) as child:
         try:

@@ -25,13 +25,15 @@ RATE = 30.0
 CYCLE, HIDDEN = 300, 75  # frames: of one round, and without a target at its end
 JUMP = 400  # frames between two jumps of the clock
 SIDE = 64
+APART = 1_200_000
+"""Between the first frame numbers of two cameras; a multiple of all periods."""
 
 
 class Scene:
     """Frames of one size, BGR; a textured square circles over a textured ground."""
 
-    def __init__(self, width: int, height: int, seed: int) -> None:
-        rng = np.random.default_rng(seed)
+    def __init__(self, width: int, height: int) -> None:
+        rng = np.random.default_rng(0)
         noise = rng.integers(0, 100, (height // 8, width // 8, 3), np.uint8)
         self._ground = cv2.resize(noise, (width, height))
         self._target = cv2.resize(rng.integers(0, 256, (8, 8, 3), np.uint8), (SIDE, SIDE))
@@ -41,7 +43,7 @@ class Scene:
         """Where the target is in the frame with that number; None while it is hidden."""
         if number % CYCLE >= CYCLE - HIDDEN:
             return None
-        angle = 2 * np.pi * number / 200
+        angle = 2 * np.pi * number / 400
         x, y = (self._width - SIDE) * (1 + np.cos(angle)) / 2, (self._height - SIDE) * (1 + np.sin(angle)) / 2
         return Box(round(x), round(y), SIDE, SIDE)
 
@@ -57,7 +59,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--namespace", required=True)
     parser.add_argument("--size", type=int, nargs=2, default=(640, 480))
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--first", type=int, default=0, help="number of the first frame")
     parser.add_argument("--best-effort", action="store_true")
     args = parser.parse_args()
     rclpy.init(args=[])
@@ -65,14 +67,14 @@ def main() -> int:
     policy = ReliabilityPolicy.BEST_EFFORT if args.best_effort else ReliabilityPolicy.RELIABLE
     images = node.create_publisher(Image, "image", QoSProfile(depth=1, reliability=policy))
     boxes = node.create_publisher(messages.Detection2D, "init_box", QoSProfile(depth=10))
-    scene = Scene(*args.size, args.seed)
-    number, ahead, next_frame = 0, 0, time.monotonic()
+    scene = Scene(*args.size)
+    number, ahead, next_frame = args.first, 0, time.monotonic()
     while rclpy.ok():
         if images.get_subscription_count() == 0:  # the numbers begin when somebody looks
             time.sleep(0.05)
             continue
         if number % JUMP == JUMP - 1:
-            ahead += (-1) ** (number // JUMP) * 3_000_000_000 * (1 + number // JUMP)
+            ahead = 3_000_000_000 if ahead <= 0 else -7_000_000_000
         picture, box = scene.picture(number), scene.box(number)
         message = messages.fill_image(Image(), picture)
         message.header.frame_id = str(number)

@@ -114,7 +114,7 @@ def test_a_stamp_between_frames_takes_the_nearest(setup: Setup) -> None:
 def test_a_frame_of_another_size_than_the_newest_is_no_start(setup: Setup, newest: Frame) -> None:
     setup.feed(1, 2, 3)
     setup.follower.process(newest, decode=True)
-    with pytest.raises(UserError, match="its frame is 20x16 and the newest .*: send the box again"):
+    with pytest.raises(UserError, match=r"its frame is 20x16 and the newest .*: send the box again"):
         setup.follower.request(Request(BOX, 20 * MS))
     assert setup.tracker.seen == []
     assert setup.follower.waiting is None
