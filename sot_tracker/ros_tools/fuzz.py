@@ -56,7 +56,8 @@ class Sender(Node):
         super().__init__("sender", namespace=NAMESPACE, context=context)
         self.watch, self.counts, self._rng = Watch(), Counter[str](), rng
         self._frames = FrameMaker(rng)
-        self._stamp, self._number, self._images = 10**12, 0, None
+        self._stamp, self._number = 10**12, 0
+        self._images: Any = None
         self.replace_publisher()
         self._boxes = self.create_publisher(Detection2D, "init_box", QoSProfile(depth=10))
         many = QoSProfile(depth=1000)

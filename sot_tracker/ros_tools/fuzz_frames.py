@@ -62,7 +62,8 @@ class FrameMaker:
         return picture
 
     def _raw(self, picture: Any, damaged: bool) -> Image:
-        rng, height, width = self._rng, *picture.shape[:2]
+        rng = self._rng
+        height, width = picture.shape[:2]
         message = Image(encoding="bgr8", height=height, width=width, step=3 * width, data=array("B", picture.tobytes()))
         if rng.random() < 0.4:
             name, encoding = rng.choice(list(ENCODINGS.items()))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,6 +18,7 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.time import Time
 from sensor_msgs.msg import Image
+from vision_msgs.msg import Detection2D
 
 from sot_tracker.box import Box
 from sot_tracker.ros import messages
@@ -47,7 +49,8 @@ class Scene:
         x, y = (self._width - SIDE) * (1 + np.cos(angle)) / 2, (self._height - SIDE) * (1 + np.sin(angle)) / 2
         return Box(round(x), round(y), SIDE, SIDE)
 
-    def picture(self, number: int) -> np.ndarray:
+    def picture(self, number: int) -> Any:
+        """H x W x 3 BGR."""
         picture, box = self._ground.copy(), self.box(number)
         if box is not None:
             x, y = int(box.x), int(box.y)
@@ -66,7 +69,7 @@ def main() -> int:
     node = Node("camera", namespace=args.namespace)
     policy = ReliabilityPolicy.BEST_EFFORT if args.best_effort else ReliabilityPolicy.RELIABLE
     images = node.create_publisher(Image, "image", QoSProfile(depth=1, reliability=policy))
-    boxes = node.create_publisher(messages.Detection2D, "init_box", QoSProfile(depth=10))
+    boxes = node.create_publisher(Detection2D, "init_box", QoSProfile(depth=10))
     scene = Scene(*args.size)
     number, ahead, next_frame = args.first, 0, time.monotonic()
     while rclpy.ok():

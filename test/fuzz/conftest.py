@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import HealthCheck, settings
 
-IN_CI = 60
+IN_CI = 100
 
 
 def pytest_configure(config: pytest.Config) -> None:
