@@ -13,7 +13,18 @@ class UserError(Exception):
     """A user's mistake or a missing piece, in one line: what is wrong, which value, what to do.
 
     The command line prints it and exits with status 2; the node logs it and lives on. Never shown as a traceback.
+    What the text quotes may hold line breaks (a name, a value, a message's field): they are escaped, see `one_line`.
     """
+
+    def __init__(self, text: object) -> None:
+        super().__init__(one_line(str(text)))
+
+
+def one_line(text: str) -> str:
+    """The text with everything that is not printable, such as line breaks and control characters, escaped."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 class MissingPackage(UserError):  # noqa: N818

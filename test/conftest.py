@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from sot_tracker import catalog
+from sot_tracker import catalog, opencv_environment
+
+opencv_environment.prepare()  # as every start of the program does, before OpenCV is imported
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -16,6 +18,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type=Path,
         default=Path(__file__).parent / "data" / "parity",
         help="folder of <model>/<variant>.seed*.npz, track and crop files to check in test/parity",
+    )
+    parser.addoption(
+        "--fuzz",
+        type=int,
+        default=0,
+        metavar="N",
+        help="try N new inputs in every test of test/fuzz, not few fixed ones",
     )
 
 

@@ -131,7 +131,10 @@ def run(args: argparse.Namespace) -> int:
             val_every=args.val_every,
             save_every=args.save_every,
         )
-        figures = Trainer(job, world, device).run(_stop_signal())
+        trainer = Trainer(job, world, device)
+        if trainer.step and world.rank == 0:
+            print(f"going on after step {trainer.step} of {recipe.steps}, from '{trainer.checkpoint}'", flush=True)
+        figures = trainer.run(_stop_signal())
     print(" ".join(f"{name}={value:.4f}" for name, value in figures.items()))
     return 0
 

@@ -16,7 +16,7 @@ from std_srvs.srv import Trigger
 from vision_msgs.msg import Detection2D
 
 from sot_tracker.config import Config
-from sot_tracker.errors import UserError
+from sot_tracker.errors import UserError, one_line
 from sot_tracker.ros import messages
 from sot_tracker.ros.diagnostics import Health
 from sot_tracker.ros.image_input import ImageInput
@@ -124,11 +124,12 @@ class Pipeline:
         entry = time.perf_counter()
         try:
             result = self._follower.request(request)
-            if result is None:
+            if self._follower.waiting is not None:
                 self._log.info(f"init_box {request.box} waits for its frame")
                 return
             self._log.info(f"init_box {request.box} started from a frame {self._age_ms(request.stamp):.0f} ms old")
-            self._publish(result, entry)
+            if result is not None:
+                self._publish(result, entry)
         except UserError as error:
             self._log.warning(f"init_box refused: {error}")
         except Exception as error:  # as for frames
@@ -194,9 +195,10 @@ class Pipeline:
         if now == self._reported:
             return
         is_new, self._reported = now[0] != self._reported[0], now
-        text = f"target {now[0]} {'lost' if now[1] is State.LOST else 'found again'}"
+        name = one_line(now[0])
+        text = f"target {name} {'lost' if now[1] is State.LOST else 'found again'}"
         if is_new:
-            self._log.info(f"tracking target {now[0]}")
+            self._log.info(f"tracking target {name}")
         elif self._throttle.ready(now[1].value):  # a flickering target must not flood the log
             self._log.info(text)
 

@@ -85,15 +85,18 @@ class Follower:
     def request(self, request: Request) -> Result | None:
         """Start on a new target: at once, catching up to the newest frame, if its frame was seen; else when it comes.
 
-        The result is that of the newest frame, or None while the request waits.
-        Raises UserError, changing nothing, for a box that cannot be tracked or a frame that is no longer kept.
+        The result is that of the newest frame. It is None while the request waits, and where the newest frame is
+        damaged: results never go back to an earlier frame.
+        Raises UserError, changing nothing, for a box that cannot be tracked, a frame that is no longer kept, or one of
+        another size than the newest.
         """
         if not request.box.is_valid:
             require_trackable(request.box, 1, 1)  # raises; the size of the frame is not known yet
         newest = self._history.newest
         if newest is not None and 0 < request.stamp <= newest.stamp:
             try:
-                return self._start(request)
+                result = self._start(request)
+                return result if result.frame is newest else None
             except FrameError:  # every kept frame is damaged: the next one will do
                 self._waiting = Waiting(request, self._patience)
                 return None
@@ -148,6 +151,7 @@ class Follower:
                 damage = error
         else:
             raise damage
+        _require_same_size(frames[first], frames[-1])
         image = frames[first].image
         start = time.perf_counter()
         estimate = self._tracker.init(image, request.box, frames[first].stamp or None)
@@ -208,6 +212,16 @@ def _decoded_ms(frame: Frame) -> float:
     start = time.perf_counter()
     frame.image  # noqa: B018
     return (time.perf_counter() - start) * 1e3
+
+
+def _require_same_size(meant: Frame, newest: Frame) -> None:
+    """A target given in another size could be followed into no frame that comes. Raises UserError."""
+    if meant.size is not None and newest.size is not None and meant.size != newest.size:
+        (width, height), (new_width, new_height) = meant.size, newest.size
+        raise UserError(
+            f"its frame is {width}x{height} and the newest {new_width}x{new_height}: "
+            "send the box again for a frame of the new size"
+        )
 
 
 def _require_trackable_in(newest: Frame, request: Request) -> None:

@@ -106,7 +106,7 @@ class Trainer:
         self.replica = DistributedDataParallel(self.trained) if world.size > 1 else self.trained
 
     def _restore(self, saved: dict[str, Any]) -> int:
-        if "optimizers" not in saved:
+        if not saved.keys() >= {"step", "net", "ema", "optimizers"}:
             raise UserError(
                 f"'{self.checkpoint}' is of an earlier version, which cannot be resumed: "
                 "give another --out, and it as --init"

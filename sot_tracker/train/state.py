@@ -20,6 +20,9 @@ from sot_tracker.checkpoints import save_state_dict
 from sot_tracker.errors import UserError
 from sot_tracker.train.recipe import Recipe
 
+_DAMAGE = (RuntimeError, EOFError, pickle.UnpicklingError, ValueError, LookupError, TypeError, AttributeError)
+"""What torch.load raises for files that are cut or changed."""
+
 Tensors = tuple[Tensor, ...] | list[Tensor]
 
 
@@ -56,8 +59,13 @@ def load(path: Path) -> dict[str, Any]:
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise UserError(f"no checkpoint '{path}'") from None
-    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise UserError(f"'{path}' is no checkpoint of ours or is damaged ({str(error).splitlines()[0]})") from None
+    except OSError as error:
+        raise UserError(f"checkpoint '{path}' cannot be read: {error.strerror}") from None
+    except _DAMAGE as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"'{path}' is no checkpoint of ours or is damaged ({reason})") from None
+    if not isinstance(content, dict):
+        raise UserError(f"'{path}' is no checkpoint of ours: it holds a {type(content).__name__}")
     return content
 
 

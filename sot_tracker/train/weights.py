@@ -53,6 +53,8 @@ def read(path: Path) -> dict[str, Tensor]:
         return read_safetensors(path)[1]
     content = state.load(path)
     tensors: dict[str, Tensor] = content.get("ema", content)
+    if not isinstance(tensors, dict) or not all(isinstance(value, Tensor) for value in tensors.values()):
+        raise UserError(f"'{path}' holds no weights: give a checkpoint of `sot-tracker train` or a state dict")
     return tensors
 
 

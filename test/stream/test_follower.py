@@ -110,6 +110,28 @@ def test_a_stamp_between_frames_takes_the_nearest(setup: Setup) -> None:
     assert setup.tracker.seen[0] == ("init", 2)
 
 
+@pytest.mark.parametrize("newest", [frame(4, size=(40, 32)), frame(4, size=(10, 8))])
+def test_a_frame_of_another_size_than_the_newest_is_no_start(setup: Setup, newest: Frame) -> None:
+    setup.feed(1, 2, 3)
+    setup.follower.process(newest, decode=True)
+    with pytest.raises(UserError, match=r"its frame is 20x16 and the newest .*: send the box again"):
+        setup.follower.request(Request(BOX, 20 * MS))
+    assert setup.tracker.seen == []
+    assert setup.follower.waiting is None
+
+
+def test_results_do_not_go_back_to_an_earlier_frame(setup: Setup) -> None:
+    """The newest frame is damaged, which nobody knew: there was no target to look for in it."""
+    setup.feed(1, 2)
+    setup.follower.process(frame(3, damaged=True))
+    assert setup.follower.request(Request(BOX, 10 * MS)) is None
+    assert setup.follower.waiting is None
+    assert setup.follower.target_id == "1"
+    setup.feed(4)
+    assert setup.result.frame.stamp == 40 * MS
+    assert setup.tracker.seen == [("init", 1), ("update", 2), ("update", 4)]
+
+
 def test_the_newest_frame_is_always_kept() -> None:
     setup = Setup(history=0)
     setup.feed(1, 2)

@@ -13,7 +13,7 @@ pytest.importorskip("safetensors")
 from sot_tracker.checkpoints import load_state_dict, read_safetensors  # noqa: E402
 from sot_tracker.errors import UserError  # noqa: E402
 from sot_tracker.nets import build  # noqa: E402
-from sot_tracker.train import state  # noqa: E402
+from sot_tracker.train import state, weights  # noqa: E402
 from sot_tracker.train.recipe import Recipe  # noqa: E402
 
 
@@ -33,3 +33,17 @@ def test_checkpoint_on_a_full_disk(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="cannot write"):
         state.save(tmp_path / "file" / "checkpoint.pt", {"step": 1})
+
+
+@pytest.mark.parametrize("content", [[1, 2], "text", 3, None])
+def test_a_file_of_another_content_is_one_line(tmp_path: Path, content: object) -> None:
+    torch.save(content, tmp_path / "x.pt")
+    with pytest.raises(UserError, match=r"x\.pt' is no checkpoint of ours"):
+        state.load(tmp_path / "x.pt")
+
+
+@pytest.mark.parametrize("content", [{"ema": 3}, {"a": "text"}, {"ema": {"w": [1.0]}}])
+def test_a_file_without_weights_is_one_line(tmp_path: Path, content: object) -> None:
+    torch.save(content, tmp_path / "x.pt")
+    with pytest.raises(UserError, match=r"x\.pt' holds no weights"):
+        weights.read(tmp_path / "x.pt")

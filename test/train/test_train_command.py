@@ -109,6 +109,27 @@ def test_a_signal_to_the_whole_group_saves_first(trained, tmp_path):
     assert state.load(tmp_path / "checkpoint.pt")["step"] >= 20
 
 
+def test_a_killed_training_loses_no_saved_step_and_the_next_start_goes_on(trained, tmp_path, capsys):
+    _, out = trained
+    words = [*SMALL, "--save-every", "1", "--cache", str(out / "cache"), "--out", str(tmp_path)]
+    command = [sys.executable, "-m", "sot_tracker.cli", "train", *words, "--steps", "100000"]
+    checkpoint = tmp_path / "checkpoint.pt"
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as child:
+        end = time.monotonic() + 60
+        while not checkpoint.exists():
+            assert time.monotonic() < end
+            assert child.poll() is None
+            time.sleep(0.05)
+        child.kill()
+        child.communicate(timeout=60)
+    step = state.load(checkpoint)["step"]
+    assert step >= 1
+    capsys.readouterr()
+    assert main(["train", *words, "--steps", str(step + 1)]) == 0
+    assert f"going on after step {step} of {step + 1}, from '{checkpoint}'" in capsys.readouterr().out
+    assert state.load(checkpoint)["step"] == step + 1
+
+
 def test_two_processes_under_torchrun(trained, tmp_path):
     """Both end, one writes, and each step counts the pairs of both."""
     _, out = trained
