@@ -1,8 +1,8 @@
-# make demo [MODEL=fermt] [VIDEO=clip.mp4 BOX=x,y,w,h] [OUT=out/demo]   set everything up and track a clip over ROS 2
+# make demo [MODEL=lite] [VIDEO=clip.mp4 BOX=x,y,w,h] [OUT=out/demo]   set everything up and track a clip over ROS 2
 # make test [ARGS="-k node"]                                            set everything up and pass the tests
 # make build | check | clean                                            tools/setup.sh tells the variables
 
-MODEL ?= fermt
+MODEL ?= lite
 OUT ?= out/demo
 
 demo: build

@@ -1,4 +1,4 @@
-"""Track one target: ros2 launch sot_tracker track.launch.py model:=fermt image:=/camera/image_raw
+"""Track one target: ros2 launch sot_tracker track.launch.py model:=lite image:=/camera/image_raw
 
 Parameters are taken, later ones winning, from config/default.yaml, params_file and the arguments.
 An argument that is left empty changes nothing.

@@ -1,4 +1,4 @@
-"""Two cameras, two targets: ros2 launch sot_tracker two_cameras.launch.py model:=fermt
+"""Two cameras, two targets: ros2 launch sot_tracker two_cameras.launch.py model:=lite
 
 Each node lives in its camera's namespace and follows its own box: /left/image and /left/init_box give /left/detection.
 """

@@ -93,7 +93,7 @@ def is_range16(values: tuple[float, ...]) -> bool:
 class Config(Options):
     """The options of the tracker and of its node."""
 
-    model: str = option("fermt", "Tracker to run; `sot-tracker models` lists the names.")
+    model: str = option("lite", "Tracker to run; `sot-tracker models` lists the names.")
     engine: str = option(
         "auto",
         "Inference backend; auto takes the first installed of onnx, openvino, torch that can read the weights.",

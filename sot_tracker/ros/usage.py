@@ -11,7 +11,7 @@ _NODES: dict[str, tuple[type[Options], str, str]] = {
     "tracker_node": (
         Config,
         "Follows one target: images and one box in, one Detection2D per frame out.",
-        "-r image:=/camera/image_raw -p model:=fermt",
+        "-r image:=/camera/image_raw -p model:=lite",
     ),
     "player": (
         PlayerConfig,
