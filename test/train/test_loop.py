@@ -265,7 +265,7 @@ def test_interrupted_save_leaves_the_old_checkpoint(tmp_path, monkeypatch):
         raise OSError("disk full")
 
     monkeypatch.setattr(torch, "save", broken)
-    with pytest.raises(UserError, match="cannot write .*disk full"):
+    with pytest.raises(UserError, match=r"cannot write .*disk full"):
         state.save(path, {"step": 2})
     assert state.load(path) == {"step": 1}
 
