@@ -146,7 +146,8 @@ class RealtimeTracker:
 
     def _begin_look(self, image: Image, estimate: Estimate, stamp_ns: int | None) -> None:
         height, width = self._size
-        if self.info.can_recenter and estimate.box.is_valid and estimate.box.overlaps(width, height):
+        is_target = estimate.state is State.TRACKING  # else the box is a guess, and the tracker knows where it was last
+        if is_target and self.info.can_recenter and estimate.box.is_valid and estimate.box.overlaps(width, height):
             self._inner.move(estimate.box)
         self._since.clear()
         self._look = _Look(self._executor.submit(self._inner.update, image, stamp_ns), self._clock(), stamp_ns)

@@ -192,6 +192,17 @@ def test_a_lost_target_is_not_carried_by_flow(tracker, inner, worker, clock):
     assert found.box.iou(box_at(6)) > 0.6
 
 
+def test_the_guess_for_a_lost_target_does_not_move_the_tracker(tracker, inner, worker, clock):
+    follow(tracker, clock, 1, 2)
+    inner.state, inner.off = State.LOST, 40.0
+    worker.run()
+    follow(tracker, clock, 3, 3)
+    moves = len(inner.moves)
+    worker.run()
+    follow(tracker, clock, 4, 6)
+    assert len(inner.moves) == moves == 1
+
+
 def test_an_error_of_a_look_is_raised_once_and_the_next_frame_looked_at(tracker, inner, worker, clock):
     follow(tracker, clock, 1, 2)
     inner.error = UserError("no")
