@@ -21,7 +21,7 @@ Array = npt.NDArray[np.float32]
 Maps = Mapping[str, Array]
 
 TOKEN_WINDOW_WEIGHT = 0.42  # HCAT section 7: what the released scripts pass
-WEAK_WINDOW = 0.4
+WEAK_WINDOW = 0.7
 """Of `lite`, whose score tells the target from other objects well enough to follow it to the crop's border."""
 CORNER_REACH = 2  # cells around a corner's peak that count as its neighbourhood
 

@@ -74,7 +74,7 @@ def test_center() -> None:
 
 
 def test_a_weak_window_follows_a_sure_score_further_out() -> None:
-    maps = center_maps(peak=0.5, row=7, col=7)
+    maps = center_maps(peak=0.3, row=7, col=7)
     maps["score"][0, 2, 13] = 0.9
     assert decode_center(maps).index == 7 * G + 7
     assert DECODERS["center_weak"](maps).index == 2 * G + 13
