@@ -37,13 +37,14 @@ def run(make: Callable[[], Node], args: Sequence[str] | None = None) -> int:
         executor.spin()
     except ExternalShutdownException:
         pass
-    except RuntimeError:
-        # A signal shuts ROS down even in the middle of a callback, and what that does next to ROS raises rcl's error.
-        if rclpy.ok():
-            raise
     except (UserError, NameValidationException) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
+    except Exception:
+        # A signal shuts ROS down even in the middle of a callback or of the start, and what is done next to ROS then
+        # raises errors of several types.
+        if rclpy.ok():
+            raise
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         rclpy.try_shutdown()
