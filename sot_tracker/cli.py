@@ -78,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: list[str]) -> int:
-    parser = Parser(prog="sot-tracker", description="Single-object tracking with lightweight transformers.")
+    parser = Parser(prog="sot-tracker", description="Single-object tracking for ROS 2 and plain Python.")
     parser.add_argument("--version", action="version", version=_version())
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
     wanted = next((word for word in arguments if not word.startswith("-")), None)

@@ -47,13 +47,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--pack", type=Path, help="write the cache into this one small file, for another machine, and end")
     add("--unpack", type=Path, help="make the cache from such a file instead of --data")
     add("--out", type=Path, required=True, help="folder of checkpoint, weights, curves and pictures")
-    add("--preset", default="scratch", choices=("paper", "scratch"), help="recipe that the options below change")
+    add(
+        "--preset",
+        default="scratch",
+        choices=("paper", "scratch", "imagenet"),
+        help="recipe that the options below change",
+    )
     add("--init", type=Path, help="weights to start from: a backbone file or a checkpoint of ours")
     add(
         "--start",
         default="random",
-        choices=("random", "matching"),
-        help="without --init: matching makes a fresh FERMT attend like to like",
+        choices=("random", "matching", "imagenet"),
+        help="without --init: matching makes a fresh FERMT attend like to like, imagenet gives lite its backbone's "
+        "ImageNet weights",
     )
     add("--teacher", metavar="MODEL=FILE", help="trained network to learn from besides the labels (distillation)")
     add(
@@ -140,8 +146,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _refuse_contradictions(args: argparse.Namespace) -> None:
-    if args.start == "matching" and args.init is not None:
-        raise UserError("--start matching is for fresh weights: leave --init out")
+    if args.start != "random" and args.init is not None:
+        raise UserError(f"--start {args.start} is for fresh weights: leave --init out")
     if args.teach is not None and args.teacher is None:
         raise UserError(f"--teach {args.teach} needs a teacher: give --teacher MODEL=FILE")
     if args.frozen_norms and args.init is None:
@@ -150,12 +156,14 @@ def _refuse_contradictions(args: argparse.Namespace) -> None:
 
 def _start(args: argparse.Namespace, cache: Cache, tracks: np.ndarray, seed: int) -> Callable[[nn.Module], None] | None:
     """What prepares a fresh network, None to keep its random weights."""
-    from sot_tracker.nets import family_of
+    from sot_tracker.nets import family_of, lite_imagenet
     from sot_tracker.train import init_similarity
     from sot_tracker.train.weights import initialise
 
     if args.start == "matching":
         return partial(init_similarity.start, model=args.model, cache=cache, tracks=tracks, seed=seed)
+    if args.start == "imagenet":
+        return lite_imagenet.start
     return None if args.init is None else lambda net: print(initialise(net, args.init, family_of(args.model)))
 
 

@@ -168,6 +168,8 @@ def test_two_processes_under_torchrun(trained, tmp_path):
         (["--frozen-norms"], "needs --init"),
         (["--start", "matching"], "is for FERMT"),
         (["--start", "matching", "--init", "some.safetensors"], "leave --init out"),
+        (["--start", "imagenet"], "is for lite"),
+        (["--start", "imagenet", "--init", "some.safetensors"], "--start imagenet is for fresh weights"),
         (["--teacher", "x"], "MODEL=FILE"),
         (["--teach", "both"], "needs a teacher"),
         (["--device", "cuda"], "not there"),
