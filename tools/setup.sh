@@ -99,14 +99,14 @@ install_packages() {
 # New Python files need a new link in install/; their content does not.
 sources() {
     find sot_tracker launch config models scripts -type f ! -name '*.pyc' | sort
-    find msg test/ros/vision_msgs -type f | sort | xargs cat
+    find msg srv test/ros/vision_msgs -type f | sort | xargs cat
     cat CMakeLists.txt package.xml test/ros/ros_wheels.cmake "$VENV/.stamp-run" "$VENV/.identity"
 }
 
 built() (
     set +eu # ROS's own scripts know neither
     . "$ROOT/tools/env.sh" 2>/dev/null
-    python -c 'from sot_tracker.msg import TrackerState; import vision_msgs.msg' 2>/dev/null
+    python -c 'from sot_tracker.msg import TrackerState; from sot_tracker.srv import Init; import vision_msgs.msg' 2>/dev/null
 )
 
 build() {
@@ -115,7 +115,7 @@ build() {
     [ "$(cat "$BUILD_BASE/install/.stamp" 2>/dev/null)" = "$state" ] && built && return
     say "building messages and package"
     rm -f "$BUILD_BASE/install/.stamp"
-    run_colcon || { # half-made or moved build folders: once more from nothing
+    { run_colcon && built; } || { # half-made or moved build folders, or new interfaces: once more from nothing
         rm -rf "$BUILD_BASE/build" "$BUILD_BASE/install"
         run_colcon || stop "colcon build failed: see above and $BUILD_BASE/log"
     }

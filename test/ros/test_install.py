@@ -51,6 +51,7 @@ def test_launch_and_config_files_are_in_the_share_folder(prefix: Path) -> None:
         assert wanted <= {path.name for path in (share / folder).iterdir()}
     assert (share / "package.xml").is_file()
     assert (share / "msg" / "TrackerState.msg").is_file()
+    assert (share / "srv" / "Init.srv").is_file()
 
 
 def test_package_xml_names_every_ros_package_that_is_imported() -> None:
