@@ -1,4 +1,4 @@
-"""Where frames come from: a video file, a folder or pattern of pictures, a camera, a stream address or a pipeline."""
+"""Where frames come from: a video, a folder or pattern of pictures, a recording, a camera, a stream or a pipeline."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from sot_tracker.stream.captures import Capture, is_file_complete
 from sot_tracker.stream.frame import Frame
 from sot_tracker.stream.pictures import PICTURES, in_natural_order, is_turned, read_picture
 from sot_tracker.stream.range16 import Range16
+from sot_tracker.stream.recordings import Recording, is_recording
 from sot_tracker.tracker import Image
 
 log = logging.getLogger(__name__)
@@ -32,7 +33,7 @@ _PATTERN = re.compile(r"%(0?)(\d*)d")
 class FrameSource(Protocol):
     """Frames in order, each with its time. Iterating files again starts from their beginning; a camera goes on.
 
-    Stamps are nanoseconds, of files from their beginning, of live sources since 1970.
+    Stamps are nanoseconds: of videos and pictures from their beginning, of live sources and recordings since 1970.
     name: for messages and window titles. fps: frames per second, the mean where they vary. size: width, height.
     length: number of frames as the source gives it, None where it does not. live: frames come at their own time and are
     gone if nobody takes them. files: what it reads, so that no output overwrites it.
@@ -52,31 +53,44 @@ class FrameSource(Protocol):
     def files(self) -> Sequence[Path]: ...
 
     def __iter__(self) -> Iterator[Frame]:
-        """Raises UserError, naming the file, for a frame that cannot be read."""
+        """Raises UserError, naming the file, for a frame that cannot be read; in a recording such a frame comes, and
+        its `image` raises FrameError."""
 
     def close(self) -> None:
         """Free the device or file; iterating afterwards is an error for a camera."""
 
 
-def open_source(text: str, range16: Sequence[float] = ()) -> FrameSource:
+def open_source(text: str, range16: Sequence[float] = (), topic: str = "") -> FrameSource:
     """Open what `text` names; raises UserError if it does not exist, cannot be read or holds no frame.
 
-    "clip.mp4" or "file:///data/clip.mp4", "folder/", "folder/%06d.jpg", "0" or "/dev/video0" (camera), "rtsp://..."
-    (stream, any scheme that OpenCV knows), "videotestsrc ! ... ! appsink" (GStreamer pipeline).
-    range16: the 16-bit values of pictures that become black and white; empty follows the stream.
+    "clip.mp4" or "file:///data/clip.mp4", "folder/", "folder/%06d.jpg", "run.mcap" or the folder of a rosbag2
+    recording, "0" or "/dev/video0" (camera), "rtsp://..." (stream, any scheme that OpenCV knows),
+    "videotestsrc ! ... ! appsink" (GStreamer pipeline).
+    range16: the 16-bit values of pictures that become black and white; empty follows the stream. topic: of a recording,
+    empty for its only image topic.
     """
+    source = _open(text, range16, topic)
+    if topic and not isinstance(source, Recording):
+        source.close()
+        raise UserError(f"topic {topic} is for recordings (MCAP files, rosbag2 folders), and '{text}' is none")
+    return source
+
+
+def _open(text: str, range16: Sequence[float], topic: str) -> FrameSource:
     if re.fullmatch(r"[0-9]+", text):
         return _camera_by_number(text)
     if "!" in text and not _exists(text):
         return Camera("pipeline", text, cv2.CAP_GSTREAMER)
     if scheme := re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", text):
         if scheme[1].lower() == "file":
-            return open_source(unquote(urlsplit(text).path), range16)
+            return _open(unquote(urlsplit(text).path), range16, topic)
         return Camera(text, scheme[1].lower() + text[scheme.end(1) :])
     path = Path(text).expanduser()
     try:
         if path.is_char_device():
             return Camera(text, text)
+        if is_recording(path) and path.exists():
+            return Recording(path, topic, range16)
         if path.is_dir():
             return Pictures.of_folder(path, range16)
         if path.exists():
