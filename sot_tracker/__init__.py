@@ -1,6 +1,6 @@
-"""Single-object tracking for ROS 2 and plain Python: `load`, `init`, `update`.
+"""Single-object tracking for ROS 2 and plain Python: `load`, `init`, `update`; or `track` for a whole source.
 
-`import sot_tracker` needs NumPy only; `load` brings OpenCV and, for a network, an inference backend.
+`import sot_tracker` needs NumPy only; `load` and `track` bring OpenCV and, for a network, an inference backend.
 """
 
 from __future__ import annotations
@@ -17,14 +17,19 @@ from sot_tracker.tracker import Estimate, Policy, State, Tracker, TrackerInfo
 
 if TYPE_CHECKING:
     from sot_tracker.loading import load
+    from sot_tracker.stream.follow import track
 
-__all__ = ["Box", "Estimate", "Policy", "State", "Tracker", "TrackerInfo", "UserError", "load"]
+__all__ = ["Box", "Estimate", "Policy", "State", "Tracker", "TrackerInfo", "UserError", "load", "track"]
 
 
 def __getattr__(name: str) -> Any:
-    """`load`, imported at first use: `sot-tracker --help` must not wait for OpenCV."""
+    """`load` and `track`, imported at first use: `sot-tracker --help` must not wait for OpenCV."""
     if name == "load":
         from sot_tracker.loading import load
 
         return load
+    if name == "track":
+        from sot_tracker.stream.follow import track
+
+        return track
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

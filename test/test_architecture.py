@@ -19,6 +19,7 @@ LAZY = {
     ("commands", "torch"): "a command's --help needs only its flags",
     ("commands", "tqdm"): "a command's --help needs only its flags",
     ("sot_tracker", "sot_tracker.loading"): "`import sot_tracker` needs NumPy only, loading brings OpenCV",
+    ("sot_tracker", "sot_tracker.stream.follow"): "as loading",
     ("bench", "sot_tracker.nets"): "needs torch, which a benchmark of ONNX models does without",
     ("loading", "sot_tracker.export"): "needs torch, which only random weights in another engine ask for",
     ("export", "sot_tracker.synth.pictures"): "needs scikit-image, only for the check of an export",

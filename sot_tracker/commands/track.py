@@ -1,104 +1,121 @@
-"""`sot-tracker track`: follow one target through a video, a folder of pictures or a camera."""
+"""`sot-tracker track`: follow targets through a video, a folder of pictures, a recording or a camera."""
 
 from __future__ import annotations
 
 import argparse
-import time
-from collections.abc import Iterable, Iterator
+import json
+import sys
+from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from sot_tracker.box import Box
+from sot_tracker.commands.numbers import whole
 from sot_tracker.commands.options import add_tracker_options, tracker_options
 from sot_tracker.errors import INTERRUPTED, UserError
 from sot_tracker.loading import load
 from sot_tracker.progress import progress
-from sot_tracker.stream.frame import Frame
+from sot_tracker.stream.encodings import FrameError
+from sot_tracker.stream.follow import Selected, SeparateTargets, Start, Step, follow, named, select
+from sot_tracker.stream.lost import Lost
+from sot_tracker.stream.recordings import Recording
 from sot_tracker.stream.sinks import CSV_COLUMNS, Output, open_outputs, select_box
-from sot_tracker.stream.sources import open_source, parse_range16
+from sot_tracker.stream.sources import FrameSource, open_source, parse_range16
 from sot_tracker.stream.video_writer import VIDEO_CODECS
-from sot_tracker.tracker import Estimate, Image, State, Tracker
+from sot_tracker.tracker import Tracker
+
+EPILOG = """
+For example: track clip.mp4 --box 310,120,48,96 --save out.mp4 --csv boxes.csv; track run.mcap --topic /camera/image_raw
+--init 310,120,48,96@12.5 --save-bag out.mcap
+"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
+    parser.epilog = EPILOG
+    add = parser.add_argument
+    add(
         "source",
-        help="video file, folder or pattern (%%06d.jpg) of pictures, camera number (0), stream address or GStreamer "
-        "pipeline",
+        help="video file, folder or pattern (%%06d.jpg) of pictures, recording (.mcap, rosbag2 folder), camera number "
+        "(0), stream address or GStreamer pipeline",
     )
-    parser.add_argument(
+    add(
+        "--init",
         "--box",
-        metavar="X,Y,W,H",
-        help="target in the first frame, pixels; without it the truth file of a folder, or a window to draw it in",
+        dest="box",
+        action="append",
+        default=[],
+        metavar="X,Y,W,H[@S]",
+        help="target in pixels of the first frame, or of the frame S seconds after it; repeat for several targets; "
+        "without it the truth of a folder or recording, or a window to draw it in",
     )
-    parser.add_argument(
+    add("--topic", default="", metavar="NAME", help="image topic of a recording that has several")
+    add("--truth-topic", default="", metavar="NAME", help="Detection2D topic of a recording that holds the true boxes")
+    add(
         "--save",
         metavar="FILE",
         help=f"video with boxes to write ({', '.join(VIDEO_CODECS)}); never a file that is read",
     )
-    parser.add_argument(
-        "--csv", metavar="FILE", help=f"table to write, {','.join(CSV_COLUMNS)} per frame; never a file that is read"
-    )
-    parser.add_argument("--show", action="store_true", help="show it live in a window; q or Esc ends")
-    parser.add_argument("--frames", type=int, metavar="N", help="stop after N frames")
-    parser.add_argument(
+    add("--csv", metavar="FILE", help=f"table to write, {','.join(CSV_COLUMNS)} per frame; never a file that is read")
+    add("--save-bag", metavar="FILE", help="recording to write (.mcap): detections, states and the debug picture")
+    add("--show", action="store_true", help="show it live in a window; q or Esc ends")
+    add("--start", type=float, default=0.0, metavar="S", help="begin S seconds after the source's first frame")
+    add("--stride", type=whole(1), default=1, metavar="N", help="take every N-th frame only")
+    add("--frames", type=int, metavar="N", help="stop after N frames")
+    add(
         "--range16",
         metavar="LOW,HIGH",
         help="values of 16-bit pictures that become black and white (without it they follow the stream)",
     )
+    add("--json", action="store_true", help="print the summary as JSON")
     add_tracker_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     if args.frames is not None and args.frames < 1:
         raise UserError(f"--frames {args.frames} is not possible: give 1 or more")
-    given = Box.parse(args.box) if args.box else None
-    source = open_source(args.source, parse_range16(args.range16))
+    if not 0 <= args.start < 1e9:
+        raise UserError(f"--start {args.start:g} is not possible: give seconds from the first frame, 0 or more")
+    starts = named(Start.parse(text) for text in args.box)
+    if early := next((start for start in starts if 0 < start.seconds < args.start), None):
+        raise UserError(
+            f"--init {early.box}@{early.seconds:g} lies before --start {args.start:g}: leave one of them out"
+        )
+    source = open_source(args.source, parse_range16(args.range16), args.topic)
     with ExitStack() as stack:
         stack.callback(source.close)
-        truth = _truth(Path(args.source).expanduser(), given is not None) if source.files else None
-        tracker = load(args.model, realtime=source.live, **tracker_options(args))
-        name = _name(tracker)
-        outputs = open_outputs(args.save, args.csv, args.show, source, name)
-        frames = iter(source)
-        first = next(frames)
-        box = given or _first_box(truth) or select_box(first.image)
-        followed = follow(tracker, islice(chain([first], frames), args.frames), box)
+        truth = _truth(source, args, bool(starts))
+        first = load(args.model, realtime=source.live, **tracker_options(args))
+        name = _name(first)
+        flags = {"--save": args.save, "--csv": args.csv, "--save-bag": args.save_bag}
+        outputs = open_outputs(flags, args.show, source, name, args.stride)
+        frames = select(source, args.start, args.stride)
+        if not starts:
+            start, frames = _first_box(truth, frames, args)
+            starts = named([start])
+        targets = SeparateTargets(lambda: load(args.model, realtime=source.live, **tracker_options(args)), first)
+        followed = follow(targets, islice(frames, args.frames), starts)
         started = next(followed)  # what is wrong with the box is told before a file is made
+        replaced = [output.path for output in outputs if output.path and output.path.is_file()]
         outputs = [stack.enter_context(output) for output in outputs]
-        run = Summary(truth)
-        interrupted = _consume(chain([started], followed), outputs, run, args.frames or source.length)
-    print(f"{name} on {source.name}: {run}")
-    for output in outputs:
-        if output.path:
-            print(f"written: {output.path}")
+        summary = Summary(truth)
+        total = args.frames or (source.length and -(-source.length // args.stride))
+        interrupted = _consume(chain([started], followed), outputs, summary, total)
+    _report(summary, name, source, args, [(output.path, output.path in replaced) for output in outputs if output.path])
     return INTERRUPTED if interrupted else 0
 
 
-def follow(tracker: Tracker, frames: Iterable[Frame], box: Box) -> Iterator[tuple[Image, Estimate, float]]:
-    """Frame, estimate and seconds spent in the tracker, for every frame; in the first the estimate is the box given."""
-    for index, frame in enumerate(frames):
-        image, stamp = frame.image, frame.stamp
-        start = time.perf_counter()
-        # The milliseconds of outputs are those of updates: starting takes no time in them.
-        estimate = tracker.update(image, stamp) if index else replace(tracker.init(image, box, stamp), times={})
-        yield image, estimate, time.perf_counter() - start
-
-
-def _consume(
-    followed: Iterator[tuple[Image, Estimate, float]], outputs: list[Output], run: Summary, total: int | None
-) -> bool:
+def _consume(followed: Iterator[Step], outputs: list[Output], summary: Summary, total: int | None) -> bool:
     """Hand every frame to the outputs until one has enough; whether Ctrl-C ended it before."""
     try:
         with progress(total, "frame", "tracking") as bar:
-            for image, estimate, seconds in followed:
-                run.add(estimate, seconds)
+            for step in followed:
+                summary.add(step)
                 bar.update()
-                wanted = [output.write(image, estimate) for output in outputs]
+                wanted = [output.write(step) for output in outputs]
                 if not all(wanted):
                     return False
     except KeyboardInterrupt:  # the usual end of a camera: what was written so far is kept
@@ -106,48 +123,102 @@ def _consume(
     return False
 
 
+def _report(
+    summary: Summary, name: str, source: FrameSource, args: argparse.Namespace, written: list[tuple[Path, bool]]
+) -> None:
+    if args.json:
+        files = {"written": [str(path) for path, _ in written], "replaced": [str(path) for path, old in written if old]}
+        print(json.dumps({"source": source.name, "model": name, **summary.values(), **files}, indent=1))
+        return
+    print(f"{name} on {source.name}: {summary}")
+    for line in summary.lost_lines():
+        print(line)
+    for path, old in written:
+        print(f"written: {path}{' (the file that was there is replaced)' if old else ''}")
+
+
 def _name(tracker: Tracker) -> str:
     return f"{tracker.info.name} (random weights)" if tracker.info.random else tracker.info.name
 
 
-def _truth(folder: Path, has_box: bool) -> np.ndarray | None:
-    """N x 4 of a folder with a truth file."""
+def _truth(source: FrameSource, args: argparse.Namespace, has_box: bool) -> np.ndarray | None:
+    """N x 4 of a folder with a truth file, or of a recording with a topic of true boxes."""
     from sot_tracker.datasets.find import truth_of
 
-    return truth_of(folder, has_box)
+    if isinstance(source, Recording):
+        found = source.truth(args.truth_topic)
+        return None if found is None else found.boxes
+    if args.truth_topic:
+        raise UserError(f"--truth-topic is for recordings (MCAP files, rosbag2 folders), and '{args.source}' is none")
+    return truth_of(Path(args.source).expanduser(), has_box) if source.files else None
 
 
-def _first_box(truth: np.ndarray | None) -> Box | None:
-    if truth is None or not len(truth):
-        return None
-    box = Box.from_xywh(truth[0])
-    print(f"no --box given: starting on the first line of the truth file, {box}")
-    return box
+def _first_box(
+    truth: np.ndarray | None, frames: Iterator[Selected], args: argparse.Namespace
+) -> tuple[Start, Iterator[Selected]]:
+    """The box of the first frame that can be used, from the truth or drawn, and the frames from there on."""
+    damage: FrameError | None = None
+    for frame in frames:
+        try:
+            image = frame.frame.image
+        except FrameError as error:
+            damage = error
+            continue
+        if truth is not None and frame.number < len(truth):
+            box = Box.from_xywh(truth[frame.number])
+            row = "line of the truth file" if not args.truth_topic and Path(args.source).is_dir() else "true box"
+            told = f"no --box given: starting on {'the first ' if frame.number == 0 else ''}{row}, {box}"
+            print(told, file=sys.stderr if args.json else sys.stdout)
+        else:
+            box = select_box(image)
+        return Start(box), chain([frame], frames)
+    raise damage or UserError(f"--start {args.start:g} lies behind the end of the source")
 
 
 class Summary:
-    """Counts what the last line tells."""
+    """Counts what the last lines tell."""
 
     def __init__(self, truth: np.ndarray | None) -> None:
         self._truth = truth
         self._frames = 0
-        self._lost = 0
         self._seconds = 0.0
         self._overlaps: list[float] = []
+        self._lost: dict[str, Lost] = {}
 
-    def add(self, estimate: Estimate, seconds: float) -> None:
+    def add(self, step: Step) -> None:
         if self._frames:  # in the first frame the box was given
-            self._seconds += seconds
-            self._lost += estimate.state is State.LOST
-            if self._truth is not None and self._frames < len(self._truth):
-                true = Box.from_xywh(self._truth[self._frames])
+            self._seconds += step.seconds
+        for target, estimate in step.estimates.items():
+            known = target in self._lost
+            self._lost.setdefault(target, Lost()).add(step.number, estimate.state)
+            if known and self._truth is not None and step.number < len(self._truth) and len(step.estimates) == 1:
+                true = Box.from_xywh(self._truth[step.number])
                 self._overlaps += [estimate.box.iou(true)] if true.is_valid else []
         self._frames += 1
 
     def __str__(self) -> str:
-        parts = [f"{self._frames} frames", f"lost in {self._lost}"]
+        lost = [counted.total for counted in self._lost.values()]
+        parts = [f"{self._frames} frames", f"lost in {' and '.join(map(str, lost))}"]
         if self._seconds > 0:
             parts.append(f"{(self._frames - 1) / self._seconds:.1f} fps in the tracker")
         if self._overlaps:
             parts.append(f"mean overlap with the truth {np.mean(self._overlaps):.3f}")
         return ", ".join(parts)
+
+    def lost_lines(self) -> list[str]:
+        """Where each target was lost, by number of the frame; nothing where none was."""
+        several = len(self._lost) > 1
+        return [
+            f"{f'target {target} ' if several else ''}lost in frames {counted}"
+            for target, counted in self._lost.items()
+            if counted.total
+        ]
+
+    def values(self) -> dict[str, Any]:
+        """For JSON: lost has first and last frame of each range, by target."""
+        return {
+            "frames": self._frames,
+            "fps": round((self._frames - 1) / self._seconds, 2) if self._seconds > 0 else None,
+            "lost": {target: [list(pair) for pair in counted.ranges] for target, counted in self._lost.items()},
+            "mean_overlap": round(float(np.mean(self._overlaps)), 4) if self._overlaps else None,
+        }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from math import isfinite
 
@@ -31,6 +32,21 @@ def draw_estimate(image: Image, estimate: Estimate, name: str, truth: Box | None
     color = COLORS[estimate.state]
     _rectangle(canvas, estimate.box, color, max(1, round(2 * scale)))
     _label(canvas, caption(estimate, name), color, scale)
+    return canvas
+
+
+def draw_targets(image: Image, estimates: Mapping[str, Estimate], name: str) -> Image:
+    """As `draw_estimate`; of several targets the boxes with their names, and how many of them are tracked."""
+    if len(estimates) == 1:
+        return draw_estimate(image, next(iter(estimates.values())), name)
+    canvas = np.array(image, order="C")
+    scale = max(0.4, min(canvas.shape[:2]) / 720)
+    for target, estimate in estimates.items():
+        color = COLORS[estimate.state]
+        _rectangle(canvas, estimate.box, color, max(1, round(2 * scale)))
+        _name(canvas, target, estimate.box, color, scale)
+    tracked = sum(estimate.state is State.TRACKING for estimate in estimates.values())
+    _label(canvas, f"{name}  {tracked} of {len(estimates)} tracked", TRUTH_COLOR, scale)
     return canvas
 
 
@@ -74,6 +90,14 @@ def _rectangle(canvas: Image, box: Box, color: Color, thickness: int) -> None:
     limit = 4 * max(canvas.shape)  # far outside the frame, and within OpenCV's integers
     x1, y1, x2, y2 = (round(min(max(v, -limit), limit)) for v in box.xyxy)
     cv2.rectangle(canvas, (x1, y1), (x2 - 1, y2 - 1), color, thickness)
+
+
+def _name(canvas: Image, text: str, box: Box, color: Color, scale: float) -> None:
+    """Above the box's left corner, within the picture."""
+    if all(map(isfinite, box.xywh)):
+        height, width = canvas.shape[:2]
+        x, y = min(max(box.x, 0), width - 10), min(max(box.y - 3, 10), height - 3)
+        cv2.putText(canvas, text, (round(x), round(y)), _FONT, scale, color, max(1, round(scale)), cv2.LINE_AA)
 
 
 def _label(canvas: Image, text: str, color: Color, scale: float) -> None:

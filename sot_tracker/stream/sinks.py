@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -12,7 +13,9 @@ import cv2
 
 from sot_tracker.box import Box
 from sot_tracker.errors import UserError
-from sot_tracker.stream.draw import draw_estimate
+from sot_tracker.stream.bag_output import BagFile
+from sot_tracker.stream.draw import draw_targets
+from sot_tracker.stream.follow import Step
 from sot_tracker.stream.output_files import NewFile, require_harmless
 from sot_tracker.stream.sources import FrameSource
 from sot_tracker.stream.video_writer import VideoWriter, require_suffix
@@ -21,7 +24,7 @@ from sot_tracker.tracker import Estimate, Image
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-CSV_COLUMNS = ("frame", "x", "y", "w", "h", "score", "state", "ms")
+CSV_COLUMNS = ("frame", "x", "y", "w", "h", "score", "state", "ms", "stamp", "target")
 _QUIT_KEYS = (27, ord("q"))
 
 
@@ -35,23 +38,28 @@ class Output(Protocol):
 
     def __enter__(self) -> Self: ...
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None: ...
-    def write(self, image: Image, estimate: Estimate) -> bool:
+    def write(self, step: Step) -> bool:
         """Whether more is wanted. Raises UserError where the disk is full."""
 
 
-def open_outputs(save: str | None, table: str | None, show: bool, source: FrameSource, name: str) -> list[Output]:
-    """The outputs asked for: --save, --csv (None for not asked) and --show. Enter each before writing.
+def open_outputs(
+    given: Mapping[str, str | None], show: bool, source: FrameSource, name: str, stride: int = 1
+) -> list[Output]:
+    """The outputs asked for: of the flags --save, --csv and --save-bag (None for not asked), and --show.
+
+    Enter each before writing. stride: of the frames that will be written, for the rate of the video.
 
     Raises UserError, writing nothing, for a name that is empty, has no place, belongs to the source or its data set, or
     was given twice.
     """
-    given = {flag: text for flag, text in (("--save", save), ("--csv", table)) if text is not None}
-    paths = require_harmless(given, source.files)
+    paths = require_harmless({flag: text for flag, text in given.items() if text is not None}, source.files)
     outputs: list[Output] = []
     if "--save" in paths:
-        outputs.append(VideoFile(paths["--save"], name, source.fps, source.size))
+        outputs.append(VideoFile(paths["--save"], name, source.fps / stride, source.size))
     if "--csv" in paths:
         outputs.append(CsvFile(paths["--csv"]))
+    if "--save-bag" in paths:
+        outputs.append(BagFile(paths["--save-bag"], name))
     if show:
         outputs.append(Window(name))
     return outputs
@@ -80,18 +88,21 @@ class VideoFile:
             return
         self._file.keep()
 
-    def write(self, image: Image, estimate: Estimate) -> bool:
-        self._writer.write(draw_estimate(image, estimate, self._name))
+    def write(self, step: Step) -> bool:
+        self._writer.write(draw_targets(step.image, step.estimates, self._name))
         return True
 
 
 class CsvFile:
-    """One line per frame, `CSV_COLUMNS`; frames count from 0, ms is the time in the tracker, empty for the first."""
+    """One line per frame and target, `CSV_COLUMNS`.
+
+    frame: number in the source, from 0. ms: time in the tracker, empty where the target was started. stamp: of the
+    frame, nanoseconds.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path: Path | None = path
         self._file = NewFile(path, "--csv")
-        self._frame = 0
         self._broken = False
 
     def __enter__(self) -> Self:
@@ -113,19 +124,23 @@ class CsvFile:
         finally:
             (self._file.discard if self._broken else self._file.keep)()
 
-    def write(self, image: Image, estimate: Estimate) -> bool:
-        box = [f"{v:.3f}" for v in estimate.box.xywh]
-        ms = f"{sum(estimate.times.values()):.3f}" if estimate.times else ""
+    def write(self, step: Step) -> bool:
+        rows = [_row(step, target, estimate) for target, estimate in step.estimates.items()]
         try:
-            self._writer.writerow([self._frame, *box, f"{estimate.score:.4f}", estimate.state.value, ms])
+            self._writer.writerows(rows)
         except OSError as error:
             self._broken = True
             raise self._failure(error) from None
-        self._frame += 1
         return True
 
     def _failure(self, error: OSError) -> UserError:
         return UserError(f"--csv '{self.path}' cannot be written: {error.strerror}")
+
+
+def _row(step: Step, target: str, estimate: Estimate) -> list[object]:
+    box = [f"{v:.3f}" for v in estimate.box.xywh]
+    ms = f"{sum(estimate.times.values()):.3f}" if estimate.times else ""
+    return [step.number, *box, f"{estimate.score:.4f}", estimate.state.value, ms, step.frame.stamp, target]
 
 
 class Window:
@@ -144,8 +159,8 @@ class Window:
     def __exit__(self, *error: object) -> None:
         cv2.destroyAllWindows()
 
-    def write(self, image: Image, estimate: Estimate) -> bool:
-        cv2.imshow(self._title, draw_estimate(image, estimate, self._name))
+    def write(self, step: Step) -> bool:
+        cv2.imshow(self._title, draw_targets(step.image, step.estimates, self._name))
         return (cv2.waitKey(1) & 0xFF) not in _QUIT_KEYS
 
 

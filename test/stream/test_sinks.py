@@ -13,6 +13,8 @@ import pytest
 
 from sot_tracker.box import Box
 from sot_tracker.errors import UserError
+from sot_tracker.stream.follow import Step
+from sot_tracker.stream.frame import Frame
 from sot_tracker.stream.sinks import CSV_COLUMNS, open_outputs
 from sot_tracker.stream.sources import open_source
 from sot_tracker.tracker import Estimate, State
@@ -29,26 +31,25 @@ def folder(tmp_path: Path) -> Path:
 
 
 def outputs(source: Path, save: Path | str | None = None, table: Path | str | None = None) -> list:
-    return open_outputs(
-        None if save is None else str(save),
-        None if table is None else str(table),
-        False,
-        open_source(str(source)),
-        "kcf",
-    )
+    flags = {"--save": None if save is None else str(save), "--csv": None if table is None else str(table)}
+    return open_outputs(flags, False, open_source(str(source)), "kcf")
+
+
+def step(picture: np.ndarray = frame(TRUTH[0]), number: int = 0, estimate: Estimate = FOUND) -> Step:  # noqa: B008
+    return Step(number, Frame(40 * number, lambda: picture), {"1": estimate})
 
 
 def write(made: list, count: int = 4) -> None:
     for output in made:
         with output:
-            for _ in range(count):
-                output.write(frame(TRUTH[0]), FOUND)
+            for number in range(count):
+                output.write(step(number=number))
 
 
 def test_table_and_video(folder: Path, tmp_path: Path) -> None:
     write(outputs(folder, tmp_path / "a.avi", tmp_path / "a.csv"))
     lines = (tmp_path / "a.csv").read_bytes().decode().split("\n")
-    assert lines[:2] == [",".join(CSV_COLUMNS), "0,1.000,2.000,3.000,4.000,0.5000,tracking,1.500"]
+    assert lines[:2] == [",".join(CSV_COLUMNS), "0,1.000,2.000,3.000,4.000,0.5000,tracking,1.500,0,1"]
     assert len(lines) == 6
     assert open_source(str(tmp_path / "a.avi")).length == 4
     assert {path.name for path in tmp_path.iterdir()} == {"clip", "a.avi", "a.csv"}
@@ -63,7 +64,7 @@ def test_frames_of_odd_size_are_saved_whole(tmp_path: Path, suffix: str, size: t
     cv2.imwrite(str(tmp_path / "odd" / "1.png"), picture)
     (output,) = outputs(tmp_path / "odd", tmp_path / f"a{suffix}")
     with output:
-        output.write(picture, Estimate(Box(0, 0, 9, 9), 1, State.TRACKING))
+        output.write(step(picture, estimate=Estimate(Box(0, 0, 9, 9), 1, State.TRACKING)))
     saved = next(iter(open_source(str(tmp_path / f"a{suffix}")))).image
     assert saved.shape[0] >= size[1]
     assert saved.shape[1] >= size[0]
@@ -126,7 +127,7 @@ def test_what_was_there_stays_until_the_work_has_ended(folder: Path, tmp_path: P
     table.write_text("old")
     (output,) = outputs(folder, table=table)
     with output:
-        output.write(frame(TRUTH[0]), FOUND)
+        output.write(step())
         assert table.read_text() == "old"
     assert table.read_text().startswith("frame,")
 
@@ -136,7 +137,7 @@ def test_what_was_written_before_a_failure_is_kept(folder: Path, tmp_path: Path)
 
     def fails() -> None:
         with output:
-            output.write(frame(TRUTH[0]), FOUND)
+            output.write(step())
             raise UserError("picture 2 is damaged")
 
     with pytest.raises(UserError, match="damaged"):

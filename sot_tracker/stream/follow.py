@@ -1,0 +1,176 @@
+"""Targets followed through a source, frame by frame: what `sot-tracker track` and `sot_tracker.track` do."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, Protocol
+
+from sot_tracker.box import Box, BoxLike
+from sot_tracker.config import DEFAULTS
+from sot_tracker.errors import UserError
+from sot_tracker.loading import load
+from sot_tracker.stream.encodings import FrameError
+from sot_tracker.stream.frame import Frame
+from sot_tracker.stream.sources import FrameSource, open_source
+from sot_tracker.tracker import Estimate, Image, Tracker
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Follow `box` from the first frame that is at least so many seconds after the source's first."""
+
+    box: Box
+    seconds: float = 0.0
+    target_id: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> Start:
+        """From "X,Y,W,H" or "X,Y,W,H@SECONDS". Raises UserError."""
+        box, at, seconds = text.partition("@")
+        try:
+            late = float(seconds) if at else 0.0
+        except ValueError:
+            late = math.nan
+        if not (math.isfinite(late) and late >= 0):
+            raise UserError(f"box '{text}' has '{seconds}' behind the @: give seconds from the start, as in {box}@12.5")
+        return cls(Box.parse(box), late)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What came of one frame. number: of the frame in the source, from 0. seconds: spent in the trackers.
+
+    estimates: by target, in the order in which they were started; of a target that starts here, the box given.
+    """
+
+    number: int
+    frame: Frame
+    estimates: Mapping[str, Estimate]
+    seconds: float = 0.0
+
+    @property
+    def image(self) -> Image:
+        """H x W x 3 BGR."""
+        return self.frame.image
+
+
+class Selected(NamedTuple):
+    """A frame of a source. number: in the source, from 0. seconds: from the source's first frame."""
+
+    number: int
+    seconds: float
+    frame: Frame
+
+
+class Targets(Protocol):
+    """Several targets in one stream of frames."""
+
+    def start(self, image: Image, start: Start, stamp_ns: int) -> Estimate:
+        """Begin with a target that is followed from the next frame on. Raises UserError, changing nothing."""
+
+    def update(self, image: Image, stamp_ns: int) -> dict[str, Estimate]:
+        """Follow all targets into the next frame: estimates by `target_id`."""
+
+
+class SeparateTargets:
+    """A tracker of its own for each target. make: loads one."""
+
+    def __init__(self, make: Callable[[], Tracker], first: Tracker | None = None) -> None:
+        """first: a tracker that is loaded already, for the first target."""
+        self._make, self._first = make, first
+        self._trackers: dict[str, Tracker] = {}
+
+    def start(self, image: Image, start: Start, stamp_ns: int) -> Estimate:
+        tracker = self._first if self._first is not None and not self._trackers else self._make()
+        estimate = tracker.init(image, start.box, stamp_ns)
+        self._trackers[start.target_id] = tracker
+        # The milliseconds of outputs are those of updates: starting takes no time in them.
+        return replace(estimate, times={})
+
+    def update(self, image: Image, stamp_ns: int) -> dict[str, Estimate]:
+        return {name: tracker.update(image, stamp_ns) for name, tracker in self._trackers.items()}
+
+
+def select(frames: Iterable[Frame], start: float = 0.0, stride: int = 1) -> Iterator[Selected]:
+    """Every `stride`-th frame from `start` seconds after the first one's stamp on; the others are not decoded."""
+    began: int | None = None
+    first: int | None = None
+    for number, frame in enumerate(frames):
+        began = frame.stamp if began is None else began
+        seconds = (frame.stamp - began) * 1e-9
+        if seconds < start and first is None:
+            continue
+        first = number if first is None else first
+        if (number - first) % stride == 0:
+            yield Selected(number, seconds, frame)
+
+
+def follow(targets: Targets, frames: Iterable[Selected], starts: Iterable[Start]) -> Iterator[Step]:
+    """A step for every frame from the first start on.
+
+    Frames that cannot be decoded are left out and counted in one warning at the end, as the node does it.
+    Raises UserError for a box that cannot be tracked, and where the source ends before the first start.
+    """
+    waiting = sorted(starts, key=lambda start: start.seconds)
+    running, damaged, reason = False, 0, ""
+    for number, seconds, frame in frames:
+        due = [start for start in waiting if start.seconds <= seconds]
+        if not running and not due:
+            continue
+        try:
+            image = frame.image
+        except FrameError as error:
+            damaged, reason = damaged + 1, reason or str(error)
+            continue
+        before = time.perf_counter()
+        estimates = targets.update(image, frame.stamp) if running else {}
+        for start in due:
+            estimates[start.target_id] = targets.start(image, start, frame.stamp)
+        running, waiting = True, waiting[len(due) :]
+        yield Step(number, frame, estimates, time.perf_counter() - before)
+    if damaged:
+        log.warning("%d frames cannot be used and were left out: %s", damaged, reason)
+    if waiting:
+        late = f"{waiting[0].box}@{waiting[0].seconds:g} starts after the end of the source"
+        if not running:
+            raise UserError(f"{late}: give fewer seconds")
+        log.warning("%s", late)
+
+
+def named(starts: Iterable[Start]) -> list[Start]:
+    """The starts with names "1", "2" and so on for targets that have none."""
+    return [replace(start, target_id=start.target_id or str(i)) for i, start in enumerate(starts, 1)]
+
+
+def track(
+    source: str | os.PathLike[str], box: BoxLike, model: str = "", *, topic: str = "", **options: Any
+) -> Iterator[tuple[Image, Estimate]]:
+    """Follow one target: `for frame, estimate in sot_tracker.track("clip.mp4", (310, 120, 48, 96)): ...`
+
+    source: a video file, folder of pictures, recording, camera number, stream address (see `open_source`).
+    box: x, y, w, h in pixels of the first frame. model and options: of `load`, with its defaults. topic: of a
+    recording.
+    Yields each frame, H x W x 3 BGR uint8, and what is known of the target in it; in the first, the box given.
+    Raises UserError, at once for what is wrong with the arguments.
+    """
+    if not isinstance(source, (str, os.PathLike)):
+        raise UserError(f"source is {source!r:.40}: give a text, as for `sot-tracker track`")
+    start = Start(Box.of(box), target_id="1")
+    opened = open_source(os.fspath(source), topic=topic)
+    tracker = load(model or DEFAULTS["model"], realtime=opened.live, **options)
+    return _track(opened, SeparateTargets(lambda: tracker), start)
+
+
+def _track(source: FrameSource, targets: Targets, start: Start) -> Iterator[tuple[Image, Estimate]]:
+    try:
+        for step in follow(targets, select(source), [start]):
+            yield step.image, step.estimates[start.target_id]
+    finally:
+        source.close()
