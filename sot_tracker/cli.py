@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import NoReturn
 
 from sot_tracker import opencv_environment
+from sot_tracker.config import OPTIONS, Scope
 from sot_tracker.errors import INTERRUPTED, USER_ERROR, MissingPackage, UserError, did_you_mean
 
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -96,8 +97,14 @@ def _run(arguments: list[str]) -> int:
 
 
 def _report(error: UserError) -> int:
-    print(f"sot-tracker: error: {' '.join(str(error).split())}", file=sys.stderr)
+    print(f"sot-tracker: error: {in_flags(' '.join(str(error).split()))}", file=sys.stderr)
     return USER_ERROR
+
+
+def in_flags(text: str) -> str:
+    """Options as they are written here: "device=cuda is not for ..." becomes "--device cuda is not for ..."."""
+    names = "|".join(name for name, facts in OPTIONS.items() if facts.scope is Scope.TRACKER)
+    return re.sub(rf"(?<![-\w])({names})=(?=[\w'\"-])", lambda found: f"--{found[1].replace('_', '-')} ", text)
 
 
 def _missing(error: ModuleNotFoundError) -> MissingPackage:

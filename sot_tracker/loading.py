@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
+from collections.abc import Iterable
 from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
@@ -11,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from sot_tracker import cpus
-from sot_tracker.catalog import ModelSpec, spec
-from sot_tracker.config import Config
+from sot_tracker.catalog import MODELS, ModelSpec, spec
+from sot_tracker.config import OPTIONS, RENAMED, Config, Scope
 from sot_tracker.engines.network import ENGINES, Network
-from sot_tracker.errors import MissingPackage, UserError
+from sot_tracker.errors import MissingPackage, UserError, did_you_mean
 from sot_tracker.manifest import export_hint
 from sot_tracker.model_folder import Source, find_weights
 from sot_tracker.opencv import OpenCVTracker
@@ -33,6 +34,7 @@ def load(name: str, *, realtime: bool = False, **options: Any) -> Tracker:
 
     Raises UserError for an unknown name or option, missing weights or a missing package.
     """
+    require_tracker_options(name, options)
     model, config = spec(name), Config.from_mapping({**options, "model": name})
     tracker: Tracker
     if model.network is None:
@@ -40,6 +42,18 @@ def load(name: str, *, realtime: bool = False, **options: Any) -> Tracker:
     else:
         tracker = load_network_tracker(model, config)
     return RealtimeTracker(tracker) if realtime else tracker
+
+
+def require_tracker_options(name: object, options: Iterable[str]) -> None:
+    """Raises UserError for a name that is no text, an option of the node alone, and one that does not exist."""
+    if not isinstance(name, str):
+        raise UserError(f"model {name!r:.40} is no name: give one of {', '.join(MODELS)}")
+    known = [option for option, facts in OPTIONS.items() if facts.scope is Scope.TRACKER and option != "model"]
+    for option in options:
+        if option in OPTIONS and option not in known:
+            raise UserError(f"option {option} is for the ROS node alone: leave it out here")
+        if option not in known and option not in RENAMED:
+            raise UserError(f"unknown option '{option}'{did_you_mean(option, known)}; known are {', '.join(known)}")
 
 
 def load_network_tracker(model: ModelSpec, config: Config) -> NetworkTracker:

@@ -96,7 +96,7 @@ def find_weights(model: ModelSpec, weights: str) -> Source:
         if folder is None:
             raise UserError(
                 f"no weights for '{model.name}' ship here (models/{model.name}/{MANIFEST} is missing):"
-                f" give --weights with a model folder or a .safetensors file, or --weights random for a benchmark;"
+                f" give weights=PATH, a model folder or a .safetensors file, or weights=random for a benchmark;"
                 f" get one by `sot-tracker train --model {model.name}`, or from a published checkpoint by"
                 f" `sot-tracker import`, and make it a folder by `{export_hint(model)}`"
             )

@@ -78,7 +78,7 @@ def find_files(name: str, weights: str) -> dict[str, Path]:
     The released names count first; else the one file that fits the pattern. Raises UserError naming what is missing.
     """
     peer, names = PEERS[name], ", ".join(file.name for file in PEERS[name].files.values())
-    wanted = f"give --weights DIR (weights:=DIR) with {names}, published by {peer.publisher}"
+    wanted = f"give weights=DIR, a folder with {names}, published by {peer.publisher}"
     if not weights or weights == "random":
         raise UserError(f"'{name}' needs the weights of its authors, which do not ship here: {wanted}")
     folder = Path(weights).expanduser()

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sot_tracker import catalog
+from sot_tracker import catalog, cli
 from sot_tracker.box import Box
 from sot_tracker.cli import COMMANDS, main
 from sot_tracker.commands import doctor
@@ -371,3 +371,20 @@ def test_the_installed_script_can_be_read_by_child_processes():
     """Processes that `bench` and `eval --jobs` start run it under another name."""
     script = Path(__file__).resolve().parents[1] / "scripts" / "sot-tracker"
     assert "main" in runpy.run_path(str(script), run_name="__mp_main__")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            "device=cuda is not for openvino: choose engine=onnx",
+            "--device cuda is not for openvino: choose --engine onnx",
+        ),
+        ("lost_threshold=2.0 is out of range", "--lost-threshold 2.0 is out of range"),
+        ("threads='2' has the wrong type", "--threads '2' has the wrong type"),
+        ("use --model=kcf or model:=kcf", "use --model=kcf or model:=kcf"),
+        ("coco=0.5 is fine", "coco=0.5 is fine"),
+    ],
+)
+def test_options_are_named_as_flags(text, told):
+    assert cli.in_flags(text) == told

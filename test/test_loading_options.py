@@ -1,0 +1,23 @@
+"""What `load` says of names and options that it cannot use, in the form in which Python gives them."""
+
+import pytest
+
+from sot_tracker import load
+from sot_tracker.errors import UserError
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "words"),
+    [
+        (None, {}, "model None is no name: give one of csrt, kcf"),
+        ("kfc", {}, "did you mean kcf"),
+        ("kcf", {"thread": 2}, r"unknown option 'thread'; did you mean threads\?; known are engine, .*size_smoothing"),
+        ("kcf", {"autostart": True}, "option autostart is for the ROS node alone"),
+        ("nanotrack", {}, "give weights=DIR, a folder with"),
+        ("hit_base", {}, "give weights=PATH, a model folder"),
+        ("kcf", {"threads": 999}, "threads=999 is out of range"),
+    ],
+)
+def test_one_clear_line(name, options, words):
+    with pytest.raises(UserError, match=words):
+        load(name, **options)
