@@ -49,12 +49,18 @@ DYNAMIC = {
 """Module with `import_module` -> the modules that it may import that way (a prefix), and why."""
 
 ENTRY_POINTS = ("cli", "commands", "__main__")
-ABOVE_CORE = ("stream", "datasets", "evaluate", "train", "bench", "ros", "ros_tools", *ENTRY_POINTS)
+ABOVE_CORE = ("stream", "datasets", "evaluate", "train", "bench", "view", "mavlink", "ros", "ros_tools", *ENTRY_POINTS)
 PARTS = sorted({path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in PACKAGE.rglob("*.py")})
 CORE = tuple(part for part in PARTS if part not in (*ABOVE_CORE, "synth", "__init__"))
 FORBIDDEN = [
     (CORE, ABOVE_CORE, "the core knows nothing of what is built on it"),
-    (("stream", "datasets", "synth"), ("evaluate", "train", "ros", "ros_tools", *ENTRY_POINTS), "frames need no users"),
+    (
+        ("stream", "datasets", "synth"),
+        ("evaluate", "train", "view", "mavlink", "ros", "ros_tools", *ENTRY_POINTS),
+        "frames need no users",
+    ),
+    (("view",), ("evaluate", "train", "mavlink", "ros", "ros_tools", *ENTRY_POINTS), "it shows reports, whoever sends"),
+    (("mavlink",), ("evaluate", "train", "view", "ros", "ros_tools", *ENTRY_POINTS), "it tells reports, whoever sends"),
     (("evaluate", "train", "bench"), ("ros", "ros_tools", *ENTRY_POINTS), "they run without ROS"),
     (("evaluate",), ("train",), "evaluation needs no torch"),
     (("ros",), ("evaluate", "train", "synth", "ros_tools", *ENTRY_POINTS), "the node needs none of them"),
@@ -76,8 +82,8 @@ FORBIDDEN = [
 
 WITHOUT_TORCH = (
     "box", "boxes", "stats", "config", "tracker", "catalog", "crop", "decode", "tracking", "opencv", "loading",
-    "model_folder", "engines.onnx", "engines.openvino", "stream", "datasets", "evaluate", "synth", "bench", "ros",
-    "ros_tools", "cli",
+    "model_folder", "engines.onnx", "engines.openvino", "stream", "datasets", "evaluate", "synth", "bench", "view",
+    "mavlink", "ros", "ros_tools", "cli",
 )  # fmt: skip
 """Parts that must work where torch is not installed."""
 WITH_ROS = ("ros", "ros_tools")

@@ -4,9 +4,22 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Collection
-from typing import Any
+from typing import Any, TypeVar
 
-from sot_tracker.config import DEFAULTS, OPTIONS, RENAMED, Scope, check, warn_of_old_name
+from sot_tracker.config import (
+    DEFAULTS,
+    OPTIONS,
+    RENAMED,
+    Option,
+    Options,
+    Scope,
+    check,
+    defaults_of,
+    options_of,
+    warn_of_old_name,
+)
+
+Group = TypeVar("Group", bound=Options)
 
 
 class OldName(argparse.Action):
@@ -21,20 +34,35 @@ def add_tracker_options(parser: argparse.ArgumentParser, without: Collection[str
     """A flag for every option of a tracker (`Scope.TRACKER`) but those `without`, and hidden ones for old names."""
     group = parser.add_argument_group("tracker")
     for name in _names(without):
-        facts, default = OPTIONS[name], DEFAULTS[name]
-        metavar = None if facts.choices else {int: "N", float: "X"}.get(type(default), name.upper())
-        group.add_argument(
-            flag(name),
-            type=type(default),
-            default=default,
-            choices=facts.choices,
-            metavar=metavar,
-            help=f"{facts.help} (default: {default!r})".replace("%", "%%"),
-        )
+        _add(group, name, OPTIONS[name], DEFAULTS[name])
     for old, name in RENAMED.items():
         if name in _names(without):
             kind, hidden = type(DEFAULTS[name]), argparse.SUPPRESS
             group.add_argument(flag(old), dest=name, action=OldName, type=kind, default=hidden, help=hidden)
+
+
+def add_options(parser: argparse.ArgumentParser, options: type[Options], title: str) -> None:
+    """A flag for every option of that group."""
+    group = parser.add_argument_group(title)
+    for name, facts in options_of(options).items():
+        _add(group, name, facts, defaults_of(options)[name])
+
+
+def given_options(args: argparse.Namespace, options: type[Group]) -> Group:
+    """The values of those flags. Raises UserError for one out of range."""
+    return options.from_mapping({name: getattr(args, name) for name in options_of(options)})
+
+
+def _add(group: argparse._ArgumentGroup, name: str, facts: Option, default: Any) -> None:
+    metavar = None if facts.choices else {int: "N", float: "X"}.get(type(default), name.upper())
+    group.add_argument(
+        flag(name),
+        type=type(default),
+        default=default,
+        choices=facts.choices,
+        metavar=metavar,
+        help=f"{facts.help} (default: {default!r})".replace("%", "%%"),
+    )
 
 
 def flag(name: str) -> str:

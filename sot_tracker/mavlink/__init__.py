@@ -1,0 +1,1 @@
+"""A MAVLink camera that ground stations find, and its tracking commands."""

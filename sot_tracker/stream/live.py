@@ -1,0 +1,184 @@
+"""A tracker that follows a source in a thread of its own and takes requests from other threads while it runs."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+from sot_tracker.box import Box
+from sot_tracker.errors import UserError
+from sot_tracker.stream.follower import Follower
+from sot_tracker.stream.frame import Frame, History
+from sot_tracker.stream.reports import Answer, Report, report_of
+from sot_tracker.stream.requests import Request
+from sot_tracker.stream.sources import FrameSource
+from sot_tracker.stream.statistics import Throttle
+from sot_tracker.tracker import Tracker
+
+HISTORY, HISTORY_BYTES = 90, 256 << 20
+"""Recent frames kept, so that a box may be drawn in a picture that is up to three seconds old."""
+MOST_WAITING = 16
+"""Requests that may wait for the next frame."""
+_SAY_PERIOD = 5.0  # seconds between two sayings of one kind
+
+
+class LiveFollower:
+    """Plays a source at its own speed, follows one target in it and reports every frame; itself a `Control`.
+
+    A file begins again at its end; the target is then forgotten, or started on `first` again.
+
+    source: who made it closes it. load: model name -> tracker; raises UserError. receive: gets every report, in this
+    object's thread, and must not block. say: gets lines for the user, from any thread. first: the target in the first
+    frame.
+    """
+
+    def __init__(
+        self,
+        source: FrameSource,
+        tracker: Tracker,
+        load: Callable[[str], Tracker],
+        receive: Callable[[Report], None],
+        say: Callable[[str], None],
+        first: Box | None = None,
+    ) -> None:
+        self._source, self._load, self._receive, self._say, self._first = source, load, receive, say, first
+        self._throttle = Throttle(_SAY_PERIOD)
+        self._follower = self._follower_of(tracker)
+        self._requests: queue.Queue[Callable[[], None]] = queue.Queue(MOST_WAITING)
+        self._loading = threading.Lock()
+        self._last: Report | None = None
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="live", daemon=True)
+
+    def __enter__(self) -> LiveFollower:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._end.set()
+        self._thread.join(5.0)  # a camera that gives nothing may block for longer: the thread ends with the process
+
+    @property
+    def runs(self) -> bool:
+        """Whether frames still come."""
+        return self._thread.is_alive()
+
+    def start(self, request: Request, answer: Answer) -> None:
+        self._ask(lambda: self._follower.request(request), answer)
+
+    def stop(self, answer: Answer) -> None:
+        self._ask(self._stop, answer)
+
+    def choose(self, model: str, answer: Answer) -> None:
+        if not self._loading.acquire(blocking=False):
+            answer("another model is being loaded: wait for it")
+            return
+        threading.Thread(target=self._load_model, args=(model, answer), name="load", daemon=True).start()
+
+    def _load_model(self, model: str, answer: Answer) -> None:
+        try:
+            tracker = self._load(model)
+        except UserError as error:
+            answer(str(error))
+            return
+        finally:
+            self._loading.release()
+        self._ask(lambda: self._exchange(tracker), answer)
+
+    def _ask(self, action: Callable[[], object], answer: Answer) -> None:
+        def serve() -> None:
+            try:
+                action()
+            except UserError as error:
+                answer(str(error))
+            else:
+                answer("")
+
+        try:
+            self._requests.put_nowait(serve)
+        except queue.Full:
+            answer("too many requests wait for a frame: no frame comes, or they come too fast")
+
+    def _stop(self) -> None:
+        if not self._follower.stop():
+            raise UserError("there was no target")
+
+    def _exchange(self, tracker: Tracker) -> None:
+        """Go on with another tracker, from the last box where there is one."""
+        target, last = self._follower.target_id, self._last
+        self._follower.stop()
+        self._follower = self._follower_of(tracker)
+        if target and last is not None and last.box is not None:
+            self._follower.request(Request(last.box, 0, target))
+
+    def _follower_of(self, tracker: Tracker) -> Follower:
+        return Follower(tracker, History(HISTORY, HISTORY_BYTES), self._warn)
+
+    def _warn(self, kind: str, text: str) -> None:
+        if self._throttle.ready(kind):
+            self._say(text)
+
+    def _run(self) -> None:
+        """Until `__exit__`, or until a live source has ended or a file cannot be read."""
+        offset = 0
+        try:
+            while not self._end.is_set():
+                if self._first is not None:
+                    self._follower.request(Request(self._first))
+                stamp = self._play(offset)
+                if self._source.live:
+                    self._say(f"{self._source.name} gives no more pictures")
+                    return
+                offset = stamp + round(1e9 / self._source.fps)
+                if self._follower.stop() and not self._end.is_set():
+                    self._say(f"{self._source.name} begins again: the target is forgotten")
+        except UserError as error:  # a frame that cannot be read
+            self._say(str(error))
+
+    def _play(self, offset: int) -> int:
+        """Play the source once, its stamps moved on by `offset`; the last one's stamp."""
+        stamp = offset
+        for frame in self._at_its_speed():
+            begin = time.perf_counter()
+            stamp = frame.stamp + offset
+            # Every pass has stamps of its own: a box drawn in the last pass must not start in a frame of this one.
+            self._process(_stamped(frame, stamp), begin)
+        return stamp
+
+    def _process(self, frame: Frame, begin: float) -> None:
+        self._serve()
+        try:
+            result = self._follower.process(frame, decode=True)
+        except UserError as error:
+            self._warn("frame", f"frame refused: {error}")
+            return
+        self._last = report_of(result, 1e3 * (time.perf_counter() - begin))
+        self._receive(self._last)
+
+    def _serve(self) -> None:
+        for _ in range(MOST_WAITING):
+            try:
+                serve = self._requests.get_nowait()
+            except queue.Empty:
+                return
+            serve()
+
+    def _at_its_speed(self) -> Iterator[Frame]:
+        """The frames of one pass; those of a file at the times of their stamps. Who is late goes on from now."""
+        start: float | None = None
+        for frame in self._source:
+            if not self._source.live:
+                now = time.monotonic()
+                due = now if start is None else start + frame.stamp * 1e-9
+                if due > now and self._end.wait(due - now):
+                    return
+                start = max(due, now) - frame.stamp * 1e-9
+            if self._end.is_set():
+                return
+            yield frame
+
+
+def _stamped(frame: Frame, stamp: int) -> Frame:
+    return Frame(stamp, lambda: frame.image, frame.nbytes, frame.size, frame.encoding, frame.header)

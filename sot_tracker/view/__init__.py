@@ -1,0 +1,1 @@
+"""A page in the browser that shows a tracker at work and starts and stops it."""

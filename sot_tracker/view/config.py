@@ -1,0 +1,36 @@
+"""Options of the page: flags of `sot-tracker view` and parameters of the node `view`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sot_tracker.config import Options, Scope, option
+
+
+@dataclass(frozen=True)
+class ViewConfig(Options):
+    """The page's options."""
+
+    host: str = option(
+        "127.0.0.1",
+        "Address to listen on; 0.0.0.0 for every network of this computer. Any but a loopback address asks for a "
+        "token, which is printed.",
+        Scope.NODE,
+    )
+    port: int = option(8080, "TCP port; 0 takes a free one, which is printed.", Scope.NODE, low=0, high=65535)
+    token: str = option(
+        "",
+        "Token that a browser must give; empty makes a new one at every start where the address asks for one.",
+        Scope.NODE,
+    )
+    names: str = option(
+        "",
+        "Further names of this computer by which the page may be asked for, separated by commas.",
+        Scope.NODE,
+    )
+    clients: int = option(4, "Most browsers at a time.", Scope.NODE, low=1, high=64)
+    width: int = option(
+        960, "Largest width of the picture in pixels; wider frames are shrunk.", Scope.NODE, low=64, high=7680
+    )
+    quality: int = option(75, "Of the JPEG pictures.", Scope.NODE, low=1, high=100)
+    fps: float = option(30.0, "Most pictures per second.", Scope.NODE, low=0.5, high=240.0)

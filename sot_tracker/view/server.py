@@ -1,0 +1,321 @@
+"""The page's web server: aiohttp in a thread of its own, with its own event loop.
+
+Whoever has reports calls `publish`, from any thread; it returns at once. A frame is encoded only while a browser is
+ready for one, and then only the newest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+import cv2
+from aiohttp import WSCloseCode, WSMsgType, web
+
+from sot_tracker.errors import UserError, one_line
+from sot_tracker.stream.reports import Control, Report
+from sot_tracker.stream.requests import Request
+from sot_tracker.view.access import Access
+from sot_tracker.view.client import SEND_TIMEOUT, Client
+from sot_tracker.view.config import ViewConfig
+from sot_tracker.view.pictures import jpeg_of
+from sot_tracker.view.wire import (
+    MOST_BYTES,
+    Choose,
+    Command,
+    Point,
+    Seen,
+    Start,
+    Stop,
+    Watch,
+    box_around,
+    command_of,
+    frame_message,
+    text_of,
+)
+
+log = logging.getLogger(__name__)
+
+PAGE = {
+    "/": ("index.html", "text/html"),
+    "/view.js": ("view.js", "text/javascript"),
+    "/view.css": ("view.css", "text/css"),
+}
+POINT_SIZE = 0.2
+"""Side of the box around a click, in shares of the frame's shorter side."""
+COMMANDS_PER_SECOND = 5.0
+"""Most requests of one browser, on the mean; `seen` does not count."""
+_BURST = 10.0
+WRONG_TOKEN, TOO_MANY = 4401, 4503
+"""Codes with which a connection is closed, in the range that is free for programs."""
+_START_TIMEOUT = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the page shows besides frames. name: of the source. models: to choose from, may be empty."""
+
+    name: str
+    model: str
+    models: tuple[str, ...]
+
+
+class ViewServer:
+    """Use as a context manager: it serves from entering to leaving. `url` is known from entering on.
+
+    Raises UserError, on entering, where the address cannot be listened on.
+    """
+
+    def __init__(self, config: ViewConfig, control: Control, facts: Facts) -> None:
+        self._config, self._control, self._facts = config, control, facts
+        self._access = Access.of(config)
+        self._clients: list[Client] = []
+        self._newest: tuple[int, Report] | None = None
+        self._count = 0
+        self._encoder = ThreadPoolExecutor(1, thread_name_prefix="jpeg")
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="view", daemon=True)
+        self._runner: web.AppRunner | None = None
+        self._port = config.port
+
+    def __enter__(self) -> ViewServer:
+        self._thread.start()
+        try:
+            asyncio.run_coroutine_threadsafe(self._open(), self._loop).result(_START_TIMEOUT)
+        except OSError as error:
+            self._end_loop()
+            where = f"{self._config.host}:{self._config.port}"
+            raise UserError(f"the page cannot listen on {where}: {error.strerror or error}") from None
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(_START_TIMEOUT)
+        self._end_loop()
+
+    @property
+    def url(self) -> str:
+        """What to open, with the token where one is needed."""
+        host = f"[{self._config.host}]" if ":" in self._config.host else self._config.host
+        token = f"/#{self._access.token}" if self._access.token else "/"
+        return f"http://{host}:{self._port}{token}"
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether a browser shows the pictures now."""
+        return any(client.watching for client in list(self._clients))
+
+    def publish(self, report: Report) -> None:
+        """Offer a frame to every browser that is ready for it; called from any thread."""
+        self._count += 1
+        self._newest = (self._count, report)
+        if self._clients:
+            self._call(self._wake.set)
+
+    def say(self, text: str) -> None:
+        """Show a line on every page; called from any thread."""
+        self._call(self._tell_all, text_of(note=one_line(text)))
+
+    def _call(self, action: Any, *arguments: Any) -> None:
+        with contextlib.suppress(RuntimeError):  # the server has ended
+            self._loop.call_soon_threadsafe(action, *arguments)
+
+    def _tell_all(self, text: str) -> None:
+        for client in self._clients:
+            client.tell(text)
+
+    async def _open(self) -> None:
+        self._wake = asyncio.Event()
+        app = web.Application(client_max_size=MOST_BYTES, middlewares=[self._guard])
+        app.router.add_get("/ws", self._on_socket)
+        for path in PAGE:
+            app.router.add_get(path, _on_page)
+        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, self._config.host, self._config.port)
+        await site.start()
+        self._port = int(self._runner.addresses[0][1])
+        self._pump = asyncio.ensure_future(self._serve_pictures())
+
+    async def _close(self) -> None:
+        self._pump.cancel()
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    def _end_loop(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(_START_TIMEOUT)
+        self._loop.close()
+        self._encoder.shutdown(wait=False)
+
+    @web.middleware
+    async def _guard(self, request: web.Request, handler: Any) -> web.StreamResponse:
+        """Refuse who asks for another name than ours; add the headers that keep others' content off the page."""
+        host = request.headers.get("Host")
+        if not self._access.allows_host(host):
+            return web.Response(
+                status=403, text="This name is not known here: ask by address, or see option 'names'.\n"
+            )
+        response: web.StreamResponse = await handler(request)
+        if not response.prepared:
+            response.headers.update(_headers(str(host)))
+        return response
+
+    async def _on_socket(self, request: web.Request) -> web.StreamResponse:
+        if not self._access.allows_origin(request.headers.get("Origin"), request.headers.get("Host")):
+            return web.Response(status=403, text="Only our own page may connect.\n")
+        if not self._access.allows_token(request.query.get("token", "")):
+            return await _turned_away(request, WRONG_TOKEN, b"the token is missing or wrong")
+        if len(self._clients) >= self._config.clients:
+            return await _turned_away(request, TOO_MANY, b"too many browsers are connected")
+        # Compression would cost more than it saves: nearly all bytes are JPEG already.
+        socket = web.WebSocketResponse(max_msg_size=MOST_BYTES, heartbeat=SEND_TIMEOUT, compress=False, timeout=1.0)
+        client = Client(socket)
+        self._clients.append(client)  # before the first await: the limit holds for who comes at the same time
+        try:
+            await socket.prepare(request)
+            await self._converse(client, socket)
+        finally:
+            self._clients.remove(client)
+        return socket
+
+    async def _converse(self, client: Client, socket: web.WebSocketResponse) -> None:
+        facts = {"name": self._facts.name, "model": self._facts.model, "models": self._facts.models}
+        client.tell(text_of(hello=facts))
+        self._wake.set()
+        sending = asyncio.ensure_future(self._send(client, socket))
+        allowance, before = _BURST, self._loop.time()
+        try:
+            async for message in socket:
+                if message.type is not WSMsgType.TEXT:
+                    continue
+                try:
+                    command = command_of(message.data)
+                except UserError as error:
+                    client.tell(text_of(note=str(error)))
+                    command = None
+                if isinstance(command, Seen):
+                    client.seen()
+                    self._wake.set()
+                    continue
+                now = self._loop.time()
+                allowance, before = min(_BURST, allowance + (now - before) * COMMANDS_PER_SECOND) - 1, now
+                if allowance < 0:
+                    await socket.close(code=WSCloseCode.POLICY_VIOLATION, message=b"too many requests")
+                elif command is not None:
+                    self._obey(client, command)
+        finally:
+            sending.cancel()
+
+    async def _send(self, client: Client, socket: web.WebSocketResponse) -> None:
+        try:
+            await client.send()
+        except (asyncio.TimeoutError, ConnectionError):
+            client.watching = False
+            await socket.close(code=WSCloseCode.TRY_AGAIN_LATER, message=b"nothing is read")
+
+    def _obey(self, client: Client, command: Command) -> None:
+        def answer(reason: str) -> None:
+            if reason:
+                self._call(client.tell, text_of(note=reason))
+
+        if isinstance(command, Watch):
+            client.watching = command.on
+            self._wake.set()
+        elif isinstance(command, Start):
+            self._control.start(command.request, answer)
+        elif isinstance(command, Point):
+            self._start_at(command, answer)
+        elif isinstance(command, Stop):
+            self._control.stop(answer)
+        elif isinstance(command, Choose):
+            self._choose(client, command.model)
+
+    def _start_at(self, point: Point, answer: Any) -> None:
+        size = self._newest[1].size if self._newest else None
+        if size is None:
+            answer("no frame came yet")
+            return
+        self._control.start(Request(box_around(point.x, point.y, size, POINT_SIZE), point.stamp), answer)
+
+    def _choose(self, client: Client, model: str) -> None:
+        def answer(reason: str) -> None:
+            self._call(self._chosen, client, model, reason)
+
+        if model not in self._facts.models:
+            answer(f"there is no model '{model}' here")
+            return
+        client.tell(text_of(note=f"loading {model} ..."))
+        self._control.choose(model, answer)
+
+    def _chosen(self, client: Client, model: str, reason: str) -> None:
+        if reason:
+            client.tell(text_of(note=reason))
+        else:
+            self._facts = Facts(self._facts.name, model, self._facts.models)
+            self._tell_all(text_of(note=f"{model} is loaded"))
+        # Also to who chose in vain: its list shows the wrong name.
+        self._tell_all(text_of(model=self._facts.model))
+
+    async def _serve_pictures(self) -> None:
+        """Encode the newest frame whenever a browser is ready for one that it has not got, at most `fps` per second."""
+        due = 0.0
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            await asyncio.sleep(max(0.0, due - self._loop.time()))
+            if self._newest is None:
+                continue
+            number, report = self._newest
+            if not [client for client in self._clients if client.wants_picture and client.number < number]:
+                continue
+            # A frame that comes 2 ms early is not skipped: at the camera's own rate every second one would be.
+            due = self._loop.time() + 1.0 / self._config.fps - 0.002
+            await self._offer(number, report)
+
+    async def _offer(self, number: int, report: Report) -> None:
+        try:
+            jpeg = await self._loop.run_in_executor(
+                self._encoder, jpeg_of, report, self._config.width, self._config.quality
+            )
+        except (UserError, cv2.error) as error:
+            log.debug("a frame cannot be shown: %s", error)
+            return
+        message = frame_message(report, jpeg)
+        for client in self._clients:
+            if client.wants_picture and client.number < number:
+                client.offer(number, message)
+
+
+async def _turned_away(request: web.Request, code: int, reason: bytes) -> web.StreamResponse:
+    """Accept the connection and close it at once: of a refused one, a page cannot learn the reason."""
+    socket = web.WebSocketResponse(max_msg_size=MOST_BYTES, compress=False, timeout=1.0)
+    await socket.prepare(request)
+    await socket.close(code=code, message=reason)
+    return socket
+
+
+async def _on_page(request: web.Request) -> web.Response:
+    name, kind = PAGE[request.path]
+    text = (resources.files("sot_tracker.view") / "page" / name).read_text(encoding="utf-8")
+    return web.Response(text=text, content_type=kind)
+
+
+def _headers(host: str) -> dict[str, str]:
+    policy = (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
+        f"connect-src 'self' ws://{host} wss://{host}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+    return {
+        "Content-Security-Policy": policy,
+        "X-Content-Type-Options": "nosniff",
+        "X-Frame-Options": "DENY",
+        "Referrer-Policy": "no-referrer",
+        "Cross-Origin-Resource-Policy": "same-origin",
+        "Cache-Control": "no-store",
+    }

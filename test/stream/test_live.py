@@ -1,0 +1,196 @@
+"""A tracker that follows a source in a thread and takes requests meanwhile."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Iterator
+
+import pytest
+
+from sot_tracker.box import Box
+from sot_tracker.errors import UserError
+from sot_tracker.opencv import OpenCVTracker
+from sot_tracker.stream.frame import Frame
+from sot_tracker.stream.live import MOST_WAITING, LiveFollower
+from sot_tracker.stream.reports import IDLE, Report
+from sot_tracker.stream.requests import Request
+
+from ros_clips import box_at, frame
+
+PATIENCE = 20.0
+STEP = 10_000_000  # nanoseconds between frames
+
+
+class Clip:
+    """Frames of the moving square. `allowed`: the test gives out one item per frame."""
+
+    name, fps, size, files = "clip", 100.0, (160, 120), ()
+
+    def __init__(self, length: int | None = None, live: bool = True) -> None:
+        self.length, self.live = length, live
+        self.stride = 1
+        self.allowed: queue.Queue[int] = queue.Queue()
+
+    def __iter__(self) -> Iterator[Frame]:
+        index = 0
+        while self.length is None or index < self.length:
+            if self.live and self.allowed.get() < 0:
+                return
+            image = frame(index)[:: self.stride, :: self.stride]
+            yield Frame(index * STEP, lambda image=image: image, image.nbytes)
+            index += 1
+
+    def close(self) -> None:
+        self.allowed.put(-1)
+
+
+class Rig:
+    """A live follower whose frames the test gives out one by one."""
+
+    def __init__(self, clip: Clip, first: Box | None = None, load=None) -> None:
+        self.clip = clip
+        self.reports: queue.Queue[Report] = queue.Queue()
+        self.said: queue.Queue[str] = queue.Queue()
+        self.answers: queue.Queue[str] = queue.Queue()
+        self.follower = LiveFollower(
+            clip, OpenCVTracker("kcf"), load or OpenCVTracker, self.reports.put, self.said.put, first
+        )
+
+    def __enter__(self) -> Rig:
+        self.follower.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.clip.close()
+        self.follower.__exit__()
+
+    def next(self) -> Report:
+        self.clip.allowed.put(1)
+        return self.reports.get(timeout=PATIENCE)
+
+    def answer(self) -> str:
+        return self.answers.get(timeout=PATIENCE)
+
+
+@pytest.fixture
+def rig() -> Iterator[Rig]:
+    with Rig(Clip()) as made:
+        yield made
+
+
+def test_without_a_target_frames_are_reported_idle(rig):
+    report = rig.next()
+    assert (report.state, report.box, report.size, report.stamp) == (IDLE, None, (160, 120), 0)
+    assert report.frame.image.shape == (120, 160, 3)
+    assert report.latency_ms >= 0
+
+
+def test_start_follow_stop(rig):
+    rig.next()
+    rig.follower.start(Request(box_at(1)), rig.answers.put)
+    report = rig.next()
+    assert rig.answer() == ""
+    assert (report.state, report.box, report.target_id) == ("TRACKING", box_at(1), "1")
+    for index in range(2, 6):
+        assert rig.next().box.iou(box_at(index)) > 0.7
+    rig.follower.stop(rig.answers.put)
+    assert rig.next().state == IDLE
+    assert rig.answer() == ""
+
+
+def test_a_box_drawn_in_an_older_picture_starts_there_and_catches_up(rig):
+    for _ in range(8):
+        report = rig.next()
+    rig.follower.start(Request(box_at(2), stamp=2 * STEP), rig.answers.put)
+    report = rig.next()
+    assert rig.answer() == ""
+    assert report.state == "TRACKING"
+    assert report.box.iou(box_at(8)) > 0.7
+    assert report.box.iou(box_at(2)) < 0.7
+
+
+@pytest.mark.parametrize(
+    ("ask", "reason"),
+    [
+        (lambda f, a: f.start(Request(Box(500, 500, 9, 9)), a), "outside"),
+        (lambda f, a: f.start(Request(Box(1, 1, -9, 9)), a), "cannot be tracked"),
+        (lambda f, a: f.stop(a), "no target"),
+        (lambda f, a: f.choose("csrtt", a), "csrtt"),
+    ],
+)
+def test_what_cannot_be_done_is_answered_in_one_line(ask, reason):
+    def load(name: str) -> OpenCVTracker:
+        raise UserError(f"unknown model '{name}'")
+
+    with Rig(Clip(), load=load) as rig:
+        rig.next()
+        ask(rig.follower, rig.answers.put)
+        rig.next()
+        assert reason in rig.answer()
+        assert rig.next().state == IDLE
+
+
+def test_another_model_goes_on_with_the_target(rig):
+    rig.next()
+    rig.follower.start(Request(box_at(1)), rig.answers.put)
+    rig.next()
+    assert rig.answer() == ""
+    rig.follower.choose("csrt", rig.answers.put)
+    reports = [rig.next()]
+    while rig.answers.empty() and len(reports) < 30:
+        reports.append(rig.next())
+    assert rig.answer() == ""
+    assert rig.follower._follower._tracker.info.name == "csrt"
+    index = len(reports) + 1
+    last = rig.next()
+    assert (last.state, last.target_id) == ("TRACKING", "1")
+    assert last.box.iou(box_at(index + 1)) > 0.5
+
+
+def test_a_second_model_waits_for_the_first():
+    gate: queue.Queue[int] = queue.Queue()
+
+    def load(name: str) -> OpenCVTracker:
+        gate.get(timeout=PATIENCE)
+        return OpenCVTracker("kcf")
+
+    with Rig(Clip(), load=load) as rig:
+        rig.follower.choose("csrt", rig.answers.put)
+        rig.follower.choose("mil", rig.answers.put)
+        assert "wait" in rig.answer()
+        gate.put(1)
+
+
+def test_too_many_requests_are_refused():
+    rig = Rig(Clip())  # its thread does not run
+    for _ in range(MOST_WAITING + 3):
+        rig.follower.stop(rig.answers.put)
+    assert all("too many" in rig.answer() for _ in range(3))
+
+
+def test_a_file_begins_again_with_stamps_of_its_own_and_the_first_box():
+    with Rig(Clip(length=4, live=False), first=box_at(0)) as rig:
+        reports = [rig.reports.get(timeout=PATIENCE) for _ in range(9)]
+        told = rig.said.get(timeout=PATIENCE)
+    assert [report.stamp for report in reports] == [index * STEP for index in range(9)]
+    assert [reports[index].box for index in (0, 4, 8)] == [box_at(0)] * 3
+    assert [report.target_id for report in reports] == ["1"] * 4 + ["2"] * 4 + ["3"]
+    assert told == "clip begins again: the target is forgotten"
+
+
+def test_a_camera_that_ends_is_said():
+    with Rig(Clip()) as rig:
+        rig.next()
+        rig.clip.allowed.put(-1)
+        assert rig.said.get(timeout=PATIENCE) == "clip gives no more pictures"
+        rig.follower._thread.join(PATIENCE)
+        assert not rig.follower.runs
+
+
+def test_a_frame_of_another_size_is_refused_and_said(rig):
+    rig.next()
+    rig.follower.start(Request(box_at(1)), rig.answers.put)
+    rig.next()
+    rig.clip.stride = 2
+    rig.clip.allowed.put(1)
+    assert "frame refused" in rig.said.get(timeout=PATIENCE)
