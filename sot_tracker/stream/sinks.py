@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import os
 import sys
 from pathlib import Path
@@ -21,7 +22,7 @@ from sot_tracker.tracker import Estimate, Image
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-CSV_COLUMNS = ("frame", "x", "y", "w", "h", "score", "state", "ms")
+CSV_COLUMNS = ("frame", "x", "y", "w", "h", "score", "state", "ms", "reason", "probability", "reported")
 _QUIT_KEYS = (27, ord("q"))
 
 
@@ -86,7 +87,10 @@ class VideoFile:
 
 
 class CsvFile:
-    """One line per frame, `CSV_COLUMNS`; frames count from 0, ms is the time in the tracker, empty for the first."""
+    """One line per frame, `CSV_COLUMNS`; frames count from 0, ms is the time in the tracker, empty for the first.
+
+    probability is empty where it is not known; reported is 1 where the node would publish the box, else 0.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path: Path | None = path
@@ -117,7 +121,9 @@ class CsvFile:
         box = [f"{v:.3f}" for v in estimate.box.xywh]
         ms = f"{sum(estimate.times.values()):.3f}" if estimate.times else ""
         try:
-            self._writer.writerow([self._frame, *box, f"{estimate.score:.4f}", estimate.state.value, ms])
+            self._writer.writerow(
+                [self._frame, *box, f"{estimate.score:.4f}", estimate.state.value, ms, *_belief(estimate)]
+            )
         except OSError as error:
             self._broken = True
             raise self._failure(error) from None
@@ -126,6 +132,11 @@ class CsvFile:
 
     def _failure(self, error: OSError) -> UserError:
         return UserError(f"--csv '{self.path}' cannot be written: {error.strerror}")
+
+
+def _belief(estimate: Estimate) -> tuple[str, str, int]:
+    probability = "" if math.isnan(estimate.probability) else f"{estimate.probability:.4f}"
+    return estimate.reason.value, probability, int(estimate.is_reported)
 
 
 class Window:
