@@ -147,6 +147,13 @@ class Config(Options):
         low=0.05,
         high=1.0,
     )
+    max_coast: float = option(
+        0.5,
+        "Seconds for which a box is still published while the target is doubtful or hidden (UNCERTAIN); longer bridges "
+        "longer occlusions, but with more wrong boxes; 0 publishes no such box.",
+        low=0.0,
+        high=60.0,
+    )
     propagate: str = option(
         "auto",
         "Optical flow between looks of the tracker; auto gives every frame a box at once and waits for the tracker "

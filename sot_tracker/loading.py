@@ -38,7 +38,7 @@ def load(name: str, *, realtime: bool = False, **options: Any) -> Tracker:
     model, config = spec(name), Config.from_mapping({**options, "model": name})
     tracker: Tracker
     if model.network is None:
-        tracker = OpenCVTracker(name, config.threads, config.weights, config.lost_threshold)
+        tracker = OpenCVTracker(name, config.threads, config.weights, config.lost_threshold, config.max_coast)
     else:
         tracker = load_network_tracker(model, config)
     return RealtimeTracker(tracker) if realtime else tracker
@@ -64,7 +64,8 @@ def load_network_tracker(model: ModelSpec, config: Config) -> NetworkTracker:
     if model.network is None:
         raise UserError(f"model '{model.name}' has no network")
     network = load_network(model, config)
-    return NetworkTracker(model.name, model.network, network, Policy.of(config))
+    calibration = network.facts.calibration
+    return NetworkTracker(model.name, model.network, network, Policy.of(config), calibration=calibration)
 
 
 def load_network(model: ModelSpec, config: Config) -> Network:

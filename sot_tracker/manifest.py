@@ -12,6 +12,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from sot_tracker.atomic import write_text
+from sot_tracker.calibration import Calibration
+from sot_tracker.calibration import parse as parse_calibration
 from sot_tracker.catalog import ModelSpec, NetworkSpec
 from sot_tracker.errors import UserError
 
@@ -58,6 +60,7 @@ class Manifest:
     parameters: count. macs: "template", "search" and "uncached" (both as published) -> multiply-accumulates.
     variants: name -> `Variant`; "fp32" is always there.
     exported_from: "weights", the name of the weights file ("random" for a seed), its sha256, versions used.
+    calibration: what makes a probability of the network's maps (`sot-tracker calibrate`); None where it was not made.
     """
 
     model: str
@@ -70,10 +73,14 @@ class Manifest:
     macs: dict[str, int]
     variants: dict[str, Variant]
     exported_from: dict[str, Any]
+    calibration: Calibration | None = None
 
     def write(self, folder: Path) -> None:
         """Raises UserError if it cannot be written."""
-        text = json.dumps({"format": FORMAT, **dataclasses.asdict(self)}, indent=2)
+        values = dataclasses.asdict(self) | {"calibration": self.calibration.as_json() if self.calibration else None}
+        if self.calibration is None:
+            del values["calibration"]  # as older versions read it
+        text = json.dumps({"format": FORMAT, **values}, indent=2)
         # One line per list of numbers: shapes are read more often than diffed.
         short = re.sub(
             r"\[[\s\d.,-]*\]", lambda found: " ".join(found[0].split()).replace("[ ", "[").replace(" ]", "]"), text
@@ -165,6 +172,7 @@ def _parse(values: dict[str, Any]) -> Manifest:
         values["variants"] = {
             DEFAULT_VARIANT: {"files": values.pop("files", None), "precision": "fp32", "agreement": {}}
         }
+    calibration = parse_calibration(values.pop("calibration")) if "calibration" in values else None
     _require_fields(values, _FIELDS, "")
     for name, variant in values["variants"].items():
         _require_fields(variant, _VARIANT_FIELDS, f"of variant {name!r} ")
@@ -172,7 +180,7 @@ def _parse(values: dict[str, Any]) -> Manifest:
         if set(variant["files"]) != places:
             raise ValueError(f"'files' of variant {name!r} does not list the three files with their sha256")
     variants = {name: Variant(**variant) for name, variant in values.pop("variants").items()}
-    return Manifest(**values, variants=variants)
+    return Manifest(**values, variants=variants, calibration=calibration)
 
 
 def _require_fields(values: Any, fields: dict[str, tuple[Callable[[Any], bool], str]], where: str) -> None:

@@ -12,7 +12,8 @@ import numpy as np
 from sot_tracker.box import Box, BoxLike, require_trackable
 from sot_tracker.errors import UserError
 from sot_tracker.opencv_peers import PEERS, create, find_files, require_fit
-from sot_tracker.tracker import Estimate, Image, Policy, State, TrackerInfo
+from sot_tracker.tracker import HELD, Estimate, Image, Policy, State, TrackerInfo, seconds_between
+from sot_tracker.tracking import states
 
 PLAIN = {"csrt": "TrackerCSRT", "kcf": "TrackerKCF", "mil": "TrackerMIL"}
 """Those without weights."""
@@ -22,12 +23,12 @@ _CONVERSIONS = {1: cv2.COLOR_GRAY2BGR, 4: cv2.COLOR_BGRA2BGR}
 
 
 class OpenCVTracker:
-    """One of `CLASSES`. LOST where OpenCV reports failure or the score is below `lost_threshold`.
+    """One of `CLASSES`. UNCERTAIN, then LOST, where OpenCV reports failure or the score is below `lost_threshold`.
 
     OpenCV's trackers work on whole pixels inside the image: the init box is cut to the image, rounded, and
     made at least six pixels wide and high. CSRT, KCF and MIL say only yes or no, so that the score is 1 or 0; where
-    they fail the last found box is the guess. Networks have a score; OpenCV moves the search window of NanoTrack and
-    DaSiamRPN to their best guess whatever it is.
+    they fail the last found box is the guess, and its source "held". Networks have a score; OpenCV moves the search
+    window of NanoTrack and DaSiamRPN to their best guess whatever it is.
     MIL draws its features from one sequence of random numbers per process: which boxes it gives depends on how many
     targets it was given before.
 
@@ -35,11 +36,13 @@ class OpenCVTracker:
 
     threads: CPU threads of OpenCV, which holds them per process, not per tracker; 0 leaves them as they are.
     weights: folder of the ONNX files of a network (`opencv_peers.PEERS`); "" for the others.
-    lost_threshold: of a network's score, 0..1; negative takes its own (`Peer.lost_threshold`). It is the one part of
-        `policy` that applies; VitTrack takes a change of it with the next target.
+    lost_threshold: of a network's score, 0..1; negative takes its own (`Peer.lost_threshold`). VitTrack takes a change
+        of it with the next target. max_coast: seconds. They are the parts of `policy` that apply.
     """
 
-    def __init__(self, name: str, threads: int = 0, weights: str = "", lost_threshold: float = -1.0) -> None:
+    def __init__(
+        self, name: str, threads: int = 0, weights: str = "", lost_threshold: float = -1.0, max_coast: float = 0.5
+    ) -> None:
         """Raises UserError for an unknown name, an OpenCV without that tracker, missing or wrong weights."""
         if name not in CLASSES:
             raise UserError(f"'{name}' is not an OpenCV tracker: known are {', '.join(CLASSES)}")
@@ -52,11 +55,13 @@ class OpenCVTracker:
             raise UserError(f"model '{name}' has no network, so no weights: leave out '{weights}'")
         self.name = name
         self._weights = weights
-        self.policy = Policy(lost_threshold=lost_threshold)
+        self.policy = Policy(lost_threshold=lost_threshold, max_coast=max_coast)
         self._files = find_files(name, weights) if name in PEERS else {}
         self._tracker: Any = None
         self._size = (0, 0)
         self._last = Box(0, 0, 0, 0)
+        self._condition = states.FIRST
+        self._stamp: int | None = None  # of the last frame
         if threads > 0:
             cv2.setNumThreads(threads)
         if self._files:
@@ -97,6 +102,7 @@ class OpenCVTracker:
             told = f"{self.name} cannot start on box {rect} in a {width}x{height} frame"
             raise UserError(f"{told} ({_first_line(error)}): give another box or take another model") from None
         self._tracker, self._size, self._last = tracker, (width, height), Box.from_xywh(rect)
+        self._condition, self._stamp = states.FIRST, stamp_ns
         return Estimate(box, 1.0, State.TRACKING, {"track": (time.perf_counter() - start) * 1e3})
 
     def recenter(self, box: BoxLike) -> None:
@@ -124,11 +130,28 @@ class OpenCVTracker:
         except cv2.error:  # CSRT and MIL raise, instead of saying no, when their search area leaves the image
             found, rect = False, None
         times = {"track": (time.perf_counter() - start) * 1e3}
-        score = self._score(found)
         if found:
             self._last = Box.from_xywh(rect)
-        tracking = found and score >= self._threshold
-        return Estimate(self._last, score, State.TRACKING if tracking else State.LOST, times)
+        return self._estimate(found, self._score(found), stamp_ns, times)
+
+    def _estimate(self, found: bool, score: float, stamp_ns: int | None, times: dict[str, float]) -> Estimate:
+        """What is said of the last found box."""
+        accepted = found and score >= self._threshold
+        width, height = self._size
+        look = states.Look(accepted, score, at_edge=states.touches_edge(self._last, (height, width)))
+        dt, self._stamp = seconds_between(self._stamp, stamp_ns), stamp_ns
+        limits = states.Limits.of_score(self._threshold if self.name in PEERS else 0.5)
+        self._condition = states.judge(self._condition, look, limits, dt, self.policy.max_coast)
+        return Estimate(
+            self._last,
+            score,
+            self._condition.state,
+            times,
+            source="tracker" if found else HELD,
+            reason=self._condition.reason,
+            accepted=accepted,
+            coasted_out=self._condition.coasted_out(self.policy.max_coast),
+        )
 
     def _create(self) -> Any:
         if self.name in PEERS:

@@ -31,3 +31,14 @@ def best_threshold(score: Scores, positive: Mask) -> float:
     gain = (len(yes) - np.searchsorted(yes, levels)) / len(yes) - (len(no) - np.searchsorted(no, levels)) / len(no)
     best = int(np.argmax(gain))
     return float(levels[best] if best == 0 else 0.5 * (levels[best - 1] + levels[best]))
+
+
+def calibration_error(probability: Scores, right: Mask, bins: int = 10) -> float:
+    """Expected calibration error: how far probabilities are from the share that is right, over equal bins of 0..1,
+    weighted by how many fall into each (Naeini et al., AAAI 2015). Both (N,); NaN of nothing.
+    """
+    if not len(probability):
+        return float("nan")
+    which = np.minimum((np.asarray(probability) * bins).astype(int), bins - 1)
+    off = [abs(float(probability[which == k].sum()) - float(right[which == k].sum())) for k in range(bins)]
+    return sum(off) / len(probability)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -38,20 +39,46 @@ def require_size(image: Image, expected: tuple[int, int]) -> None:
         )
 
 
+def seconds_between(before: int | None, now: int | None) -> float | None:
+    """From one stamp (nanoseconds) to another; None where one is unknown or the clock went back."""
+    return (now - before) * 1e-9 if before is not None and now is not None and now >= before else None
+
+
 class State(Enum):
-    """Whether the tracker accepts its box as the target's."""
+    """How far the box can be believed. Without a target there is no estimate; the node then says IDLE."""
 
     TRACKING = "tracking"
+    UNCERTAIN = "uncertain"  # the box is predicted or doubtful
     LOST = "lost"
+
+
+class Reason(Enum):
+    """Why the state is UNCERTAIN or LOST."""
+
+    NONE = "none"  # TRACKING
+    SCORE = "score"  # the tracker's score, or the probability made of it, is low
+    JUMP = "jump"  # the box jumped further than the target can move
+    EDGE = "edge"  # the target is at the edge of the frame
+    OCCLUDED = "occluded"  # the target vanished within the frame
+    LOOK_ALIKE = "look-alike"  # something that looks like the target is near
+
+
+HELD = "held"
+"""`Estimate.source` of a box of an earlier frame, of which nothing is known in this one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
     """A tracker's result for one frame.
 
-    box: pixels of that frame; while LOST the best guess for this very frame, which did not move the search window.
+    box: pixels of that frame; where it is not `accepted` the best guess for this very frame.
     score: 0..1, falls when the target is gone; networks derive it from their maps (`decode.py`), OpenCV's trackers
         report 1 for success and 0 for failure.
+    state, reason: `tracking/states.py` has the rules.
+    probability: that the box overlaps the target by half or more (IoU >= 0.5), 0..1, for models with a calibration
+        (`calibration.py`); NaN where it is not known.
+    accepted: whether the tracker took the box for the target's: only then it moved the search window.
+    coasted_out: UNCERTAIN for longer than `Policy.max_coast`.
     times: stage name ("crop", "template", "search", "decode", or "track" where stages cannot be separated) ->
         milliseconds.
     source: what gave the box: "tracker", which looked at this very frame; or, between its looks, "flow" (optical flow),
@@ -65,6 +92,27 @@ class Estimate:
     times: Mapping[str, float] = field(default_factory=dict)
     source: str = "tracker"
     look_age_ms: float = 0.0
+    reason: Reason = Reason.NONE
+    probability: float = math.nan
+    accepted: bool = True
+    coasted_out: bool = False
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the tracker took the box for the target's, however doubtful it is."""
+        return self.accepted and self.state is not State.LOST
+
+    @property
+    def confidence(self) -> float:
+        """How far the box can be believed, 0..1: the probability where it is known, else the score."""
+        return self.score if math.isnan(self.probability) else self.probability
+
+    @property
+    def is_reported(self) -> bool:
+        """Whether the box may be published: TRACKING, or UNCERTAIN for a short time; never an old box as a new one."""
+        if self.state is State.UNCERTAIN:
+            return not self.coasted_out and self.source != HELD
+        return self.state is State.TRACKING
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +159,8 @@ class Policy:
         Above 0, `init` takes as long as two updates.
     size_smoothing: share of a change of size, in logarithms, that is followed per frame while the target is tracked,
         above 0 to 1 (no smoothing). The centre is followed at once.
+    max_coast: seconds for which a target that is not found is UNCERTAIN, before it is LOST, and for which UNCERTAIN
+        boxes are reported. It changes no box and no search.
 
     Raises UserError for a value out of range.
     """
@@ -119,6 +169,7 @@ class Policy:
     reacquire_positions: int = 0
     init_size_correction: float = 0.0
     size_smoothing: float = 1.0
+    max_coast: float = 0.5
 
     def __post_init__(self) -> None:
         for item in dataclasses.fields(self):

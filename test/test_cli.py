@@ -179,7 +179,7 @@ def test_eval_writes_everything(data, tmp_path, capsys):
     models = json.loads((out / "summary.json").read_text())["models"]
     assert list(models) == ["kcf", "again"]
     required = ["ao", "sr50", "sr75", "auc", "precision", "norm_precision", "fps"]
-    assert set(models["kcf"]) == {*required, "sequences", "presence_auc", "false_confidence"}
+    assert set(models["kcf"]) == {*required, "sequences", "presence_auc", "false_confidence", "false_reports"}
     assert models["kcf"]["sequences"] == 2
     assert models["kcf"]["ao"] == models["again"]["ao"] > 0.5
     rows = rows_of(out / "sequences.csv")

@@ -22,6 +22,8 @@ from sot_tracker.weights_file import read_header
 
 FERMT = catalog.spec("fermt")
 FIELDS = [field.name for field in dataclasses.fields(Manifest)]
+REQUIRED = [field for field in FIELDS if field != "calibration"]
+CALIBRATION = {"weights": {"score": 1.0}, "bias": 0.25, "curve": [[-1.0, 0.0], [1.0, 1.0]]}
 
 
 def make_folder(folder: Path, model: catalog.ModelSpec = FERMT, origin: str = "fermt.safetensors") -> Path:
@@ -68,6 +70,21 @@ def test_folder_of_random_weights_says_so_wherever_it_goes(tmp_path: Path) -> No
     assert not source.is_seed
 
 
+def test_a_calibration_is_read_and_written(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "mine")
+    assert find_weights(FERMT, str(folder)).manifest.calibration is None  # type: ignore[union-attr]
+    plain = (folder / MANIFEST).read_bytes()
+    edit(folder, calibration=CALIBRATION)
+    manifest = find_weights(FERMT, str(folder)).manifest
+    assert manifest is not None
+    assert manifest.calibration is not None
+    assert manifest.calibration.as_json() == CALIBRATION
+    manifest.write(folder)
+    assert json.loads((folder / MANIFEST).read_text())["calibration"] == CALIBRATION
+    dataclasses.replace(manifest, calibration=None).write(folder)
+    assert (folder / MANIFEST).read_bytes() == plain, "without one it is as older versions wrote it"
+
+
 def edit_variant(folder: Path, **changes: Any) -> None:
     values = json.loads((folder / MANIFEST).read_text())
     edit(folder, variants={"fp32": values["variants"]["fp32"] | changes})
@@ -101,7 +118,7 @@ FILES = dict.fromkeys((TEMPLATE, SEARCH, WEIGHTS), "0" * 64)
             (lambda f, value=value: edit(f, format=value), "format 1 to 2")
             for value in (99, 0, -1, True, None, "2", 2.0)
         ),
-        *((lambda f, field=field: without(f, field), f"'{field}' is missing") for field in FIELDS),
+        *((lambda f, field=field: without(f, field), f"'{field}' is missing") for field in REQUIRED),
         *(
             (lambda f, field=field, value=value: edit(f, **{field: value}), "damaged|another fermt")
             for field in FIELDS

@@ -5,7 +5,7 @@ import pytest
 from sot_tracker.box import Box
 from sot_tracker.errors import UserError
 from sot_tracker.opencv import PLAIN, OpenCVTracker, whole_pixels
-from sot_tracker.tracker import State
+from sot_tracker.tracker import HELD, State
 
 from clips import SIZE, boxes, frame
 
@@ -59,12 +59,15 @@ def test_mil_reads_views_too(view):
     assert estimate.box.overlaps(*SIZE)
 
 
-def test_failure_is_lost_with_the_last_box_as_guess():
+def test_after_a_failure_the_last_box_is_held_and_not_reported():
     tracker = OpenCVTracker("kcf")
     tracker.init(frame(TRUTH[0]), TRUTH[0])
     seen = tracker.update(frame(TRUTH[1]))
     lost = tracker.update(np.zeros_like(frame(None)))
-    assert (lost.state, lost.score, lost.box) == (State.LOST, 0.0, seen.box)
+    assert (lost.state, lost.score, lost.box) == (State.UNCERTAIN, 0.0, seen.box)
+    assert (lost.source, lost.accepted, lost.is_reported) == (HELD, False, False)
+    states = [tracker.update(np.zeros_like(frame(None))).state for _ in range(16)]
+    assert states == [State.UNCERTAIN] * 14 + [State.LOST] * 2, "half a second at 30 frames per second"
 
 
 class Raising:
@@ -72,11 +75,11 @@ class Raising:
         raise cv2.error("search area outside the image")
 
 
-def test_an_exception_inside_opencv_is_lost_too():
+def test_an_exception_inside_opencv_is_a_failure_too():
     tracker = OpenCVTracker("csrt")
     tracker.init(frame(TRUTH[0]), TRUTH[0])
     tracker._tracker = Raising()
-    assert tracker.update(frame(TRUTH[1])).state is State.LOST
+    assert tracker.update(frame(TRUTH[1])).state is State.UNCERTAIN
 
 
 @pytest.mark.parametrize(

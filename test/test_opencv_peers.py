@@ -82,9 +82,14 @@ def test_files_reach_opencv(name, tmp_path, peers):
 @pytest.mark.parametrize("name", PEERS)
 @pytest.mark.parametrize(
     ("score", "asked", "state"),
-    [(0.95, -1.0, State.TRACKING), (0.1, -1.0, State.LOST), (0.95, 0.97, State.LOST), (0.1, 0.0, State.TRACKING)],
+    [
+        (0.95, -1.0, State.TRACKING),
+        (0.1, -1.0, State.UNCERTAIN),
+        (0.95, 0.97, State.UNCERTAIN),
+        (0.1, 0.0, State.TRACKING),
+    ],
 )
-def test_scores_below_the_threshold_are_lost(name, score, asked, state, tmp_path, peers):
+def test_scores_below_the_threshold_are_uncertain(name, score, asked, state, tmp_path, peers):
     tracker = load(name, weights=folder(tmp_path, name), lost_threshold=asked)
     tracker.init(frame(BOX), BOX)
     peers.answers = [(True, (5, 6, 30, 40), score)]
@@ -95,12 +100,12 @@ def test_scores_below_the_threshold_are_lost(name, score, asked, state, tmp_path
 def test_the_threshold_may_be_changed_while_tracking(tmp_path, peers):
     tracker = load("nanotrack", weights=folder(tmp_path, "nanotrack"), lost_threshold=0.95)
     tracker.init(frame(BOX), BOX)
-    assert tracker.update(frame(BOX)).state is State.LOST
+    assert tracker.update(frame(BOX)).state is State.UNCERTAIN
     tracker.policy = replace(tracker.policy, lost_threshold=0.8)
     assert tracker.update(frame(BOX)).state is State.TRACKING
     tracker.policy = replace(tracker.policy, lost_threshold=-1.0)
     peers.answers = [(True, (5, 6, 30, 40), 0.85)]
-    assert tracker.update(frame(BOX)).state is State.LOST
+    assert tracker.update(frame(BOX)).state is State.UNCERTAIN
 
 
 @pytest.mark.parametrize(("score", "told"), [(1.2, 1.0), (-0.5, 0.0), (float("nan"), 0.0)])
@@ -117,7 +122,7 @@ def test_vittrack_keeps_its_window_below_the_threshold(tmp_path, peers):
     assert peers.made[-1].tracking_score_threshold == 0.4
     peers.answers = [(False, (99, 99, 5, 5), 0.3)]
     lost = tracker.update(frame(BOX))
-    assert (lost.state, lost.score, lost.box) == (State.LOST, 0.3, BOX)
+    assert (lost.state, lost.score, lost.box) == (State.UNCERTAIN, 0.3, BOX)
 
 
 @pytest.mark.parametrize("name", PEERS)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sot_tracker.stats import best_threshold, roc_auc
+from sot_tracker.stats import best_threshold, calibration_error, roc_auc
 
 
 @pytest.mark.parametrize(
@@ -37,3 +37,20 @@ def test_the_best_threshold_lies_between_both_kinds():
     assert best_threshold(score[:3], np.array([1, 0, 0], bool)) == pytest.approx(0.85)
     assert best_threshold(score, ~positive) == pytest.approx(0.2)
     assert np.isnan(best_threshold(score, np.ones(5, bool)))
+
+
+@pytest.mark.parametrize(
+    ("probability", "right", "expected"),
+    [
+        ([0.5, 0.5], [True, False], 0.0),
+        ([1.0, 1.0], [True, False], 0.5),
+        ([0.05, 0.95], [False, True], 0.05),
+        ([0.9, 0.1], [False, True], 0.9),
+    ],
+)
+def test_calibration_error(probability, right, expected):
+    assert calibration_error(np.array(probability), np.array(right)) == pytest.approx(expected)
+
+
+def test_the_calibration_error_of_nothing_is_not_known():
+    assert np.isnan(calibration_error(np.empty(0), np.empty(0, bool)))

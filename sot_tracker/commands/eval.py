@@ -213,7 +213,10 @@ def _scores(runs: list[Run]) -> dict[str, SequenceScores]:
     from sot_tracker.evaluate.metrics import measure
 
     return {
-        s.name: measure(t.boxes, t.score, t.tracking, t.seconds, s.truth, s.visible, t.size, s.known) for s, t in runs
+        s.name: measure(
+            t.boxes, t.score, t.tracking, t.seconds, s.truth, s.visible, t.size, s.known, t.reported, t.probability
+        )
+        for s, t in runs
     }
 
 

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from sot_tracker.calibration import Calibration
 from sot_tracker.catalog import NetworkSpec
 from sot_tracker.errors import UserError
 from sot_tracker.manifest import TEMPLATE, expected_maps
@@ -42,6 +43,7 @@ class Facts:
     weights: where they came from. random: drawn from a seed, for benchmarks only.
     lost_threshold: the score stored with the weights, below which the target counts as lost.
     parameters, macs: of the network, macs for one search step; None where no manifest says.
+    calibration: what makes a probability of its maps; None where there is none.
     """
 
     engine: str
@@ -54,6 +56,7 @@ class Facts:
     random: bool = False
     parameters: int | None = None
     macs: int | None = None
+    calibration: Calibration | None = None
 
     @classmethod
     def of(cls, source: Source, engine: str, runtime: str, device: str, precision: str, threads: int) -> Facts:
@@ -69,6 +72,7 @@ class Facts:
             random=source.random,
             parameters=known.parameters if known else None,
             macs=known.macs["search"] if known else None,
+            calibration=known.calibration if known else None,
         )
 
     @property

@@ -29,7 +29,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sot_tracker.boxes import are_valid, center_errors, ious
-from sot_tracker.stats import roc_auc
+from sot_tracker.stats import calibration_error, roc_auc
 
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -38,6 +38,8 @@ OVERLAPS: Array = np.linspace(0, 1, 21)
 PIXELS: Array = np.arange(51, dtype=np.float64)
 FRACTIONS: Array = np.linspace(0, 0.5, 51)
 PRECISION_AT = 20
+RIGHT = 0.5
+"""Overlap from which on a box is right, for the calibration error."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,8 +49,9 @@ class SequenceScores:
     judged: whether there is truth beyond the first frame; without, the curves and overlaps mean nothing.
     overlaps: GOT-10k's, one per counted frame. success (21,), precision (51,), norm_precision (51,): LaSOT's curves.
     seconds: duration of each update, without the first frame.
-    score, tracking: the tracker's score, and whether it reported the target as tracked, in each frame but the first of
-    which the truth is known; present: whether the target was there.
+    In each frame but the first of which the truth is known: confidence, the tracker's probability, or its score where
+    there is none; probability, NaN where there is none; tracking, whether it said TRACKING; reported, whether the box
+    would have been published; present, whether the target was there; right, whether the overlap was at least 0.5.
     """
 
     frames: int
@@ -58,9 +61,12 @@ class SequenceScores:
     precision: Array
     norm_precision: Array
     seconds: Array
-    score: Array
+    confidence: Array
+    probability: Array
     tracking: Mask
+    reported: Mask
     present: Mask
+    right: Mask
 
 
 Results = Mapping[str, Mapping[str, SequenceScores]]
@@ -91,12 +97,15 @@ def measure(
     visible: Mask,
     size: tuple[int, int],
     known: Mask | None = None,
+    reported: Mask | None = None,
+    probability: Array | None = None,
 ) -> SequenceScores:
     """Score one sequence of N frames of that (width, height).
 
     boxes, truth: N x 4. score, tracking, seconds (duration of update), visible: N. known: N, where the truth is; all
-    if not given.
+    if not given. reported: N, as tracking if not given. probability: N, unknown if not given.
     """
+    probability = np.full(len(boxes), np.nan) if probability is None else probability
     held = hold_last(np.vstack([truth[:1], boxes[1:]]))
     known = np.ones(len(boxes), dtype=np.bool_) if known is None else known
     visible = np.logical_and(visible, known)
@@ -111,9 +120,12 @@ def measure(
         precision=(center_errors(predicted, true)[:, None] <= PIXELS).mean(axis=0),
         norm_precision=(center_errors(predicted, true, normalized=True)[:, None] <= FRACTIONS).mean(axis=0),
         seconds=seconds[1:],
-        score=score[counted],
+        confidence=np.where(np.isfinite(probability), probability, score)[counted],
+        probability=probability[counted],
         tracking=tracking[counted],
+        reported=(tracking if reported is None else reported)[counted],
         present=visible[counted],
+        right=(visible & (ious(held, np.nan_to_num(truth)) >= RIGHT))[counted],
     )
 
 
@@ -121,9 +133,10 @@ def summarize(results: Iterable[SequenceScores]) -> dict[str, float | None]:
     """The overall values by their names in summary.json; None where nothing was there to measure.
 
     fps is the frames of all sequences by the time spent in `update`. Where the target was absent in some frame, over
-    the frames of all sequences: `presence_auc`, the chance that the score is higher in a frame with the target than in
-    one without (ROC AUC, ties count half), and `false_confidence`, the share of frames without the target in which the
-    tracker reported it as tracked.
+    the frames of all sequences: `presence_auc`, the chance that the tracker's confidence is higher in a frame with the
+    target than in one without (ROC AUC, ties count half), `false_confidence`, the share of frames without the target in
+    which the tracker said TRACKING, and `false_reports`, that in which it reported a box. Where it gives probabilities:
+    `calibration_error`, see `stats.calibration_error`.
     """
     everything = list(results)
     items = [r for r in everything if r.judged]
@@ -140,9 +153,14 @@ def summarize(results: Iterable[SequenceScores]) -> dict[str, float | None]:
         "fps": float(len(seconds) / seconds.sum()) if seconds.sum() > 0 else None,
     }
     if not present.all():
-        scores = np.concatenate([r.score for r in items])
-        values["presence_auc"] = roc_auc(scores, present) if present.any() else None
+        confidence = np.concatenate([r.confidence for r in items])
+        values["presence_auc"] = roc_auc(confidence, present) if present.any() else None
         values["false_confidence"] = _mean(np.concatenate([r.tracking for r in items])[~present])
+        values["false_reports"] = _mean(np.concatenate([r.reported for r in items])[~present])
+    probability = np.concatenate([r.probability for r in items] or [np.empty(0)])
+    if (given := np.isfinite(probability)).any():
+        right = np.concatenate([r.right for r in items])
+        values["calibration_error"] = calibration_error(probability[given], right[given])
     return values
 
 

@@ -95,6 +95,7 @@ def made_with(task: Task) -> dict[str, Any]:
     options = dict(task.entry.options)
     first, last = task.sequence.frames[0], task.sequence.frames[-1]
     return {
+        "format": raw.FORMAT,
         "model": task.entry.model,
         "options": options,
         "weights": _fingerprint(task.entry.model, str(options.get("weights", ""))),
@@ -122,6 +123,7 @@ def track_sequence(tracker: Tracker, sequence: Sequence) -> raw.Track:
     count = len(sequence.frames)
     boxes, score = np.empty((count, 4)), np.ones(count)
     tracking, seconds = np.ones(count, dtype=np.bool_), np.empty(count)
+    reported, probability = np.ones(count, dtype=np.bool_), np.full(count, np.nan)
     boxes[0], size = sequence.truth[0], (0, 0)
     range16 = Range16()  # 16-bit pictures of one sequence share their limits
     try:
@@ -134,11 +136,12 @@ def track_sequence(tracker: Tracker, sequence: Sequence) -> raw.Track:
             else:
                 estimate = tracker.update(image)
                 boxes[i], score[i] = estimate.box.xywh, estimate.score
-                tracking[i] = estimate.state is State.TRACKING
+                tracking[i], reported[i] = estimate.state is State.TRACKING, estimate.is_reported
+                probability[i] = estimate.probability
             seconds[i] = time.perf_counter() - start
     except UserError as error:
         raise UserError(f"sequence '{sequence.name}': {error}") from None
-    return raw.Track(boxes, score, tracking, seconds, size)
+    return raw.Track(boxes, score, tracking, seconds, size, reported, probability)
 
 
 def run(tasks: list[Task], jobs: int) -> Iterator[tuple[Task, UserError | None]]:

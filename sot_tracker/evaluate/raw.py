@@ -13,15 +13,18 @@ import numpy.typing as npt
 from sot_tracker.atomic import new_file
 from sot_tracker.errors import UserError
 
-_COLUMNS = "x,y,w,h,score,tracking,ms"
+FORMAT = 2
+"""Of the files; results of another one are run again."""
+_COLUMNS = "x,y,w,h,score,tracking,ms,reported,probability"
 
 
 @dataclass(frozen=True, eq=False)
 class Track:
     """What a tracker returned for N frames; the first row is the box it was given.
 
-    boxes: N x 4, x, y, w, h in pixels. score: N, 0..1. tracking: N. seconds: N, duration of init, then of each update.
-    size: width and height of the frames.
+    boxes: N x 4, x, y, w, h in pixels. score: N, 0..1. tracking: N, whether the state was TRACKING. seconds: N,
+    duration of init, then of each update. size: width and height of the frames. reported: N, whether the box would have
+    been published, also UNCERTAIN. probability: N, 0..1, NaN where it is not known.
     """
 
     boxes: npt.NDArray[np.float64]
@@ -29,6 +32,8 @@ class Track:
     tracking: npt.NDArray[np.bool_]
     seconds: npt.NDArray[np.float64]
     size: tuple[int, int]
+    reported: npt.NDArray[np.bool_]
+    probability: npt.NDArray[np.float64]
 
 
 def save(path: Path, track: Track, made_with: dict[str, Any]) -> None:
@@ -36,9 +41,11 @@ def save(path: Path, track: Track, made_with: dict[str, Any]) -> None:
 
     Raises UserError if it cannot be written.
     """
-    table = np.column_stack([track.boxes, track.score, track.tracking, track.seconds * 1e3])
+    table = np.column_stack(
+        [track.boxes, track.score, track.tracking, track.seconds * 1e3, track.reported, track.probability]
+    )
     head = json.dumps({"size": list(track.size), "made_with": made_with}, sort_keys=True)
-    columns = ["%.4f"] * 4 + ["%.6f", "%d", "%.4f"]
+    columns = ["%.4f"] * 4 + ["%.6f", "%d", "%.4f", "%d", "%.6f"]
     with new_file(path) as unfinished:
         np.savetxt(unfinished, table, fmt=columns, delimiter=",", header=f"{head}\n{_COLUMNS}")
 
@@ -64,4 +71,5 @@ def load(path: Path) -> Track:
             raise ValueError(f"{table.shape[1]} columns")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"result '{path}' cannot be read ({error}): remove it and run again") from None
-    return Track(table[:, :4], table[:, 4], table[:, 5] > 0, table[:, 6] / 1e3, (width, height))
+    boxes, (score, tracking, ms, reported, probability) = table[:, :4], table[:, 4:].T
+    return Track(boxes, score, tracking > 0, ms / 1e3, (width, height), reported > 0, probability)

@@ -24,8 +24,10 @@ METRICS = {
     "precision": "precision at 20 px (LaSOT)",
     "norm_precision": "normalised precision AUC (LaSOT)",
     "fps": "fps (frames by time in update)",
-    "presence_auc": "presence AUC (chance that the score is higher in a frame with the target than in one without)",
-    "false_confidence": "false confidence (share of frames without the target in which it was reported as tracked)",
+    "presence_auc": "presence AUC (chance that the confidence is higher in a frame with the target than without it)",
+    "false_confidence": "false confidence (share of frames without the target in which it said TRACKING)",
+    "false_reports": "false reports (share of frames without the target in which a box was reported)",
+    "calibration_error": "calibration error (of the probability that the overlap is at least 0.5)",
 }
 _REQUIRED = ("ao", "sr50", "sr75", "auc", "precision", "norm_precision", "fps")
 LONGEST_TABLE = 40  # sequences; more are in sequences.csv alone

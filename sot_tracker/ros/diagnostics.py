@@ -88,6 +88,8 @@ class Health:
         estimate = self._last.estimate if self._last else None
         if estimate is not None and estimate.state is State.LOST:
             return DiagnosticStatus.WARN, "target lost"
+        if estimate is not None and estimate.state is State.UNCERTAIN and estimate.coasted_out:
+            return DiagnosticStatus.WARN, f"target uncertain ({estimate.reason.value})"
         if advice := dropping(frames, dropped, period):
             return DiagnosticStatus.WARN, advice
         return DiagnosticStatus.OK, "tracking" if estimate else "no target"

@@ -18,7 +18,7 @@ from sot_tracker.stream.follower import Result
 from sot_tracker.stream.frame import Frame
 from sot_tracker.stream.range16 import Range16
 from sot_tracker.stream.requests import Request
-from sot_tracker.tracker import State
+from sot_tracker.tracker import Reason
 
 try:
     from vision_msgs.msg import Detection2D, ObjectHypothesisWithPose
@@ -26,6 +26,8 @@ except ModuleNotFoundError:
     raise MissingPackage("vision_msgs", "the ROS node", "apt install ros-$ROS_DISTRO-vision-msgs") from None
 
 CLASS_ID = "target"
+_REASONS = {Reason.NONE: "NO_REASON"}
+"""Those whose constant in TrackerState has another name."""
 
 
 def state_type() -> Any | None:
@@ -39,7 +41,12 @@ def state_type() -> Any | None:
 
 def stamp_of(header: Any) -> int:
     """Nanoseconds."""
-    return int(header.stamp.sec) * 1_000_000_000 + int(header.stamp.nanosec)
+    return nanoseconds(header.stamp)
+
+
+def nanoseconds(time: Any) -> int:
+    """Of a builtin_interfaces/Time."""
+    return int(time.sec) * 1_000_000_000 + int(time.nanosec)
 
 
 def frame_of(message: Any, range16: Range16) -> Frame:
@@ -89,13 +96,19 @@ def request_of(message: Detection2D) -> Request:
 
 
 def state_of(
-    state: Any, result: Result, stages: Mapping[str, float], age_ms: float, counts: tuple[int, int, int]
+    state: Any, result: Result, stages: Mapping[str, float], age_ms: float, counts: tuple[int, int, int], since: int = 0
 ) -> Any:
-    """A TrackerState (`state` is its type). counts: frames processed, dropped, refused."""
-    message = state(header=result.frame.header, target_id=result.target_id)
+    """A TrackerState (`state` is its type).
+
+    counts: frames processed, dropped, refused. since: nanoseconds of the node's clock at which this state began.
+    """
+    message = state(header=result.frame.header, target_id=result.target_id, probability=math.nan)
     if result.estimate is not None:
-        message.state = state.TRACKING if result.estimate.state is State.TRACKING else state.LOST
+        message.state = getattr(state, result.estimate.state.name)
+        message.reason = getattr(state, _REASONS.get(result.estimate.reason, result.estimate.reason.name))
+        message.since.sec, message.since.nanosec = divmod(max(0, since), 1_000_000_000)
         message.score = float(result.estimate.score)
+        message.probability = float(result.estimate.probability)
         message.source = result.estimate.source
         message.look_age_ms = float(result.estimate.look_age_ms)
     message.stage_names, message.stage_ms = list(stages), [float(ms) for ms in stages.values()]

@@ -28,10 +28,11 @@ from sot_tracker.stream.frame import History
 from sot_tracker.stream.range16 import Range16
 from sot_tracker.stream.requests import Request
 from sot_tracker.stream.statistics import Throttle
-from sot_tracker.tracker import State, Tracker
+from sot_tracker.tracker import Reason, State, Tracker
 
 REPORT_PERIOD = 5.0  # seconds between two log lines of one kind
 WATCH_PERIOD = 0.1
+_SAID = {State.TRACKING: "found again", State.UNCERTAIN: "uncertain", State.LOST: "lost"}
 MOST_FAILURES = 10  # in a row, after which the node gives up
 
 
@@ -196,7 +197,9 @@ class Pipeline:
             return
         is_new, self._reported = now[0] != self._reported[0], now
         name = one_line(now[0])
-        text = f"target {name} {'lost' if now[1] is State.LOST else 'found again'}"
+        text = f"target {name} {_SAID[now[1]]}"
+        if result.estimate.reason is not Reason.NONE:
+            text += f" ({result.estimate.reason.value})"
         if is_new:
             self._log.info(f"tracking target {name}")
         elif self._throttle.ready(now[1].value):  # a flickering target must not flood the log

@@ -13,6 +13,7 @@ from vision_msgs.msg import Detection2D
 from sot_tracker.ros import messages
 from sot_tracker.stream.draw import draw_small
 from sot_tracker.stream.follower import Result
+from sot_tracker.stream.statistics import StateTime
 
 
 class Outputs:
@@ -24,6 +25,7 @@ class Outputs:
         self._detection = node.create_lifecycle_publisher(Detection2D, "detection", QoSProfile(depth=10))
         self._debug = node.create_lifecycle_publisher(Image, "debug_image", QoSProfile(depth=1))
         self._state: Any = None
+        self._since = StateTime()
         if self._state_type is None:
             node.get_logger().warning(
                 "sot_tracker/TrackerState was not generated (no colcon build): running without the `state` topic"
@@ -37,12 +39,13 @@ class Outputs:
         return bool(self._debug.get_subscription_count() > 0)
 
     def publish(self, result: Result, stages: Mapping[str, float], age_ms: float, counts: tuple[int, int, int]) -> None:
-        """The detection, if the tracker accepts its box, and the state of one frame."""
+        """The detection, if the box may be reported, and the state of one frame."""
         header, found = result.frame.header, result.detection
         if found is not None:
-            self._detection.publish(messages.detection_of(found.box, found.score, header, result.target_id))
+            self._detection.publish(messages.detection_of(found.box, found.confidence, header, result.target_id))
+        since = self._since.see(result.target_id, result.estimate, self._node.get_clock().now().nanoseconds)
         if self._state is not None:
-            self._state.publish(messages.state_of(self._state_type, result, stages, age_ms, counts))
+            self._state.publish(messages.state_of(self._state_type, result, stages, age_ms, counts, since))
 
     def publish_debug(self, result: Result, name: str, max_width: int) -> None:
         """Draw and send the picture, if somebody looks. Raises FrameError where it cannot be decoded."""

@@ -21,12 +21,12 @@ from sot_tracker.stream.statistics import percentiles
 from sot_tracker.stream.video_writer import VideoWriter
 from sot_tracker.tracker import Estimate, Image, State
 
-STATES = {1: State.TRACKING, 2: State.LOST}
+STATES = {1: State.TRACKING, 2: State.LOST, 3: State.UNCERTAIN}
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """The node's results of one frame. state: "tracking", "lost", "idle", or "dropped" where there are none."""
+    """The node's results of one frame. state: that of the estimate, "idle", or "dropped" where there is none."""
 
     index: int
     stamp: int
@@ -154,4 +154,4 @@ def _picture(frame: Image, row: Row, last: Box | None, truth: Any | None, name: 
     if row.box is None:
         return draw_text(frame, f"{name}  {row.state}", true, last if row.state == "dropped" else None)
     times = {stage: ms for stage, ms in row.stages if stage not in ("process", "convert")}
-    return draw_estimate(frame, Estimate(row.box, row.score, STATES[1], times), name, true)
+    return draw_estimate(frame, Estimate(row.box, row.score, State(row.state), times), name, true)

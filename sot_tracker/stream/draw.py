@@ -13,7 +13,11 @@ from sot_tracker.box import Box
 from sot_tracker.tracker import Estimate, Image, State
 
 Color = tuple[int, int, int]
-COLORS: dict[State, Color] = {State.TRACKING: (80, 220, 60), State.LOST: (40, 60, 240)}
+COLORS: dict[State, Color] = {
+    State.TRACKING: (80, 220, 60),
+    State.UNCERTAIN: (0, 190, 255),
+    State.LOST: (40, 60, 240),
+}
 TRUTH_COLOR: Color = (255, 255, 255)
 OLD_COLOR: Color = (150, 150, 150)
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
@@ -22,15 +26,20 @@ _FONT = cv2.FONT_HERSHEY_SIMPLEX
 def draw_estimate(image: Image, estimate: Estimate, name: str, truth: Box | None = None) -> Image:
     """A copy of the BGR image with the box, and a line with name, score, state and milliseconds.
 
-    Green while tracking, red with the word LOST otherwise; the truth, where given, is a thin white box. The given image
-    is left alone. Boxes that are not finite are not drawn.
+    Green while tracking, dashed and amber while uncertain, with the reason; while lost there is the word LOST and the
+    reason, and no box. The truth, where given, is a thin white box. The given image is left alone. Boxes that are not
+    finite are not drawn.
     """
     canvas = np.array(image, order="C")
     scale = max(0.4, min(canvas.shape[:2]) / 720)
     if truth is not None:
         _rectangle(canvas, truth, TRUTH_COLOR, 1)
     color = COLORS[estimate.state]
-    _rectangle(canvas, estimate.box, color, max(1, round(2 * scale)))
+    thickness = max(1, round(2 * scale))
+    if estimate.state is State.TRACKING:
+        _rectangle(canvas, estimate.box, color, thickness)
+    elif estimate.state is State.UNCERTAIN:
+        _dashed_rectangle(canvas, estimate.box, color, thickness)
     _label(canvas, caption(estimate, name), color, scale)
     return canvas
 
@@ -75,8 +84,11 @@ def draw_text(image: Image, text: str, truth: Box | None = None, old: Box | None
 
 
 def caption(estimate: Estimate, name: str) -> str:
-    """For example "csrt  0.93  12.1 ms", with LOST in front of the score where it is, and "flow, looked 40 ms ago"."""
-    words = [name, *(["LOST"] if estimate.state is State.LOST else []), f"{estimate.score:.2f}"]
+    """For example "csrt  0.93  12.1 ms"; in front of the score "LOST (edge)" or "UNCERTAIN (jump)" where it is so, and
+    at the end "flow, looked 40 ms ago". The number is the probability where it is known.
+    """
+    state = [] if estimate.state is State.TRACKING else [f"{estimate.state.name} ({estimate.reason.value})"]
+    words = [name, *state, f"{estimate.confidence:.2f}"]
     if estimate.times:
         words.append(f"{sum(estimate.times.values()):.1f} ms")
     if estimate.source != "tracker":
@@ -85,11 +97,31 @@ def caption(estimate: Estimate, name: str) -> str:
 
 
 def _rectangle(canvas: Image, box: Box, color: Color, thickness: int) -> None:
-    if not all(map(isfinite, box.xywh)):
+    if corners := _corners(canvas, box):
+        x1, y1, x2, y2 = corners
+        cv2.rectangle(canvas, (x1, y1), (x2, y2), color, thickness)
+
+
+def _dashed_rectangle(canvas: Image, box: Box, color: Color, thickness: int) -> None:
+    if not (corners := _corners(canvas, box)):
         return
+    x1, y1, x2, y2 = corners
+    dash = max(3, min(x2 - x1, y2 - y1) // 8)
+    for x in range(x1, x2 + 1, 2 * dash):
+        for y in (y1, y2):
+            cv2.line(canvas, (x, y), (min(x + dash, x2), y), color, thickness)
+    for y in range(y1, y2 + 1, 2 * dash):
+        for x in (x1, x2):
+            cv2.line(canvas, (x, y), (x, min(y + dash, y2)), color, thickness)
+
+
+def _corners(canvas: Image, box: Box) -> tuple[int, int, int, int] | None:
+    """First and last column and row, held within four frame sizes; None for a box that is not finite."""
+    if not all(map(isfinite, box.xywh)):
+        return None
     limit = 4 * max(canvas.shape)  # far outside the frame, and within OpenCV's integers
     x1, y1, x2, y2 = (round(min(max(v, -limit), limit)) for v in box.xyxy)
-    cv2.rectangle(canvas, (x1, y1), (x2 - 1, y2 - 1), color, thickness)
+    return x1, y1, x2 - 1, y2 - 1
 
 
 def _name(canvas: Image, text: str, box: Box, color: Color, scale: float) -> None:

@@ -15,7 +15,7 @@ from sot_tracker.errors import UserError
 from sot_tracker.stream.encodings import FrameError
 from sot_tracker.stream.frame import Frame, History
 from sot_tracker.stream.requests import Request, Waiting, clock_report
-from sot_tracker.tracker import Estimate, State, Tracker
+from sot_tracker.tracker import Estimate, Tracker
 
 Warn = Callable[[str, str], None]
 """warn(kind, text); the receiver throttles per kind."""
@@ -39,7 +39,7 @@ class Result:
     @property
     def detection(self) -> Estimate | None:
         """The estimate if it may be published as a detection: an old box is never published as a new one."""
-        return self.estimate if self.estimate is not None and self.estimate.state is State.TRACKING else None
+        return self.estimate if self.estimate is not None and self.estimate.is_reported else None
 
 
 class Follower:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import os
 import sys
 from collections.abc import Mapping
@@ -24,7 +25,9 @@ from sot_tracker.tracker import Estimate, Image
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-CSV_COLUMNS = ("frame", "x", "y", "w", "h", "score", "state", "ms", "stamp", "target")
+CSV_COLUMNS = (
+    "frame", "x", "y", "w", "h", "score", "state", "ms", "stamp", "target", "reason", "probability", "reported",
+)  # fmt: skip
 _QUIT_KEYS = (27, ord("q"))
 
 
@@ -97,7 +100,8 @@ class CsvFile:
     """One line per frame and target, `CSV_COLUMNS`.
 
     frame: number in the source, from 0. ms: time in the tracker, empty where the target was started. stamp: of the
-    frame, nanoseconds.
+    frame, nanoseconds. probability: empty where it is not known. reported: 1 where the node would publish the box, else
+    0.
     """
 
     def __init__(self, path: Path) -> None:
@@ -140,7 +144,9 @@ class CsvFile:
 def _row(step: Step, target: str, estimate: Estimate) -> list[object]:
     box = [f"{v:.3f}" for v in estimate.box.xywh]
     ms = f"{sum(estimate.times.values()):.3f}" if estimate.times else ""
-    return [step.number, *box, f"{estimate.score:.4f}", estimate.state.value, ms, step.frame.stamp, target]
+    probability = "" if math.isnan(estimate.probability) else f"{estimate.probability:.4f}"
+    facts = [f"{estimate.score:.4f}", estimate.state.value, ms, step.frame.stamp, target]
+    return [step.number, *box, *facts, estimate.reason.value, probability, int(estimate.is_reported)]
 
 
 class Window:

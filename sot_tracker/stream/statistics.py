@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from sot_tracker.tracker import Estimate, State
+
 WINDOW = 300  # frames
 
 MUCH_DROPPED = 0.1
@@ -38,6 +40,21 @@ class Throttle:
             return False
         self._reported[kind] = now
         return True
+
+
+class StateTime:
+    """Since when the state of the target has been what it is."""
+
+    def __init__(self) -> None:
+        self._now: tuple[str, State] | None = None
+        self._since = 0
+
+    def see(self, target_id: str, estimate: Estimate | None, now: int) -> int:
+        """When this state of this target began, by the clock of `now` (nanoseconds); 0 without a target."""
+        state = (target_id, estimate.state) if estimate is not None else None
+        if state != self._now:
+            self._now, self._since = state, now if state else 0
+        return self._since
 
 
 class Times:

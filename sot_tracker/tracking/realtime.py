@@ -16,8 +16,8 @@ from dataclasses import dataclass, replace
 
 from sot_tracker.box import Box, BoxLike
 from sot_tracker.errors import UserError
-from sot_tracker.tracker import Estimate, Image, Policy, State, Tracker, TrackerInfo, require_size
-from sot_tracker.tracking import fusion
+from sot_tracker.tracker import HELD, Estimate, Image, Policy, State, Tracker, TrackerInfo, require_size
+from sot_tracker.tracking import fusion, states
 from sot_tracker.tracking.flow import Motion
 
 KEEPS_PACE, FALLS_BEHIND = 0.5, 0.8
@@ -114,7 +114,7 @@ class RealtimeTracker:
         require_size(image, self._size)
         begin = self._clock()
         self._notice_interval(begin)
-        moved = fusion.follow(self._flow, image, self._latest.box, self._latest.state is State.LOST)
+        moved = fusion.follow(self._flow, image, self._latest.box, lost=not self._latest.is_there)
         self._since.append(_motion(moved.last, moved.box))
         estimate = replace(self._latest, box=moved.box, source=moved.source.value)
         if self._look is not None and self._look.future.done():
@@ -123,19 +123,19 @@ class RealtimeTracker:
         if self._look is None:
             self._begin_look(image, estimate, stamp_ns)
             if self._pace.judge():
-                estimate = self._waited_for()
+                estimate = self._waited_for(estimate)
                 times = {**times, **estimate.times}
         self._flow = fusion.settle(moved, image, estimate.box)
         age_ms = self._age_ms(begin, stamp_ns)
         self._latest = replace(estimate, times=times, look_age_ms=age_ms)
-        return self._latest
+        return states.between_looks(self._latest, self._size, self.policy.max_coast)
 
     def recenter(self, box: BoxLike) -> None:
         """See `Tracker.recenter`; waits for a look under way."""
         self._finish_look()
         self._inner.recenter(box)
         if self._latest is not None:
-            self._latest = replace(self._latest, box=Box.of(box), state=State.TRACKING)
+            self._latest = Estimate(Box.of(box), self._latest.score, State.TRACKING)
 
     def move(self, box: BoxLike) -> None:
         """See `Tracker.move`; waits for a look under way."""
@@ -146,8 +146,9 @@ class RealtimeTracker:
 
     def _begin_look(self, image: Image, estimate: Estimate, stamp_ns: int | None) -> None:
         height, width = self._size
-        is_target = estimate.state is State.TRACKING  # else the box is a guess, and the tracker knows where it was last
-        if is_target and self.info.can_recenter and estimate.box.is_valid and estimate.box.overlaps(width, height):
+        # A box that is not accepted is a guess, and the tracker knows where the target was last.
+        is_there = estimate.is_there and estimate.box.is_valid and estimate.box.overlaps(width, height)
+        if is_there and self.info.can_recenter:
             self._inner.move(estimate.box)
         self._since.clear()
         self._look = _Look(self._executor.submit(self._inner.update, image, stamp_ns), self._clock(), stamp_ns)
@@ -155,14 +156,15 @@ class RealtimeTracker:
     def _taken_over(self, look: _Look, carried: Estimate) -> Estimate:
         """The answer of a look at an earlier frame in the newest one."""
         found = self._result_of(look)
-        if found.state is State.LOST and carried.state is State.LOST:
-            return replace(carried, score=found.score)
+        if not found.is_there and not carried.is_there:
+            return replace(found, box=carried.box, source=carried.source)
         return replace(found, box=fusion.carried(found.box, self._since), source=carried.source)
 
-    def _waited_for(self) -> Estimate:
-        """The answer of the look at this very frame."""
+    def _waited_for(self, carried: Estimate) -> Estimate:
+        """The answer of the look at this very frame; the carried box where the tracker says only that it failed."""
         assert self._look is not None
-        return self._result_of(self._look)
+        found = self._result_of(self._look)
+        return replace(found, box=carried.box, source=carried.source) if found.source == HELD else found
 
     def _result_of(self, look: _Look) -> Estimate:
         """Waits. Raises what the tracker raised; then, too, the next frame is looked at."""

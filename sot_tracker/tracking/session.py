@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sot_tracker.box import Box, BoxLike, require_trackable
+from sot_tracker.calibration import Calibration
 from sot_tracker.crop import Average, Crop, channel_average, crop_average, crop_black
 from sot_tracker.decode import DECODERS
 from sot_tracker.errors import UserError
-from sot_tracker.tracker import Estimate, Image, Policy, State, TrackerInfo, frame_size, require_size
+from sot_tracker.tracker import Estimate, Image, Policy, State, TrackerInfo, frame_size, require_size, seconds_between
 from sot_tracker.tracking import step as loop
+from sot_tracker.tracking.confidence import read_maps
 from sot_tracker.tracking.state import Measurement, SearchWindow, TargetState
 
 if TYPE_CHECKING:
@@ -46,12 +48,20 @@ class Session:
 
     exact_padding: HCAT's unrounded float padding, for comparison with the published numbers on engines that take float
         patches; the default rounds it to the grey levels that an exported graph takes.
+    calibration: what makes a probability of the network's maps; None leaves the score to judge by.
     """
 
-    def __init__(self, spec: NetworkSpec, network: Network, exact_padding: bool = False) -> None:
+    def __init__(
+        self,
+        spec: NetworkSpec,
+        network: Network,
+        exact_padding: bool = False,
+        calibration: Calibration | None = None,
+    ) -> None:
         self._spec = spec
         self._network = network
         self._dtype = np.float32 if exact_padding else np.uint8
+        self._calibration = calibration
         self._clip = loop.clip_box if spec.crop == "black" else loop.clip_center
 
     def start(self, image: Image, box: BoxLike, policy: Policy, stamp_ns: int | None = None) -> tuple[Target, Estimate]:
@@ -88,8 +98,8 @@ class Session:
         found, times = self._search(image, list(zip(targets, windows, strict=True)))
         advanced = []
         for target, measurement in zip(targets, found, strict=True):
-            dt = _seconds(target.stamp_ns, stamp_ns)
-            state, estimate = loop.step(target.state, measurement, dt, policy, self._clip)
+            dt = seconds_between(target.stamp_ns, stamp_ns)
+            state, estimate = loop.step(target.state, measurement, dt, policy, self._clip, self._calibration)
             advanced.append((replace(target, state=state, stamp_ns=stamp_ns), replace(estimate, times=times)))
         return advanced
 
@@ -105,9 +115,9 @@ class Session:
         searched = time.perf_counter()
         decoded = [DECODERS[self._spec.decoding](each) for each in maps]
         found = []
-        for (_, window), crop, there in zip(looks, crops, decoded, strict=True):
+        for (_, window), crop, there, of in zip(looks, crops, decoded, maps, strict=True):
             box = crop.to_frame(there.cx, there.cy, there.w, there.h) if there.is_finite else None
-            found.append(Measurement(window, box, there.score))
+            found.append(Measurement(window, box, there.score, read_maps(of, there)))
         times = {
             "crop": 1e3 * (cropped - begin),
             "search": 1e3 * (searched - cropped),
@@ -125,7 +135,7 @@ class NetworkTracker:
     """One target followed by a network; a `Tracker`.
 
     name, spec: the catalogue row (`catalog.py`); network: an engine with its weights, which may be shared.
-    policy: of the online loop; may be replaced at any time. exact_padding: see `Session`.
+    policy: of the online loop; may be replaced at any time. exact_padding, calibration: see `Session`.
     """
 
     def __init__(
@@ -135,10 +145,11 @@ class NetworkTracker:
         network: Network,
         policy: Policy = PUBLISHED,
         exact_padding: bool = False,
+        calibration: Calibration | None = None,
     ) -> None:
         self.name = name
         self.network = network
-        self._session = Session(spec, network, exact_padding)
+        self._session = Session(spec, network, exact_padding, calibration)
         self.policy = policy
         self._target: Target | None = None
 
@@ -225,8 +236,3 @@ class NetworkTracker:
         if self._target is None:
             raise UserError(f"{self.name} has no target yet: call init(image, box) first")
         return self._target
-
-
-def _seconds(before: int | None, now: int | None) -> float | None:
-    """Between two stamps; None where one is unknown or the clock went back."""
-    return (now - before) * 1e-9 if before is not None and now is not None and now >= before else None

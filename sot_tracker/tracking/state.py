@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sot_tracker.box import Box
+from sot_tracker.tracking import states
 from sot_tracker.tracking.box_size import NO_BIAS, SizeBias
+from sot_tracker.tracking.confidence import UNREADABLE, MapEvidence
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +20,7 @@ class TargetState:
     lost_frames: frames since `box` was accepted, 0 while tracking; lost_seconds: the same time by the frames' stamps,
         as far as they are known.
     suspect: where a lost target may have returned, to be confirmed by the next search.
+    condition: how far the box is believed; it says nothing of where to search.
     """
 
     box: Box
@@ -27,6 +30,7 @@ class TargetState:
     lost_frames: int = 0
     lost_seconds: float = 0.0
     suspect: Box | None = None
+    condition: states.Condition = states.FIRST
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +50,10 @@ class Measurement:
     """What the network finds in one search.
 
     window: that was searched. box: in frame pixels, as the network gives it, which may be of negative size; None where
-    its maps are not finite. score: 0..1.
+    its maps are not finite. score: 0..1. evidence: what else its maps tell.
     """
 
     window: SearchWindow
     box: Box | None
     score: float
+    evidence: MapEvidence = UNREADABLE

@@ -10,12 +10,14 @@ A motion of the camera or of the target that is known from elsewhere moves `Targ
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
 from sot_tracker.box import Box
-from sot_tracker.tracker import Estimate, Policy, State
-from sot_tracker.tracking import box_size, reacquire
+from sot_tracker.calibration import Calibration
+from sot_tracker.tracker import Estimate, Policy
+from sot_tracker.tracking import box_size, confidence, reacquire, states
 from sot_tracker.tracking.state import Measurement, SearchWindow, TargetState
 
 SMALLEST_SIDE = 10.0
@@ -55,7 +57,7 @@ def calibrated(state: TargetState, measurement: Measurement) -> TargetState:
 
 def recentered(state: TargetState, box: Box) -> TargetState:
     """The state of the same target, known to be at `box` now."""
-    return replace(state, box=box, sure_box=box, lost_frames=0, lost_seconds=0.0, suspect=None)
+    return replace(state, box=box, sure_box=box, lost_frames=0, lost_seconds=0.0, suspect=None, condition=states.FIRST)
 
 
 def search_window(state: TargetState, policy: Policy) -> SearchWindow:
@@ -70,21 +72,61 @@ def search_window(state: TargetState, policy: Policy) -> SearchWindow:
 
 
 def step(
-    state: TargetState, measurement: Measurement, dt: float | None, policy: Policy, clip: Clip = clip_box
+    state: TargetState,
+    measurement: Measurement,
+    dt: float | None,
+    policy: Policy,
+    clip: Clip = clip_box,
+    calibration: Calibration | None = None,
 ) -> tuple[TargetState, Estimate]:
     """State and estimate (without times) after a frame in which `search_window` was searched.
 
     dt: seconds since the frame before, None where unknown. policy: its threshold must not be negative. clip: the
-    network's rule for boxes at the border.
+    network's rule for boxes at the border. calibration: of the network; it decides how far the box is believed, not
+    where to search.
     """
-    if measurement.box is None:
-        return _lost(state, None, dt), Estimate(state.box, measurement.score, State.LOST)
-    box = clip(_sized(measurement.box, state, policy), state.frame_size)
-    if measurement.score < policy.lost_threshold:
-        return _lost(state, None, dt), Estimate(box, measurement.score, State.LOST)
-    if measurement.window.is_elsewhere:
-        return _lost(state, box, dt), Estimate(box, measurement.score, State.LOST)
-    return _tracking(state, box, measurement.score, policy), Estimate(box, measurement.score, State.TRACKING)
+    box = state.box if measurement.box is None else clip(_sized(measurement.box, state, policy), state.frame_size)
+    found = measurement.box is not None and measurement.score >= policy.lost_threshold
+    accepted = found and not measurement.window.is_elsewhere
+    condition, probability = _judged(state, measurement, box, accepted, dt, policy, calibration)
+    after = _tracking(state, box, measurement.score, policy) if accepted else _lost(state, box if found else None, dt)
+    estimate = Estimate(
+        box,
+        measurement.score,
+        condition.state,
+        reason=condition.reason,
+        probability=probability,
+        accepted=accepted,
+        coasted_out=condition.coasted_out(policy.max_coast),
+    )
+    return replace(after, condition=condition), estimate
+
+
+def _judged(
+    state: TargetState,
+    measurement: Measurement,
+    box: Box,
+    accepted: bool,
+    dt: float | None,
+    policy: Policy,
+    calibration: Calibration | None,
+) -> tuple[states.Condition, float]:
+    """How far the box of this search is believed, and its probability, NaN without a calibration."""
+    expected, is_lost = measurement.window.box, state.lost_frames > 0
+    probability = math.nan
+    if calibration is not None:
+        features = confidence.features_of(measurement.evidence, measurement.score, box, expected, state.lost_frames)
+        probability = calibration.probability(features) if measurement.box is not None else 0.0
+    by_score = math.isnan(probability)
+    look = states.Look(
+        accepted=accepted,
+        confidence=measurement.score if by_score else probability,
+        jump=0.0 if is_lost else math.dist(box.center, expected.center) / math.sqrt(max(expected.area, 1.0)),
+        at_edge=states.touches_edge(box, state.frame_size),
+        rival=measurement.evidence.rival,
+    )
+    limits = states.Limits.of_score(policy.lost_threshold) if by_score else states.BY_PROBABILITY
+    return states.judge(state.condition, look, limits, dt, policy.max_coast), probability
 
 
 def _tracking(state: TargetState, box: Box, score: float, policy: Policy) -> TargetState:

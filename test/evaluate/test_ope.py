@@ -42,13 +42,14 @@ def data(tmp_path):
 
 def test_one_pass_gets_the_true_box_once(data):
     sequence = evaluation.read(data).sequences[0]
-    estimates = [Estimate(Box(i, 2, 3, 4), i / 10, State.LOST if i == 2 else State.TRACKING) for i in range(1, 4)]
+    estimates = [Estimate(Box(i, 2, 3, 4), i / 10, State.UNCERTAIN if i == 2 else State.TRACKING) for i in range(1, 4)]
     tracker = Script(estimates)
     track = ope.track_sequence(tracker, sequence)
     assert tracker.started_on == sequence.first_box
     assert track.boxes.tolist() == [list(sequence.first_box.xywh), [1, 2, 3, 4], [2, 2, 3, 4], [3, 2, 3, 4]]
     assert track.score.tolist() == [1, 0.1, 0.2, 0.3]
     assert track.tracking.tolist() == [True, True, False, True]
+    assert track.reported.all(), "UNCERTAIN is reported until it has coasted out"
     assert (track.seconds > 0).all()
     assert track.size == SIZE
 
@@ -61,15 +62,21 @@ def test_an_error_names_the_sequence(data):
 
 def test_raw_results_return_and_say_what_they_are(tmp_path):
     track = raw.Track(
-        np.arange(8.0).reshape(2, 4), np.array([1, 0.25]), np.array([True, False]), np.array([0.5, 0.01]), (640, 480)
+        np.arange(8.0).reshape(2, 4),
+        np.array([1, 0.25]),
+        np.array([True, False]),
+        np.array([0.5, 0.01]),
+        (640, 480),
+        np.array([True, True]),
+        np.array([np.nan, 0.5]),
     )
     path = tmp_path / "deep" / "a.txt"
     raw.save(path, track, {"model": "x"})
     found = raw.load(path)
     for field in dataclasses.fields(raw.Track):
-        assert np.array_equal(getattr(found, field.name), getattr(track, field.name))
+        assert np.array_equal(getattr(found, field.name), getattr(track, field.name), equal_nan=True)
     assert raw.made_with(path) == {"model": "x"}
-    assert np.loadtxt(path, delimiter=",").shape == (2, 7)
+    assert np.loadtxt(path, delimiter=",").shape == (2, 9)
     assert [p.name for p in path.parent.iterdir()] == ["a.txt"]
 
 

@@ -16,7 +16,9 @@ OFF = np.array([16, 0, 0, 0])
 def track(boxes):
     count = len(boxes)
     boxes = np.array(boxes, float)
-    return raw.Track(boxes, np.ones(count), np.ones(count, bool), np.ones(count), (128, 96))
+    return raw.Track(
+        boxes, np.ones(count), np.ones(count, bool), np.ones(count), (128, 96), np.ones(count, bool), np.ones(count)
+    )
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import subprocess
 import sys
@@ -28,7 +29,7 @@ from sot_tracker.ros_tools import harness  # noqa: E402
 
 from talker import MS, PATIENCE, Talker, tracker  # noqa: E402
 
-IDLE, TRACKING, LOST = 0, 1, 2
+IDLE, TRACKING, LOST, UNCERTAIN = 0, 1, 2, 3
 
 
 class Verbatim(str):
@@ -202,9 +203,14 @@ def test_a_lost_target_is_told_by_state_alone(node: Talker) -> None:
     node.box(box_at(0))
     follow(node, 0, 3)
     black = np.zeros((120, 160, 3), np.uint8)
-    states = [node.result(node.send(texture(120, 160, 90) if k % 2 else black)) for k in range(4)]
-    assert states[-1].state == LOST
+    states = [node.result(node.send(texture(120, 160, 90) if k % 2 else black)) for k in range(18)]
+    told = [state.state for state in states]
+    assert told == sorted(told, key=[TRACKING, UNCERTAIN, LOST].index), "no way back"
+    assert {UNCERTAIN, LOST} <= set(told)
     assert states[-1].score == 0.0
+    assert states[-1].reason in (states[-1].SCORE, states[-1].OCCLUDED, states[-1].EDGE)
+    assert messages.nanoseconds(states[-1].since) > messages.nanoseconds(states[0].since) > 0
+    assert math.isnan(states[-1].probability)
     lost = [messages.stamp_of(state.header) for state in states if state.state == LOST]
     assert not set(lost) & set(node.recording.detections)
     node.said("lost")

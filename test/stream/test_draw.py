@@ -3,20 +3,32 @@ import pytest
 
 from sot_tracker.box import Box
 from sot_tracker.stream.draw import COLORS, OLD_COLOR, TRUTH_COLOR, caption, draw_estimate, draw_text
-from sot_tracker.tracker import Estimate, State
+from sot_tracker.tracker import Estimate, Reason, State
 
 GREY = np.full((240, 320, 3), 128, np.uint8)
 GREY.flags.writeable = False
 BOX = Box(100, 80, 60, 50)
 
 
-@pytest.mark.parametrize("state", State)
-def test_box_is_drawn_in_the_colour_of_its_state(state):
-    drawn = draw_estimate(GREY, Estimate(BOX, 0.5, state), "kcf")
-    assert tuple(drawn[80, 130]) == COLORS[state]
-    assert tuple(drawn[105, 159]) == COLORS[state]
+def test_a_tracked_box_is_drawn_whole():
+    drawn = draw_estimate(GREY, Estimate(BOX, 0.5, State.TRACKING), "kcf")
+    assert tuple(drawn[80, 130]) == COLORS[State.TRACKING]
+    assert (drawn[80, 100:160] == COLORS[State.TRACKING]).all()
+    assert (drawn[80:130, 159] == COLORS[State.TRACKING]).all()
     assert tuple(drawn[105, 130]) == (128, 128, 128), "the inside is left free"
     assert (GREY == 128).all()
+
+
+def test_an_uncertain_box_is_dashed():
+    drawn = draw_estimate(GREY, Estimate(BOX, 0.5, State.UNCERTAIN), "kcf")
+    for side in (drawn[80, 100:160], drawn[129, 100:160], drawn[80:130, 100], drawn[80:130, 159]):
+        share = (side == COLORS[State.UNCERTAIN]).all(axis=-1).mean()
+        assert 0.3 < share < 0.8
+
+
+def test_a_lost_target_has_no_box():
+    drawn = draw_estimate(GREY, Estimate(BOX, 0.5, State.LOST), "kcf")
+    assert (drawn[60:] == 128).all()
 
 
 def test_truth_is_white():
@@ -26,7 +38,7 @@ def test_truth_is_white():
 
 @pytest.mark.parametrize("box", [Box(np.nan, 0, 5, 5), Box(0, 0, np.inf, 5), Box(-1e12, 0, 5, 5), Box(9e9, 9e9, 5, 5)])
 def test_boxes_that_are_nowhere_only_leave_the_label(box):
-    drawn = draw_estimate(GREY, Estimate(box, 0, State.LOST), "kcf")
+    drawn = draw_estimate(GREY, Estimate(box, 0, State.UNCERTAIN), "kcf")
     assert (drawn[60:] == 128).all()
     assert not (drawn[:30, :60] == 128).all()
 
@@ -38,7 +50,9 @@ def test_views_of_any_strides():
 
 def test_caption():
     assert caption(Estimate(BOX, 0.931, State.TRACKING, {"crop": 1.0, "search": 11.1}), "mvt") == "mvt  0.93  12.1 ms"
-    assert caption(Estimate(BOX, 0, State.LOST), "mvt") == "mvt  LOST  0.00"
+    assert caption(Estimate(BOX, 0, State.LOST, reason=Reason.EDGE), "mvt") == "mvt  LOST (edge)  0.00"
+    sure = Estimate(BOX, 0.9, State.UNCERTAIN, reason=Reason.LOOK_ALIKE, probability=0.25)
+    assert caption(sure, "mvt") == "mvt  UNCERTAIN (look-alike)  0.25"
 
 
 def test_text():

@@ -49,7 +49,7 @@ def write(made: list, count: int = 4) -> None:
 def test_table_and_video(folder: Path, tmp_path: Path) -> None:
     write(outputs(folder, tmp_path / "a.avi", tmp_path / "a.csv"))
     lines = (tmp_path / "a.csv").read_bytes().decode().split("\n")
-    assert lines[:2] == [",".join(CSV_COLUMNS), "0,1.000,2.000,3.000,4.000,0.5000,tracking,1.500,0,1"]
+    assert lines[:2] == [",".join(CSV_COLUMNS), "0,1.000,2.000,3.000,4.000,0.5000,tracking,1.500,0,1,none,,1"]
     assert len(lines) == 6
     assert open_source(str(tmp_path / "a.avi")).length == 4
     assert {path.name for path in tmp_path.iterdir()} == {"clip", "a.avi", "a.csv"}

@@ -4,7 +4,9 @@ import math
 
 import pytest
 
-from sot_tracker.stream.statistics import WINDOW, Sequence, Throttle, Times, dropping, percentiles
+from sot_tracker.box import Box
+from sot_tracker.stream.statistics import WINDOW, Sequence, StateTime, Throttle, Times, dropping, percentiles
+from sot_tracker.tracker import Estimate, State
 
 
 def test_percentiles() -> None:
@@ -59,3 +61,15 @@ def test_many_dropped_frames_are_a_warning_with_rates_and_advice() -> None:
     text = dropping(27, 60, 1.0)
     assert "60 of 87 frames dropped: 27.0 of 87.0 per second are processed" in text
     assert "faster model" in text
+
+
+def test_since_when_a_state_holds() -> None:
+    seen, lost = (Estimate(Box(0, 0, 9, 9), 0.5, state) for state in (State.TRACKING, State.LOST))
+    since = StateTime()
+    told = [
+        since.see(target, estimate, now)
+        for now, (target, estimate) in enumerate(
+            [("", None), ("1", seen), ("1", seen), ("1", lost), ("1", lost), ("2", lost), ("2", seen), ("", None)], 10
+        )
+    ]
+    assert told == [0, 11, 11, 13, 13, 15, 16, 0]

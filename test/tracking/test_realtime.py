@@ -6,13 +6,14 @@ import gc
 import threading
 import weakref
 from concurrent.futures import Executor, Future
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from sot_tracker.box import Box
 from sot_tracker.errors import UserError
-from sot_tracker.tracker import Estimate, Policy, State, TrackerInfo
+from sot_tracker.tracker import HELD, Estimate, Policy, State, TrackerInfo
 from sot_tracker.tracking.realtime import RealtimeTracker
 
 from ros_clips import box_at, frame
@@ -188,8 +189,21 @@ def test_a_lost_target_is_not_carried_by_flow(tracker, inner, worker, clock):
     inner.state = State.TRACKING
     worker.run()
     found = follow(tracker, clock, 6, 6)
-    assert found.state is State.TRACKING
+    assert found.state is State.UNCERTAIN, "nothing is known of its way from frame 5 to frame 6"
     assert found.box.iou(box_at(6)) > 0.6
+    assert follow(tracker, clock, 7, 7).state is State.TRACKING
+
+
+def test_a_failure_without_a_box_of_its_own_has_flows(tracker, inner, worker, clock):
+    inner.look_ms, worker.at_once = 5.0, True
+    follow(tracker, clock, 1, 8)
+    plain = inner.update
+    inner.update = lambda *given: replace(
+        plain(*given), box=box_at(0), state=State.UNCERTAIN, source=HELD, accepted=False
+    )
+    estimate = follow(tracker, clock, 9, 9)
+    assert (estimate.source, estimate.state, estimate.is_reported) == ("flow", State.UNCERTAIN, True)
+    assert estimate.box.iou(box_at(9)) > 0.9
 
 
 def test_the_guess_for_a_lost_target_does_not_move_the_tracker(tracker, inner, worker, clock):

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from sot_tracker.box import Box
-from sot_tracker.tracker import Policy, State
+from sot_tracker.tracker import Policy
 from sot_tracker.tracking import reacquire, step
 from sot_tracker.tracking.state import Measurement, SearchWindow, TargetState
 
@@ -54,41 +54,37 @@ ACCEPTED = TargetState(FOUND, FRAME, sure_box=FOUND)
 
 
 @pytest.mark.parametrize(
-    ("state", "measurement", "said", "after"),
+    ("state", "measurement", "accepted", "after"),
     [
-        pytest.param(FIRST, seen(0.9), State.TRACKING, ACCEPTED, id="found"),
-        pytest.param(FIRST, seen(0.5), State.TRACKING, replace(ACCEPTED, sure_box=START), id="found, not sure"),
-        pytest.param(FIRST, seen(0.49), State.LOST, replace(FIRST, lost_frames=1), id="score below the threshold"),
-        pytest.param(FIRST, seen(0.9, None), State.LOST, replace(FIRST, lost_frames=1), id="maps not finite"),
-        pytest.param(LOST, seen(0.9), State.TRACKING, ACCEPTED, id="found again on the spot"),
+        pytest.param(FIRST, seen(0.9), True, ACCEPTED, id="found"),
+        pytest.param(FIRST, seen(0.5), True, replace(ACCEPTED, sure_box=START), id="found, not sure"),
+        pytest.param(FIRST, seen(0.49), False, replace(FIRST, lost_frames=1), id="score below the threshold"),
+        pytest.param(FIRST, seen(0.9, None), False, replace(FIRST, lost_frames=1), id="maps not finite"),
+        pytest.param(LOST, seen(0.9), True, ACCEPTED, id="found again on the spot"),
         pytest.param(
             LOST,
             seen(0.9, window=ELSEWHERE),
-            State.LOST,
+            False,
             replace(LOST, lost_frames=4, suspect=FOUND),
             id="found elsewhere: to be confirmed",
         ),
-        pytest.param(
-            LOST, seen(0.4, window=ELSEWHERE), State.LOST, replace(LOST, lost_frames=4), id="not found elsewhere"
-        ),
-        pytest.param(SUSPECT, seen(0.6, FOUND, SearchWindow(FOUND)), State.TRACKING, None, id="confirmed"),
-        pytest.param(SUSPECT, seen(0.4), State.LOST, replace(LOST, lost_frames=4), id="not confirmed"),
-        pytest.param(
-            SUSPECT, seen(0.9, None), State.LOST, replace(LOST, lost_frames=4), id="maps of a return not finite"
-        ),
+        pytest.param(LOST, seen(0.4, window=ELSEWHERE), False, replace(LOST, lost_frames=4), id="not found elsewhere"),
+        pytest.param(SUSPECT, seen(0.6, FOUND, SearchWindow(FOUND)), True, None, id="confirmed"),
+        pytest.param(SUSPECT, seen(0.4), False, replace(LOST, lost_frames=4), id="not confirmed"),
+        pytest.param(SUSPECT, seen(0.9, None), False, replace(LOST, lost_frames=4), id="maps of a return not finite"),
     ],
 )
-def test_transitions(state: TargetState, measurement: Measurement, said: State, after: TargetState | None) -> None:
+def test_transitions(state: TargetState, measurement: Measurement, accepted: bool, after: TargetState | None) -> None:
     found, estimate = step.step(state, measurement, None, HALF)
-    assert estimate.state is said
+    assert estimate.accepted is accepted
     assert estimate.box == (measurement.box or state.box)
     assert estimate.score == measurement.score
-    assert found == (after or replace(ACCEPTED, sure_box=START))
+    assert replace(found, condition=FIRST.condition) == (after or replace(ACCEPTED, sure_box=START))
 
 
 def test_a_threshold_of_zero_loses_only_what_is_not_finite() -> None:
-    assert step.step(FIRST, seen(0.0), None, Policy())[1].state is State.TRACKING
-    assert step.step(FIRST, seen(0.0, None), None, Policy())[1].state is State.LOST
+    assert step.step(FIRST, seen(0.0), None, Policy())[1].accepted
+    assert not step.step(FIRST, seen(0.0, None), None, Policy())[1].accepted
 
 
 def test_a_lost_target_has_the_size_of_the_last_sure_box() -> None:

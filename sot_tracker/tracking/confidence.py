@@ -1,0 +1,117 @@
+"""What one look of a network tells of its own box: numbers read from its map and from how the box moved.
+
+`calibration.py` makes a probability of them; `states.py` takes reasons from them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from sot_tracker.box import Box
+from sot_tracker.decode import Decoded, Maps
+
+Grid = npt.NDArray[np.float32]
+
+AROUND = 2
+"""Cells around the chosen one that belong to its peak: the target is four cells wide."""
+
+
+@dataclass(frozen=True, slots=True)
+class MapEvidence:
+    """Of one map of g x g cells.
+
+    peak: highest value without any window, 0 to 1. chosen: value at the chosen cell. second: highest value more than
+    `AROUND` cells away from the chosen one. mass: sum over all cells, in cells. spread: root of the variance of the
+    map around its centre of mass, in cells.
+    """
+
+    peak: float
+    chosen: float
+    second: float
+    mass: float
+    spread: float
+
+    @property
+    def rival(self) -> float:
+        """The second peak as a share of the highest, 0 to 1."""
+        return min(self.second / self.peak, 1.0) if self.peak > 0 else 0.0
+
+
+UNREADABLE = MapEvidence(0.0, 0.0, 0.0, 0.0, 0.0)
+"""Of maps that are not finite."""
+
+
+def read_maps(maps: Maps, found: Decoded) -> MapEvidence:
+    """What the maps of one search say besides the box; `found` is what they decode to."""
+    if not found.is_finite:
+        return UNREADABLE
+    grid = score_grid(maps)
+    g = grid.shape[0]
+    row, col = divmod(found.index, g)
+    others = grid.copy()
+    others[max(0, row - AROUND) : row + AROUND + 1, max(0, col - AROUND) : col + AROUND + 1] = 0
+    return MapEvidence(
+        peak=float(grid.max()),
+        chosen=float(grid[row, col]),
+        second=float(others.max()),
+        mass=float(grid.sum()),
+        spread=_spread(grid),
+    )
+
+
+def score_grid(maps: Maps) -> Grid:
+    """g x g values of 0 to 1 that say where the target is, whatever the decoding.
+
+    Centre networks have them; of tokens it is the foreground probability; of corner networks the probability of the
+    top-left corner.
+    """
+    if "score" in maps:
+        return np.asarray(maps["score"][0], np.float32)
+    if "logits" in maps:
+        logits = maps["logits"]
+        g = math.isqrt(len(logits))
+        return np.asarray(0.5 + 0.5 * np.tanh(0.5 * (logits[:, 0] - logits[:, 1])), np.float32).reshape(g, g)
+    corner = maps["tl"]
+    probability = np.exp(corner - corner.max())
+    return np.asarray(probability / probability.sum(), np.float32)
+
+
+def features_of(evidence: MapEvidence, score: float, box: Box, expected: Box, lost_frames: int) -> Mapping[str, float]:
+    """Name -> value of everything that a calibration may use; all of them finite.
+
+    score: of the box. box: as reported. expected: where the last look, or optical flow since then, put it.
+    """
+    side = math.sqrt(max(expected.area, 1.0))
+    return {
+        "score": _logit(score),
+        "peak": _logit(evidence.peak),
+        "second": _logit(evidence.second),
+        "rival": evidence.rival,
+        "mass": math.log1p(evidence.mass),
+        "spread": evidence.spread,
+        "jump": math.log1p(math.dist(box.center, expected.center) / side),
+        "resize": abs(math.log(max(box.area, 1.0) / max(expected.area, 1.0))),
+        "overlap": box.iou(expected),
+        "lost": math.log1p(lost_frames),
+    }
+
+
+def _logit(value: float) -> float:
+    """Of a value held in 0.001 to 0.999."""
+    value = min(max(value, 1e-3), 1 - 1e-3)
+    return math.log(value / (1 - value))
+
+
+def _spread(grid: Grid) -> float:
+    total = float(grid.sum())
+    if total <= 0:
+        return 0.0
+    cells = np.arange(grid.shape[0], dtype=np.float64)
+    by_column, by_row = grid.sum(axis=0) / total, grid.sum(axis=1) / total
+    x, y = float(by_column @ cells), float(by_row @ cells)
+    return math.sqrt(max(0.0, float(by_column @ (cells - x) ** 2 + by_row @ (cells - y) ** 2)))
