@@ -16,15 +16,15 @@ from sot_tracker.errors import UserError
 from sot_tracker.tracker import Estimate, Policy, State, Tracker, TrackerInfo
 
 if TYPE_CHECKING:
-    from sot_tracker.loading import load
+    from sot_tracker.loading import load, load_many
 
-__all__ = ["Box", "Estimate", "Policy", "State", "Tracker", "TrackerInfo", "UserError", "load"]
+__all__ = ["Box", "Estimate", "Policy", "State", "Tracker", "TrackerInfo", "UserError", "load", "load_many"]
 
 
 def __getattr__(name: str) -> Any:
-    """`load`, imported at first use: `sot-tracker --help` must not wait for OpenCV."""
-    if name == "load":
-        from sot_tracker.loading import load
+    """`load` and `load_many`, imported at first use: `sot-tracker --help` must not wait for OpenCV."""
+    if name in ("load", "load_many"):
+        from sot_tracker import loading
 
-        return load
+        return getattr(loading, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -45,6 +45,21 @@ def draw_small(image: Image, estimate: Estimate | None, name: str, max_width: in
     return draw_estimate(image, replace(estimate, box=estimate.box.scaled(scale)), name)
 
 
+def draw_beside(canvas: Image, estimate: Estimate, name: str, scale: float) -> None:
+    """One more target into a picture that has one already: its box, and its name above it.
+
+    scale: of the picture, against the frame that the box is of. A box that is not finite is not drawn.
+    """
+    box, color = estimate.box.scaled(scale), COLORS[estimate.state]
+    if not all(map(isfinite, box.xywh)):
+        return
+    size = max(0.4, min(canvas.shape[:2]) / 720)
+    _rectangle(canvas, box, color, max(1, round(2 * size)))
+    limit = max(canvas.shape)
+    place = (round(min(max(box.x, 0), limit)), max(10, round(min(max(box.y, 0), limit)) - 3))
+    cv2.putText(canvas, name, place, _FONT, size, color, max(1, round(size)), cv2.LINE_AA)
+
+
 def draw_text(image: Image, text: str, truth: Box | None = None, old: Box | None = None) -> Image:
     """A copy of the BGR image with one line of text in the corner, as where there is no target yet.
 

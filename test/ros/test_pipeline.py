@@ -69,6 +69,7 @@ class Record:
     def __init__(self, _: Any) -> None:
         self.stages: list[dict[str, float]] = []
         self.states: list[State | None] = []
+        self.together: list[list[str]] = []
         self.counts = (0, 0, 0)
 
     def publish(self, result: Any, stages: Any, age_ms: float, counts: tuple[int, int, int]) -> None:
@@ -76,9 +77,12 @@ class Record:
         self.states.append(result.estimate.state if result.estimate else None)
         self.counts = counts
 
-    def publish_debug(self, result: Any, name: str, max_width: int) -> None:
+    def publish_all(self, results: Any) -> None:
+        self.together.append([result.target_id for result in results if result.estimate])
+
+    def publish_debug(self, results: Any, name: str, max_width: int) -> None:
         if self.debug_is_watched:
-            assert result.frame.image.shape[2] == 3
+            assert results[0].frame.image.shape[2] == 3
 
     def close(self) -> None:
         pass
@@ -92,7 +96,7 @@ class Setup:
 
     @property
     def tracker(self) -> Any:
-        return self.node._tracker
+        return self.node._trackers[0] if self.node._trackers else None
 
     @property
     def record(self) -> Any:
@@ -127,7 +131,9 @@ def setup(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         made.append(Setup(**parameters))
         return made[-1]
 
-    monkeypatch.setattr(node_module, "load", lambda model, **_: Fake())
+    monkeypatch.setattr(
+        node_module, "load_trackers", lambda config, realtime: [Fake() for _ in range(config.max_targets)]
+    )
     monkeypatch.setattr(node_module, "Outputs", Record)
     yield make
     for one in made:
@@ -266,4 +272,4 @@ def test_the_history_is_bounded_in_bytes(setup: Any) -> None:
     for _ in range(60):
         one.send()
     assert len(frame(0).tobytes()) * 60 > 2 << 20
-    assert one.node._pipeline._follower._history.nbytes <= 1 << 20
+    assert one.node._pipeline._follower.history.nbytes <= 1 << 20
