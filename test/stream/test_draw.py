@@ -2,7 +2,16 @@ import numpy as np
 import pytest
 
 from sot_tracker.box import Box
-from sot_tracker.stream.draw import COLORS, OLD_COLOR, TRUTH_COLOR, caption, draw_estimate, draw_text
+from sot_tracker.stream.draw import (
+    COLORS,
+    OLD_COLOR,
+    TRUTH_COLOR,
+    caption,
+    draw_beside,
+    draw_estimate,
+    draw_small,
+    draw_text,
+)
 from sot_tracker.tracker import Estimate, State
 
 GREY = np.full((240, 320, 3), 128, np.uint8)
@@ -39,6 +48,18 @@ def test_views_of_any_strides():
 def test_caption():
     assert caption(Estimate(BOX, 0.931, State.TRACKING, {"crop": 1.0, "search": 11.1}), "mvt") == "mvt  0.93  12.1 ms"
     assert caption(Estimate(BOX, 0, State.LOST), "mvt") == "mvt  LOST  0.00"
+
+
+def test_one_more_target_in_a_shrunk_picture():
+    canvas = draw_small(GREY, Estimate(BOX, 0.9, State.TRACKING), "csrt", GREY.shape[1] // 2)
+    other = Estimate(Box(200, 60, 40, 30), 0.9, State.LOST)
+    before = canvas.copy()
+    draw_beside(canvas, other, "two", 0.5)
+    assert canvas[40, 100].tolist() == list(COLORS[State.LOST])
+    assert (canvas[20:28, 100:112] != before[20:28, 100:112]).any(), "its name"
+    drawn = canvas.copy()
+    draw_beside(canvas, Estimate(Box(float("nan"), 0, 1, 1), 0, State.LOST), "none", 1)
+    assert (canvas == drawn).all()
 
 
 def test_text():
