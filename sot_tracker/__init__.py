@@ -16,18 +16,18 @@ from sot_tracker.errors import UserError
 from sot_tracker.tracker import Estimate, Policy, State, Tracker, TrackerInfo
 
 if TYPE_CHECKING:
-    from sot_tracker.loading import load
+    from sot_tracker.loading import load, load_many
     from sot_tracker.stream.follow import track
 
-__all__ = ["Box", "Estimate", "Policy", "State", "Tracker", "TrackerInfo", "UserError", "load", "track"]
+__all__ = ["Box", "Estimate", "Policy", "State", "Tracker", "TrackerInfo", "UserError", "load", "load_many", "track"]
 
 
 def __getattr__(name: str) -> Any:
-    """`load` and `track`, imported at first use: `sot-tracker --help` must not wait for OpenCV."""
-    if name == "load":
-        from sot_tracker.loading import load
+    """`load`, `load_many` and `track`, imported at first use: `sot-tracker --help` must not wait for OpenCV."""
+    if name in ("load", "load_many"):
+        from sot_tracker import loading
 
-        return load
+        return getattr(loading, name)
     if name == "track":
         from sot_tracker.stream.follow import track
 

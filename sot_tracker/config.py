@@ -154,6 +154,13 @@ class Config(Options):
         low=0.0,
         high=60.0,
     )
+    max_targets: int = option(
+        1,
+        "Most targets at a time; with 1 a new box replaces the target, with more every box with a new id adds one.",
+        Scope.NODE,
+        low=1,
+        high=64,
+    )
     propagate: str = option(
         "auto",
         "Optical flow between looks of the tracker; auto gives every frame a box at once and waits for the tracker "

@@ -39,7 +39,7 @@ try:
     from sot_tracker.engines import onnx as onnx_engine
     from sot_tracker.engines import torch as torch_engine
     from sot_tracker.nets import cost
-    from sot_tracker.onnx_graphs import OPSET, save_graph
+    from sot_tracker.onnx_graphs import OPSET, TRACED_TARGETS, save_graph
     from sot_tracker.storage import packed, unpacked
     from sot_tracker.weights_file import read_header
 except ModuleNotFoundError as missing:
@@ -133,7 +133,8 @@ def _write_graphs(
     """Both graphs into the folder; shapes of the cached tensors and of the maps."""
     template = torch_engine.FromTemplatePatch(net, spec).eval()
     search = torch_engine.FromSearchPatch(net, spec).eval()
-    z, x = (torch.from_numpy(patch[None]) for patch in _noise(spec, seed=0))
+    noise = [_noise(spec, seed) for seed in range(TRACED_TARGETS)]
+    z, x = (torch.from_numpy(np.stack(patches)) for patches in zip(*noise, strict=True))
     with torch.no_grad():
         cached = template(z)
         maps = search(cached, x)
@@ -145,12 +146,13 @@ def _write_graphs(
     return _shapes(_numbered(cached)), _shapes(maps)
 
 
+def _shapes(tensors: dict[str, Tensor]) -> Shapes:
+    """Of one target."""
+    return {name: [value.shape[0] // TRACED_TARGETS, *value.shape[1:]] for name, value in tensors.items()}
+
+
 def _numbered(cached: tuple[Tensor, ...]) -> dict[str, Tensor]:
     return {f"cached_{i}": value for i, value in enumerate(cached)}
-
-
-def _shapes(tensors: dict[str, Tensor]) -> Shapes:
-    return {name: list(value.shape) for name, value in tensors.items()}
 
 
 def _origin(source: Source) -> dict[str, Any]:

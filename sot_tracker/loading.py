@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
@@ -20,6 +21,7 @@ from sot_tracker.manifest import export_hint
 from sot_tracker.model_folder import Source, find_weights
 from sot_tracker.opencv import OpenCVTracker
 from sot_tracker.tracker import Policy, Tracker
+from sot_tracker.tracking.many import MultiTracker
 from sot_tracker.tracking.realtime import RealtimeTracker
 from sot_tracker.tracking.session import NetworkTracker
 
@@ -35,13 +37,37 @@ def load(name: str, *, realtime: bool = False, **options: Any) -> Tracker:
     Raises UserError for an unknown name or option, missing weights or a missing package.
     """
     require_tracker_options(name, options)
-    model, config = spec(name), Config.from_mapping({**options, "model": name})
-    tracker: Tracker
+    (tracker,) = load_trackers(Config.from_mapping({**options, "model": name}), realtime)
+    return tracker
+
+
+def load_many(name: str, max_targets: int, *, realtime: bool = False, **options: Any) -> MultiTracker:
+    """Like `load`, for up to `max_targets` targets in the same frames: `start`, `stop`, `update`.
+
+    The network is loaded once. Without `realtime` one search serves all targets of a frame: on a CPU they are searched
+    side by side, with one thread each, on a GPU as one batch. With `realtime` their looks take turns.
+
+    Raises UserError as `load`, and for a number of targets out of range.
+    """
+    require_tracker_options(name, options)
+    trackers = load_trackers(Config.from_mapping({**options, "model": name, "max_targets": max_targets}), realtime)
+    return MultiTracker(trackers)
+
+
+def load_trackers(config: Config, realtime: bool = False) -> list[Tracker]:
+    """`config.max_targets` trackers that share one network. Raises UserError as `load`."""
+    model, count = spec(config.model), config.max_targets
+    trackers: list[Tracker]
     if model.network is None:
-        tracker = OpenCVTracker(name, config.threads, config.weights, config.lost_threshold, config.max_coast)
+        options = (model.name, config.threads, config.weights, config.lost_threshold, config.max_coast)
+        trackers = [OpenCVTracker(*options) for _ in range(count)]
     else:
-        tracker = load_network_tracker(model, config)
-    return RealtimeTracker(tracker) if realtime else tracker
+        shared = load_network_tracker(model, replace(config, max_targets=1) if realtime else config)
+        trackers = [shared, *(shared.another() for _ in range(count - 1))]
+    if not realtime:
+        return trackers
+    executor = ThreadPoolExecutor(1, thread_name_prefix="look")
+    return [RealtimeTracker(tracker, executor) for tracker in trackers]
 
 
 def require_tracker_options(name: object, options: Iterable[str]) -> None:

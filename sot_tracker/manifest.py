@@ -88,6 +88,11 @@ class Manifest:
         write_text(folder / MANIFEST, short + "\n")
 
 
+def axis_name(rows: int) -> str:
+    """Name of a graph's first axis, which is free: a number of targets, of which each has that many rows."""
+    return "batch" if rows == 1 else f"{rows}*batch"
+
+
 def network_fields(model: ModelSpec) -> dict[str, Any]:
     """The model's `NetworkSpec` as JSON gives it back. Raises UserError if it has none."""
     if model.network is None:

@@ -24,18 +24,23 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from sot_tracker.weights_file import SCALE_SUFFIX, Stretch, read_header
 
-OPSET, IR_VERSION = 18, 8  # opset 18 needs no newer file version, and a newer one would shut out older runtimes
+OPSET, IR_VERSION = 20, 9  # 20 is the first with GELU as one operator; a newer one would shut out older runtimes
 _FROM_SAFETENSORS = {"F16": ir.DataType.FLOAT16, "F32": ir.DataType.FLOAT, "I8": ir.DataType.INT8}
 _SMALLEST_TABLE, _LARGEST_TABLE = 1024, 2**30
+
+
+TRACED_TARGETS = 2
+"""Targets in the inputs that are traced: an axis of 1 would not be taken as free."""
 
 
 def save_graph(
     module: nn.Module, inputs: tuple[Any, ...], names: tuple[Sequence[str], Sequence[str]], weights: Path, out: Path
 ) -> None:
-    """Trace `module(*inputs)`, static shapes, to the file `out`.
+    """Trace `module(*inputs)` to the file `out`; the first axis of all inputs and outputs is free.
 
-    names: of the flattened inputs and outputs. weights: safetensors file beside `out`; a parameter `<prefix>.<name>` of
-    the module whose name is in it is taken from there, all others stay in the graph.
+    inputs: tensors, or tuples of them, of `TRACED_TARGETS` targets. names: of the flattened inputs and outputs.
+    weights: safetensors file beside `out`; a parameter `<prefix>.<name>` of the module whose name is in it is taken
+    from there, all others stay in the graph.
     """
     with _quiet():
         model = _trace(module, inputs, *names)
@@ -57,6 +62,14 @@ def save_graph(
 def _trace(
     module: nn.Module, inputs: tuple[Any, ...], input_names: Sequence[str], output_names: Sequence[str]
 ) -> ir.Model:
+    batch = torch.export.Dim("batch")
+
+    def free(value: Any) -> Any:
+        if isinstance(value, tuple):
+            return tuple(free(item) for item in value)
+        rows = value.shape[0] // TRACED_TARGETS
+        return {0: batch if rows == 1 else rows * batch}
+
     # The fused CPU attention has strides of its own, which the exporter's shape pass takes for those of the graph.
     with sdpa_kernel(SDPBackend.MATH), torch.no_grad():
         program = torch.onnx.export(
@@ -66,6 +79,7 @@ def _trace(
             optimize=False,
             verbose=False,
             opset_version=OPSET,
+            dynamic_shapes=free(inputs),
             input_names=list(input_names),
             output_names=list(output_names),
         )

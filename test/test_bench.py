@@ -46,6 +46,12 @@ def test_network_row(toy: catalog.ModelSpec, toy_folder: Path, clip: bench.Clip,
     assert all(row[f"{stage}_p95"] >= row[f"{stage}_ms"] for stage in STAGES)
 
 
+def test_many_targets(toy: catalog.ModelSpec, toy_folder: Path, clip: bench.Clip) -> None:
+    row = measure(clip, {"model": "toy", "engine": "onnx", "weights": str(toy_folder), "max_targets": 3, "threads": 2})
+    assert (row["targets"], row["frames"]) == (3, 4)
+    assert row["total_ms"] >= row["search_ms"] > 0
+
+
 def test_opencv_row(clip: bench.Clip) -> None:
     row = measure(clip, {"model": "kcf"})
     assert row.keys() >= KEYS | TIMES
@@ -110,6 +116,7 @@ def test_command_goes_on_after_a_mistake(tmp_path: Path, capsys: pytest.CaptureF
         (["--size", "large"], "--size 'large'"),
         (["--frames", "0"], "--frames 0"),
         (["--threads", "-1"], "threads=-1"),
+        (["--targets", "0"], "max_targets=0"),
         (["--model", "kcf", "--json", "/dev/null/speed.json"], "--json /dev/null/speed.json cannot be written"),
     ],
 )

@@ -38,6 +38,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             metavar=None if facts.choices else "N",
             help=f"{facts.help} Repeat for several.",
         )
+    parser.add_argument(
+        "--targets",
+        action="append",
+        type=int,
+        metavar="N",
+        help="measure N targets in the same frames (default: 1). Repeat for several.",
+    )
     parser.add_argument("--device", choices=OPTIONS["device"].choices, default=DEFAULTS["device"])
     parser.add_argument(
         "--weights", default="", help="as for `track`; by default what ships, else random (speed does not depend on it)"
@@ -94,13 +101,15 @@ def _require_writable(path: Path) -> None:
 def _jobs(model: ModelSpec, args: argparse.Namespace) -> list[dict[str, Any]]:
     """Options of every run of that model; what OpenCV runs only varies in threads."""
     threads = [check("threads", value) for value in args.threads or [DEFAULTS["threads"]]]
+    targets = [check("max_targets", value) for value in args.targets or [1]]
     if model.network is None:
         given = {"weights": args.weights} if model.takes_weights else {}
-        return [{"model": model.name, "threads": n, **given} for n in threads]
+        return [{"model": model.name, "threads": n, "max_targets": t, **given} for n in threads for t in targets]
     weights = args.weights or ("" if shipped_folder(model.name) else "random")
     jobs = []
-    for engine, precision, n in itertools.product(args.engine or ["auto"], args.precision or ["auto"], threads):
-        run = {"model": model.name, "engine": engine, "precision": precision, "threads": n}
+    many = args.engine or ["auto"], args.precision or ["auto"], threads, targets
+    for engine, precision, n, t in itertools.product(*many):
+        run = {"model": model.name, "engine": engine, "precision": precision, "threads": n, "max_targets": t}
         jobs.append({**run, "device": args.device, "weights": weights})
     return jobs
 
@@ -140,7 +149,8 @@ def _print_rows(rows: Sequence[Row], title: str) -> None:
     print(head + " ".join(f"{name:>15}" for name in _COLUMNS) + f" {'M param':>8} {'G MAC':>6} {'MB':>6}")
     for row in rows:
         threads = row["threads"] or "auto"
-        cells = [f"{row['model']:<12} {row['engine']:<9} {row['precision'] or '-':<5} {threads:>4}"]
+        name = row["model"] + (f" x{row['targets']}" if row["targets"] > 1 else "")
+        cells = [f"{name:<12} {row['engine']:<9} {row['precision'] or '-':<5} {threads:>4}"]
         cells += [f"{_pair(row, name):>15}" for name in _COLUMNS]
         cells += [_scaled(row["parameters"], 1e6, 8), _scaled(row["macs"], 1e9, 6), _scaled(row["memory_mb"], 1, 6, 0)]
         print(" ".join(cells) + ("  RANDOM WEIGHTS" if row["random"] else ""))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,14 @@ import numpy as np
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as failures
 
+from sot_tracker import cpus
 from sot_tracker.atomic import write_text
 from sot_tracker.catalog import ModelSpec
 from sot_tracker.config import Config
 from sot_tracker.engines import tensorrt
 from sot_tracker.engines.network import Facts, Maps, Network, Patch, Tensors, require_graph
 from sot_tracker.errors import UserError
-from sot_tracker.manifest import SEARCH, TEMPLATE, export_hint
+from sot_tracker.manifest import SEARCH, TEMPLATE, axis_name, export_hint
 from sot_tracker.model_folder import Source, private_copy
 
 log = logging.getLogger(__name__)
@@ -43,47 +45,96 @@ _ERRORS_ONLY = 3
 
 
 class OnnxNetwork(Network):
-    """Both graphs as sessions; what `template` gives stays on the device."""
+    """Both graphs as sessions; what `template` gives stays on the device.
+
+    side_by_side: the search graph once more, for one thread, and the threads that run it for one target each; on a CPU
+        twice as many threads are less than twice as fast, so that this is faster than one target after the other. None
+        where targets are not searched together.
+    batch: whether the search graph takes any number of targets.
+    """
 
     failures = _FAILURES
 
-    def __init__(self, template: Any, search: Any, facts: Facts) -> None:
+    def __init__(
+        self,
+        template: Any,
+        search: Any,
+        facts: Facts,
+        side_by_side: tuple[Any, Executor] | None = None,
+        batch: bool = False,
+    ) -> None:
         super().__init__(facts)
         self._template, self._search = template, search
+        self._side_by_side, self._batch = side_by_side, batch
         self._home = "cpu" if facts.device == "cpu" else "cuda"
+        self._names = {id(session): [output.name for output in session.get_outputs()] for session in self._sessions()}
 
     def template(self, patch: Patch) -> dict[str, Any]:
-        return self._run(self._template, {}, patch)
+        return self._run(self._template, {}, patch[None])
 
     def search(self, cached: dict[str, Any], patch: Patch) -> Maps:
-        return {name: value.numpy()[0] for name, value in self._run(self._search, cached, patch).items()}
+        return self._look(self._search, cached, patch)
 
-    def _run(self, session: Any, cached: dict[str, Any], patch: Patch) -> dict[str, Any]:
+    def search_many(self, looks: Sequence[tuple[dict[str, Any], Patch]]) -> list[Maps]:
+        if len(looks) > 1 and self._side_by_side is not None:
+            session, threads = self._side_by_side
+            return list(threads.map(lambda look: self._look(session, *look), looks))
+        if len(looks) > 1 and self._batch:
+            return self._search_batch(looks)
+        return super().search_many(looks)
+
+    def _search_batch(self, looks: Sequence[tuple[dict[str, Any], Patch]]) -> list[Maps]:
+        """One call for all; the targets' tensors are put side by side by way of the host."""
+        first = looks[0][0]
+        cached = {
+            name: onnxruntime.OrtValue.ortvalue_from_numpy(np.concatenate([look[0][name].numpy() for look in looks]))
+            for name in first
+        }
+        found = self._run(self._search, cached, np.stack([patch for _, patch in looks]))
+        maps = {name: value.numpy() for name, value in found.items()}
+        return [{name: value[i] for name, value in maps.items()} for i in range(len(looks))]
+
+    def _look(self, session: Any, cached: dict[str, Any], patch: Patch) -> Maps:
+        return {name: value.numpy()[0] for name, value in self._run(session, cached, patch[None]).items()}
+
+    def _run(self, session: Any, cached: dict[str, Any], patches: Patch) -> dict[str, Any]:
         binding = session.io_binding()
-        binding.bind_cpu_input("patch", np.ascontiguousarray(patch[None]))
+        binding.bind_cpu_input("patch", np.ascontiguousarray(patches))
         for name, value in cached.items():
             binding.bind_ortvalue_input(name, value)
-        names = [output.name for output in session.get_outputs()]
+        names = self._names[id(session)]
         for name in names:
             binding.bind_output(name, self._home)
         session.run_with_iobinding(binding)
         return dict(zip(names, binding.get_outputs(), strict=True))
 
+    def _sessions(self) -> list[Any]:
+        return [self._template, self._search, *([self._side_by_side[0]] if self._side_by_side else [])]
+
 
 def load(model: ModelSpec, source: Source, config: Config) -> OnnxNetwork:
     """Raises UserError for a device that is not there, a precision it cannot do, or graphs it cannot read."""
-    assert model.network is not None  # or it would have no weights
+    spec = model.network
+    assert spec is not None  # or it would have no weights
     device = choose_device(config.device, onnxruntime.get_available_providers())
     precision = _precision(config.precision, device)
     extra: dict[str, Any] = {}
     if device == "tensorrt":
         extra = tensorrt.provider_options(tensorrt.prepared_cache(model, source, precision), precision)
+    workers = min(config.max_targets, config.threads or cpus.usable()) if device == "cpu" else 1
+    batch = config.max_targets > 1 and device == "cuda"
     with private_copy(source) as files:
-        graphs = [files[TEMPLATE], files[SEARCH]]
-        sessions = [open_session(graph, device, config.threads, extra, source.describe(graph)) for graph in graphs]
-    for graph, session in zip(graphs, sessions, strict=True):
-        require_graph(source, graph, model.network, _tensors(session.get_inputs()), _tensors(session.get_outputs()))
-    template, search = sessions
+
+        def opened(name: str, threads: int, free: bool) -> Any:
+            graph = files[name]
+            session = open_session(graph, device, threads, extra, source.describe(graph), _sizes(source, free))
+            tensors = _tensors(session.get_inputs()), _tensors(session.get_outputs())
+            require_graph(source, graph, spec, *tensors)
+            return session
+
+        template, search = opened(TEMPLATE, config.threads, False), opened(SEARCH, config.threads, batch)
+        narrow = opened(SEARCH, 1, False) if workers > 1 else None
+    batch = batch and any(isinstance(value.shape[0], str) for value in search.get_inputs())
     device = _settled(config.device, device, search.get_providers())
     facts = Facts.of(
         source,
@@ -93,7 +144,14 @@ def load(model: ModelSpec, source: Source, config: Config) -> OnnxNetwork:
         precision=precision,
         threads=config.threads,
     )
-    return OnnxNetwork(template, search, facts)
+    executor = ThreadPoolExecutor(workers, thread_name_prefix="search") if narrow else None
+    return OnnxNetwork(template, search, facts, (narrow, executor) if executor else None, batch)
+
+
+def _sizes(source: Source, free: bool) -> dict[str, int]:
+    """Free axis of a graph (`manifest.axis_name`) -> its size for one target: as exact shapes they cost nothing."""
+    assert source.manifest is not None
+    return {} if free else {axis_name(shape[0]): shape[0] for shape in [[1], *source.manifest.cached.values()]}
 
 
 def build_tensorrt(model: ModelSpec, source: Source, config: Config) -> Iterator[Path]:
@@ -110,18 +168,30 @@ def build_tensorrt(model: ModelSpec, source: Source, config: Config) -> Iterator
     for name in (TEMPLATE, SEARCH):
         graph = source.folder / source.files.path(name)
         yield graph
-        session = open_session(graph, device, config.threads, tensorrt.provider_options(cache, precision))
+        options = tensorrt.provider_options(cache, precision)
+        session = open_session(graph, device, config.threads, options, sizes=_sizes(source, free=False))
         _settled(device, device, session.get_providers())
     write_text(cache / tensorrt.STAMP, json.dumps({"model": model.name, "precision": precision}))
 
 
-def open_session(path: Path, device: str, threads: int, provider_options: dict[str, Any], name: str = "") -> Any:
-    """One graph on that device, with the CPU behind it. Raises UserError for a graph that cannot be read, which calls
-    it `name`, by default its path.
+def open_session(
+    path: Path,
+    device: str,
+    threads: int,
+    provider_options: dict[str, Any],
+    name: str = "",
+    sizes: Mapping[str, int] | None = None,
+) -> Any:
+    """One graph on that device, with the CPU behind it.
+
+    sizes: of the graph's free axes, by name. Raises UserError for a graph that cannot be read, which calls it `name`,
+    by default its path.
     """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = _ERRORS_ONLY
+    for axis, size in (sizes or {}).items():
+        options.add_free_dimension_override_by_name(axis, size)
     providers: list[Any] = [(_PROVIDERS[device], provider_options)]
     if device == "tensorrt":
         providers.append(_PROVIDERS["cuda"])

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -76,6 +77,14 @@ class TorchNetwork(Network):
         with torch.inference_mode(), self._arithmetic():
             maps = self._search(cached, self._tensor(patch))
             return {name: value[0].float().cpu().numpy() for name, value in maps.items()}
+
+    def search_many(self, looks: Sequence[tuple[tuple[Tensor, ...], Patch]]) -> list[Maps]:
+        """As one batch."""
+        cached = tuple(torch.cat(values) for values in zip(*(look[0] for look in looks), strict=True))
+        patches = torch.from_numpy(np.stack([patch for _, patch in looks])).to(self._device)
+        with torch.inference_mode(), self._arithmetic():
+            maps = {name: value.float().cpu().numpy() for name, value in self._search(cached, patches).items()}
+        return [{name: value[i] for name, value in maps.items()} for i in range(len(looks))]
 
     def _tensor(self, patch: Patch) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(patch))[None].to(self._device)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -21,7 +21,7 @@ from sot_tracker.stream.requests import Request
 from sot_tracker.tracker import Reason
 
 try:
-    from vision_msgs.msg import Detection2D, ObjectHypothesisWithPose
+    from vision_msgs.msg import Detection2D, Detection2DArray, ObjectHypothesisWithPose
 except ModuleNotFoundError:
     raise MissingPackage("vision_msgs", "the ROS node", "apt install ros-$ROS_DISTRO-vision-msgs") from None
 
@@ -37,6 +37,15 @@ def state_type() -> Any | None:
     except ModuleNotFoundError:
         return None
     return TrackerState
+
+
+def stop_type() -> Any | None:
+    """The service sot_tracker/Stop, or None where it was not generated."""
+    try:
+        from sot_tracker.srv import Stop
+    except ModuleNotFoundError:
+        return None
+    return Stop
 
 
 def stamp_of(header: Any) -> int:
@@ -82,6 +91,16 @@ def detection_of(box: Box, score: float, header: Any, target_id: str) -> Detecti
     hypothesis.hypothesis.class_id, hypothesis.hypothesis.score = CLASS_ID, float(score)
     message.results.append(hypothesis)
     return message
+
+
+def detections_of(results: Sequence[Result]) -> Detection2DArray:
+    """All detections of one frame, whose header they carry; empty where no target was found."""
+    header = results[0].frame.header
+    found = [(result.detection, result.target_id) for result in results]
+    return Detection2DArray(
+        header=header,
+        detections=[detection_of(one.box, one.score, header, name) for one, name in found if one is not None],
+    )
 
 
 def box_of(message: Detection2D) -> Box:

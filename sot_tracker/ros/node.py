@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 import traceback
 from collections.abc import Callable
@@ -14,9 +13,9 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.parameter import Parameter
 
 from sot_tracker.box import Box
-from sot_tracker.config import OPTIONS, Config, Scope
+from sot_tracker.config import Config
 from sot_tracker.errors import UserError
-from sot_tracker.loading import load
+from sot_tracker.loading import load_trackers
 from sot_tracker.ros import parameters
 from sot_tracker.ros.pipeline import Pipeline
 from sot_tracker.ros.process import run
@@ -35,7 +34,7 @@ class TrackerNode(LifecycleNode):
         """options: of rclpy's Node. Raises UserError for a parameter that is not possible."""
         super().__init__("tracker_node", **options)
         self._config = parameters.declare(self, Config, READ_AT_START)
-        self._tracker: Tracker | None = None
+        self._trackers: list[Tracker] = []
         self._outputs: Outputs | None = None
         self._pipeline: Pipeline | None = None
         self._first: Request | None = None  # the box parameter, until it started a target
@@ -49,7 +48,7 @@ class TrackerNode(LifecycleNode):
         """Configure and activate, if `autostart`. Raises UserError, for example for a model that cannot be loaded."""
         if not self._config.autostart:
             return
-        self._tracker = self._load()  # here and not in the transition, which could only fail without a reason
+        self._trackers = self._load()  # here and not in the transition, which could only fail without a reason
         for step in (self.trigger_configure, self.trigger_activate):
             if step() != TransitionCallbackReturn.SUCCESS:
                 raise UserError("the node could not be started: see above")
@@ -90,38 +89,37 @@ class TrackerNode(LifecycleNode):
 
     def _configure(self) -> None:
         self._config = parameters.read(self, Config)
-        self._tracker = self._tracker or self._load()
+        self._trackers = self._trackers or self._load()
         self._outputs = Outputs(self)
         self._first = Request(Box.from_xywh(self._config.init_box)) if self._config.init_box else None
 
     def _activate(self) -> None:
-        assert self._tracker is not None
         assert self._outputs is not None
-        self._pipeline = Pipeline(self, self._config, self._tracker, self._outputs, self._first, self.give_up)
+        self._pipeline = Pipeline(self, self._config, self._trackers, self._outputs, self._first, self.give_up)
 
     def _deactivate(self) -> None:
         if self._pipeline is not None:
             waiting = self._pipeline.close()
             # Once it started a target, the box parameter is history: the target is elsewhere by now.
-            self._first = self._first if waiting is self._first else None
+            self._first = self._first if self._first in waiting else None
         self._pipeline = None
 
     def _clean_up(self) -> None:
         if self._outputs is not None:
             self._outputs.close()
-        self._tracker = self._outputs = self._first = None
+        self._trackers = []
+        self._outputs = self._first = None
 
-    def _load(self) -> Tracker:
-        config = dataclasses.asdict(self._config)
-        options = {name: config[name] for name, facts in OPTIONS.items() if facts.scope is Scope.TRACKER}
+    def _load(self) -> list[Tracker]:
         with parameters.explained(self, Config):
             try:
-                tracker = load(options.pop("model"), realtime=self._config.propagate == "auto", **options)
+                trackers = load_trackers(self._config, realtime=self._config.propagate == "auto")
             except OSError as error:  # a name that no file can have
                 name = str(error.filename)[:60]
                 raise UserError(f"the model cannot be loaded: {error.strerror}: '{name}'") from None
-        self.get_logger().info(f"model {tracker.info.name}: {tracker.info.description}")
-        return tracker
+        info = trackers[0].info
+        self.get_logger().info(f"model {info.name}: {info.description}")
+        return trackers
 
     def _attempt(self, action: Callable[[], None]) -> TransitionCallbackReturn | None:
         """None where the action succeeded. rclpy would swallow an exception without a word."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -20,10 +20,12 @@ from sot_tracker.errors import UserError, one_line
 from sot_tracker.ros import messages
 from sot_tracker.ros.diagnostics import Health
 from sot_tracker.ros.image_input import ImageInput
+from sot_tracker.ros.many import ManyTargets
 from sot_tracker.ros.publishers import Outputs
 from sot_tracker.ros.subscription import MatchingSubscription
 from sot_tracker.stream.encodings import FrameError
-from sot_tracker.stream.follower import Follower, Result
+from sot_tracker.stream.follower import Result
+from sot_tracker.stream.followers import Followers
 from sot_tracker.stream.frame import History
 from sot_tracker.stream.range16 import Range16
 from sot_tracker.stream.requests import Request
@@ -37,47 +39,49 @@ MOST_FAILURES = 10  # in a row, after which the node gives up
 
 
 class Pipeline:
-    """Lives from activation to deactivation: subscriptions, timers, `~/stop`, the follower and its counts.
+    """Lives from activation to deactivation: subscriptions, timers, `~/stop`, the followers and their counts.
 
-    first: a request to begin with. give_up: called with the reason when frame after frame fails with an error that is
-    nobody's mistake.
+    trackers: one for each target that can be followed at a time. first: a request to begin with.
+    give_up: called with the reason when frame after frame fails with an error that is nobody's mistake.
     """
 
     def __init__(
         self,
         node: LifecycleNode,
         config: Config,
-        tracker: Tracker,
+        trackers: Sequence[Tracker],
         outputs: Outputs,
         first: Request | None,
         give_up: Callable[[str], None],
     ) -> None:
-        self._node, self._tracker, self._outputs, self._give_up = node, tracker, outputs, give_up
+        self._node, self._trackers, self._outputs, self._give_up = node, trackers, outputs, give_up
         self._log = node.get_logger()
         self._throttle = Throttle(REPORT_PERIOD)
-        self._follower = Follower(
-            tracker,
-            History(config.frame_history, config.frame_history_mb << 20),
+        self._follower = Followers(
+            trackers,
+            lambda: History(config.frame_history, config.frame_history_mb << 20),
             self._warn,
             config.init_box_timeout,
             lambda: int(node.get_clock().now().nanoseconds),
         )
         self._range16 = Range16(config.range16)
-        self._reported = ("", State.TRACKING)  # target and state of the last log line
+        self._reported: dict[str, State] = {}  # targets and their states in the last log lines
         self._failures = 0
         self._input = ImageInput(node, config, self._on_image, self._warn)
         self._health = Health(
-            f"{node.get_fully_qualified_name()}: tracker", {**describe(tracker), "image": self._input.topic}
+            f"{node.get_fully_qualified_name()}: tracker", {**describe(trackers[0]), "image": self._input.topic}
         )
         self._diagnostics = node.create_publisher(DiagnosticArray, "/diagnostics", QoSProfile(depth=10))
+        reliability = config.reliability if config.reliability == "auto" else "reliable"
         self._init_box = MatchingSubscription(
             node,
             node.resolve_topic_name("init_box"),
             {"vision_msgs/msg/Detection2D": Detection2D},
             self._on_init_box,
             10,
-            config.reliability if config.reliability == "auto" else "reliable",
+            reliability,
         )
+        self._many = ManyTargets(node, self._follower, self._ask, reliability)
         self._stop = node.create_service(Trigger, "~/stop", self._on_stop)
         steady = Clock(clock_type=ClockType.STEADY_TIME)  # with use_sim_time a paused clock must not silence them
         self._timers = [
@@ -88,18 +92,20 @@ class Pipeline:
         if first is not None:
             self._ask(first)
 
-    def close(self) -> Request | None:
-        """End everything and let go of the tracker at once. Returns the request that still waits for its frame."""
+    def close(self) -> list[Request]:
+        """End everything and let go of the trackers at once. Returns the requests that still wait for their frames."""
         waiting = self._follower.waiting
         self._input.close()
         self._init_box.close()
+        self._many.close()
         for timer in self._timers:
             self._node.destroy_timer(timer)
         self._node.destroy_service(self._stop)
         self._node.destroy_publisher(self._diagnostics)
         # Subscriptions and timers still refer to this object, some until the executor's next turn: without this the
         # network would live until the garbage collector runs.
-        del self._follower, self._tracker
+        self._follower.close()
+        del self._follower, self._trackers
         return waiting
 
     def _on_image(self, message: Any) -> None:
@@ -107,9 +113,9 @@ class Pipeline:
         try:
             frame = messages.frame_of(message, self._range16)
             self._apply_threshold()
-            result = self._follower.process(frame, decode=self._outputs.debug_is_watched)
+            results = self._follower.process(frame, decode=self._outputs.debug_is_watched)
             self._health.accept(frame)
-            self._publish(result, entry)
+            self._publish(results, entry)
         except UserError as error:
             self._health.refused += 1
             self._warn(error.kind if isinstance(error, FrameError) else "tracker", f"frame refused: {error}")
@@ -125,12 +131,12 @@ class Pipeline:
         entry = time.perf_counter()
         try:
             result = self._follower.request(request)
-            if self._follower.waiting is not None:
+            if request in self._follower.waiting:
                 self._log.info(f"init_box {request.box} waits for its frame")
                 return
             self._log.info(f"init_box {request.box} started from a frame {self._age_ms(request.stamp):.0f} ms old")
             if result is not None:
-                self._publish(result, entry)
+                self._publish([result], entry)
         except UserError as error:
             self._log.warning(f"init_box refused: {error}")
         except Exception as error:  # as for frames
@@ -147,9 +153,10 @@ class Pipeline:
             self._log.fatal(f"{MOST_FAILURES} frames in a row failed, the last with {summary}")
 
     def _on_stop(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        before = len(self._follower.target_ids)
         stopped = self._follower.stop()
         response.success = True
-        response.message = "target forgotten" if stopped else "there was no target"
+        response.message = f"target{'s' * (before > 1)} forgotten" if stopped else "there was no target"
         self._log.info(f"stop: {response.message}")
         return response
 
@@ -158,6 +165,7 @@ class Pipeline:
             self._give_up("frame after frame failed")
             return
         self._input.watch()
+        self._many.watch()
         if self._init_box.watch():
             self._log.info(f"init_box subscribed as {self._init_box.reliability}")
         if foreign := self._init_box.foreign_types:
@@ -174,41 +182,40 @@ class Pipeline:
         if stream := self._health.stream_once():
             self._log.info(f"taking {self._input.topic}: {stream}")
 
-    def _publish(self, result: Result, entry: float) -> None:
-        self._report_changes(result)
-        stages = {"convert": result.convert_ms}
-        if result.estimate is not None:
-            stages.update(result.estimate.times)
-        stages["process"] = (time.perf_counter() - entry) * 1e3
-        age_ms = self._age_ms(result.frame.stamp)
+    def _publish(self, results: Sequence[Result], entry: float) -> None:
+        """All that is told of one frame. results: one for each target, or one without an estimate."""
+        self._report_changes(results)
+        first = results[0]
+        age_ms = self._age_ms(first.frame.stamp)
         counts = (self._health.processed, self._input.lost, self._health.refused)
-        self._outputs.publish(result, stages, age_ms, counts)
-        self._outputs.publish_debug(
-            result, f"{self._tracker.info.name} {result.target_id}", self._node.get_parameter("debug_width").value
-        )
-        self._health.add(result, {**stages, "age": age_ms}, (time.perf_counter() - entry) * 1e3)
+        for result in results:
+            stages = _stages(result, entry)
+            self._outputs.publish(result, stages, age_ms, counts)
+        self._outputs.publish_all(results)
+        self._outputs.publish_debug(results, self._trackers[0].info.name, self._node.get_parameter("debug_width").value)
+        busy_ms = (time.perf_counter() - entry) * 1e3
+        whole = replace(first, tracker_ms=sum(result.tracker_ms for result in results))
+        self._health.add(whole, {**_stages(first, entry), "age": age_ms}, busy_ms)
 
-    def _report_changes(self, result: Result) -> None:
-        if result.estimate is None:
-            self._reported = ("", State.TRACKING)
-            return
-        now = (result.target_id, result.estimate.state)
-        if now == self._reported:
-            return
-        is_new, self._reported = now[0] != self._reported[0], now
-        name = one_line(now[0])
-        text = f"target {name} {_SAID[now[1]]}"
-        if result.estimate.reason is not Reason.NONE:
-            text += f" ({result.estimate.reason.value})"
-        if is_new:
-            self._log.info(f"tracking target {name}")
-        elif self._throttle.ready(now[1].value):  # a flickering target must not flood the log
-            self._log.info(text)
+    def _report_changes(self, results: Sequence[Result]) -> None:
+        before, self._reported = self._reported, {}
+        for result in results:
+            if result.estimate is None:
+                continue
+            name, state, reason = one_line(result.target_id), result.estimate.state, result.estimate.reason
+            self._reported[result.target_id] = state
+            if result.target_id not in before:
+                self._log.info(f"tracking target {name}")
+            elif before[result.target_id] != state and self._throttle.ready(state.value):
+                # throttled: a flickering target must not flood the log
+                why = "" if reason is Reason.NONE else f" ({reason.value})"
+                self._log.info(f"target {name} {_SAID[state]}{why}")
 
     def _apply_threshold(self) -> None:
         value = float(self._node.get_parameter("lost_threshold").value)
-        if value != self._tracker.policy.lost_threshold:
-            self._tracker.policy = replace(self._tracker.policy, lost_threshold=value)
+        for tracker in self._trackers:
+            if value != tracker.policy.lost_threshold:
+                tracker.policy = replace(tracker.policy, lost_threshold=value)
 
     def _age_ms(self, stamp: int) -> float:
         return (self._node.get_clock().now().nanoseconds - stamp) * 1e-6 if stamp else math.nan
@@ -216,6 +223,12 @@ class Pipeline:
     def _warn(self, kind: str, text: str) -> None:
         if self._throttle.ready(kind):
             self._log.warning(text)
+
+
+def _stages(result: Result, entry: float) -> dict[str, float]:
+    """Milliseconds of every stage of a frame, "process" from callback entry until now."""
+    times = {} if result.estimate is None else result.estimate.times
+    return {"convert": result.convert_ms, **times, "process": (time.perf_counter() - entry) * 1e3}
 
 
 def describe(tracker: Tracker) -> dict[str, str]:

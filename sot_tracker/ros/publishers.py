@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
-from vision_msgs.msg import Detection2D
+from vision_msgs.msg import Detection2D, Detection2DArray
 
 from sot_tracker.ros import messages
-from sot_tracker.stream.draw import draw_small
+from sot_tracker.stream.draw import draw_beside, draw_small
 from sot_tracker.stream.follower import Result
 from sot_tracker.stream.statistics import StateTime
 
 
 class Outputs:
-    """`detection`, `state` and `debug_image`, silent unless the node is active."""
+    """`detection`, `detections`, `state` and `debug_image`, silent unless the node is active."""
 
     def __init__(self, node: LifecycleNode) -> None:
         self._node = node
         self._state_type = messages.state_type()
         self._detection = node.create_lifecycle_publisher(Detection2D, "detection", QoSProfile(depth=10))
+        self._detections = node.create_lifecycle_publisher(Detection2DArray, "detections", QoSProfile(depth=10))
         self._debug = node.create_lifecycle_publisher(Image, "debug_image", QoSProfile(depth=1))
         self._state: Any = None
         self._since = StateTime()
@@ -47,13 +48,22 @@ class Outputs:
         if self._state is not None:
             self._state.publish(messages.state_of(self._state_type, result, stages, age_ms, counts, since))
 
-    def publish_debug(self, result: Result, name: str, max_width: int) -> None:
-        """Draw and send the picture, if somebody looks. Raises FrameError where it cannot be decoded."""
+    def publish_all(self, results: Sequence[Result]) -> None:
+        """The detections of all targets in one frame, once `publish` has sent them one by one."""
+        self._detections.publish(messages.detections_of(results))
+
+    def publish_debug(self, results: Sequence[Result], name: str, max_width: int) -> None:
+        """Draw all targets and send the picture, if somebody looks. Raises FrameError where it cannot be decoded."""
         if self.debug_is_watched:
-            image = draw_small(result.frame.image, result.estimate, name, max_width)
-            self._debug.publish(messages.fill_image(Image(header=result.frame.header), image))
+            first, *others = results
+            image = draw_small(first.frame.image, first.estimate, f"{name} {first.target_id}", max_width)
+            scale = image.shape[1] / first.frame.image.shape[1]
+            for other in others:
+                if other.estimate is not None:
+                    draw_beside(image, other.estimate, other.target_id, scale)
+            self._debug.publish(messages.fill_image(Image(header=first.frame.header), image))
 
     def close(self) -> None:
-        for publisher in (self._detection, self._debug, self._state):
+        for publisher in (self._detection, self._detections, self._debug, self._state):
             if publisher is not None:
                 self._node.destroy_lifecycle_publisher(publisher)

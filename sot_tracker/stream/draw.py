@@ -36,10 +36,7 @@ def draw_estimate(image: Image, estimate: Estimate, name: str, truth: Box | None
         _rectangle(canvas, truth, TRUTH_COLOR, 1)
     color = COLORS[estimate.state]
     thickness = max(1, round(2 * scale))
-    if estimate.state is State.TRACKING:
-        _rectangle(canvas, estimate.box, color, thickness)
-    elif estimate.state is State.UNCERTAIN:
-        _dashed_rectangle(canvas, estimate.box, color, thickness)
+    _estimate_box(canvas, estimate, thickness)
     _label(canvas, caption(estimate, name), color, scale)
     return canvas
 
@@ -51,9 +48,7 @@ def draw_targets(image: Image, estimates: Mapping[str, Estimate], name: str) -> 
     canvas = np.array(image, order="C")
     scale = max(0.4, min(canvas.shape[:2]) / 720)
     for target, estimate in estimates.items():
-        color = COLORS[estimate.state]
-        _rectangle(canvas, estimate.box, color, max(1, round(2 * scale)))
-        _name(canvas, target, estimate.box, color, scale)
+        draw_beside(canvas, estimate, target)
     tracked = sum(estimate.state is State.TRACKING for estimate in estimates.values())
     _label(canvas, f"{name}  {tracked} of {len(estimates)} tracked", TRUTH_COLOR, scale)
     return canvas
@@ -68,6 +63,17 @@ def draw_small(image: Image, estimate: Estimate | None, name: str, max_width: in
     if estimate is None:
         return draw_text(image, f"{name}  no target")
     return draw_estimate(image, replace(estimate, box=estimate.box.scaled(scale)), name)
+
+
+def draw_beside(canvas: Image, estimate: Estimate, name: str, scale: float = 1.0) -> None:
+    """One more target into a picture: its box, drawn as by `draw_estimate`, and its name above it, lost or not.
+
+    scale: of the picture, against the frame that the box is of. A box that is not finite is not drawn.
+    """
+    shown = replace(estimate, box=estimate.box.scaled(scale))
+    size = max(0.4, min(canvas.shape[:2]) / 720)
+    _estimate_box(canvas, shown, max(1, round(2 * size)))
+    _name(canvas, name, shown.box, COLORS[estimate.state], size)
 
 
 def draw_text(image: Image, text: str, truth: Box | None = None, old: Box | None = None) -> Image:
@@ -94,6 +100,14 @@ def caption(estimate: Estimate, name: str) -> str:
     if estimate.source != "tracker":
         words.append(f"{estimate.source}, looked {estimate.look_age_ms:.0f} ms ago")
     return "  ".join(words)
+
+
+def _estimate_box(canvas: Image, estimate: Estimate, thickness: int) -> None:
+    """Solid while tracking, dashed while uncertain, none while lost."""
+    if estimate.state is State.TRACKING:
+        _rectangle(canvas, estimate.box, COLORS[estimate.state], thickness)
+    elif estimate.state is State.UNCERTAIN:
+        _dashed_rectangle(canvas, estimate.box, COLORS[estimate.state], thickness)
 
 
 def _rectangle(canvas: Image, box: Box, color: Color, thickness: int) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import count, islice
 
 from sot_tracker.box import require_trackable
 from sot_tracker.errors import UserError
@@ -47,6 +47,7 @@ class Follower:
 
     history: recent frames, for requests that name an earlier frame. warn: receives everything odd that does not stop
     the work. patience_s: longest wait for a frame with a request's stamp. now: the clock of this process, nanoseconds.
+    number: gives the id of a target that comes without one; by default 1, 2, 3, ...
     """
 
     def __init__(
@@ -56,15 +57,16 @@ class Follower:
         warn: Warn,
         patience_s: float = PATIENCE_S,
         now: Callable[[], int] = time.time_ns,
+        number: Callable[[], str] | None = None,
     ) -> None:
         self._tracker = tracker
-        self._history = history
+        self.history = history
         self._warn = warn
         self._patience, self._now = patience_s, now
         self._waiting: Waiting | None = None
         self._target_id = ""
         self._size: tuple[int, int] | None = None
-        self._count = 0
+        self._number = number or map(str, count(1)).__next__
 
     @property
     def target_id(self) -> str:
@@ -92,7 +94,7 @@ class Follower:
         """
         if not request.box.is_valid:
             require_trackable(request.box, 1, 1)  # raises; the size of the frame is not known yet
-        newest = self._history.newest
+        newest = self.history.newest
         if newest is not None and 0 < request.stamp <= newest.stamp:
             try:
                 result = self._start(request)
@@ -114,7 +116,7 @@ class Follower:
         self._notice_jump(frame)
         due = self._waiting if self._waiting is not None and self._waiting.is_due(frame.stamp) else None
         convert_ms = _decoded_ms(frame) if due or self._target_id or decode else 0.0
-        self._history.append(frame)
+        self.history.append(frame)
         if due is not None:
             self._waiting = None
             try:
@@ -132,17 +134,17 @@ class Follower:
         return self._follow(frame, convert_ms)
 
     def _notice_jump(self, frame: Frame) -> None:
-        newest = self._history.newest
+        newest = self.history.newest
         if newest is not None and frame.stamp < newest.stamp:
             behind = (newest.stamp - frame.stamp) * 1e-9
             self._warn(
                 "stamp", f"stamp jumped back by {behind:.3f} s (bag loop, clock reset?): earlier frames forgotten"
             )
-            self._history.clear()
+            self.history.clear()
 
     def _start(self, request: Request) -> Result:
         """Start in the frame that the request means and follow to the newest. Raises FrameError if none is usable."""
-        frames = list(self._history)
+        frames = list(self.history)
         for first in self._frames_for(request, frames):
             try:
                 convert_ms = _decoded_ms(frames[first])
@@ -156,8 +158,7 @@ class Follower:
         start = time.perf_counter()
         estimate = self._tracker.init(image, request.box, frames[first].stamp or None)
         spent = (time.perf_counter() - start) * 1e3
-        self._count += 1
-        self._target_id = request.target_id or str(self._count)
+        self._target_id = request.target_id or self._number()
         self._size = frames[first].size
         self._waiting = None
         result = Result(frames[first], self._target_id, estimate, convert_ms, spent)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -111,7 +112,8 @@ class Session:
         begin = time.perf_counter()
         crops = [self._crop(image, window.box, target.average, factor, size) for target, window in looks]
         cropped = time.perf_counter()
-        maps = [self._network.search(look[0].template, crop.patch) for look, crop in zip(looks, crops, strict=True)]
+        asked = [(target.template, crop.patch) for (target, _), crop in zip(looks, crops, strict=True)]
+        maps = [self._network.search(*asked[0])] if len(asked) == 1 else self._network.search_many(asked)
         searched = time.perf_counter()
         decoded = [DECODERS[self._spec.decoding](each) for each in maps]
         found = []
@@ -152,6 +154,13 @@ class NetworkTracker:
         self._session = Session(spec, network, exact_padding, calibration)
         self.policy = policy
         self._target: Target | None = None
+        self._ahead: tuple[Target, Image, Target, Estimate] | None = None
+
+    def another(self) -> NetworkTracker:
+        """One more tracker with the same network and policy, without a target."""
+        other = copy.copy(self)
+        other._target = other._ahead = None
+        return other
 
     def __repr__(self) -> str:
         at = f"at {self._target.state.box}" if self._target else "without a target"
@@ -183,6 +192,7 @@ class NetworkTracker:
     @policy.setter
     def policy(self, policy: Policy) -> None:
         self._policy = self._applied = policy
+        self._ahead = None
         if policy.lost_threshold < 0:
             self._applied = replace(policy, lost_threshold=self.network.lost_threshold)
 
@@ -212,8 +222,29 @@ class NetworkTracker:
         Raises UserError before `init`, or for a frame of another size.
         """
         target = self._require_target()
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None and ahead[0] is target and ahead[1] is image:
+            _, _, self._target, estimate = ahead
+            return estimate
         ((self._target, estimate),) = self._session.advance([target], image, self._applied, stamp_ns)
         return estimate
+
+    @staticmethod
+    def look_ahead(trackers: Sequence[NetworkTracker], image: Image, stamp_ns: int | None = None) -> None:
+        """One search for the targets of all these trackers, which must share a network, and whose next `update` is with
+        this very image: it takes its part of the result. Where a target is changed before, it searches anew.
+
+        Trackers without a target, with one of another frame size, or with another policy than the first are left out.
+        """
+        size = frame_size(image)
+        ready = [one for one in trackers if one._target is not None and one._target.state.frame_size == size]
+        ready = [one for one in ready if one._applied == ready[0]._applied]
+        if len(ready) < 2:
+            return
+        targets = [one._require_target() for one in ready]
+        advanced = ready[0]._session.advance(targets, image, ready[0]._applied, stamp_ns)
+        for one, target, (after, estimate) in zip(ready, targets, advanced, strict=True):
+            one._ahead = target, image, after, estimate
 
     def recenter(self, box: BoxLike) -> None:
         """Search around another box from the next frame on, with the same template.

@@ -86,6 +86,41 @@ def test_one_network_serves_many_targets_and_threads(toy: catalog.ModelSpec, toy
         np.testing.assert_allclose(value, alone[i % 4], atol=1e-6)
 
 
+@EVERY
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_many_targets_get_what_each_gets_alone(
+    toy: catalog.ModelSpec, toy_folder: Path, engine: str, count: int
+) -> None:
+    loaded = network(toy, toy_folder, engine=engine, threads=2, max_targets=3)
+    require_same_together(loaded, count)
+
+
+@pytest.mark.parametrize("rows", [1, 4])
+def test_an_onnx_batch_gives_what_each_target_gets_alone(toy: catalog.ModelSpec, toy_folder: Path, rows: int) -> None:
+    """As on a GPU: a graph whose first axis is left free."""
+    from sot_tracker.engines import onnx
+
+    alone = network(toy, toy_folder, engine="onnx", threads=1)
+    graphs = [onnx.open_session(toy_folder / name, "cpu", 1, {}) for name in (TEMPLATE, SEARCH)]
+    calls = []
+    together = onnx.OnnxNetwork(*graphs, alone.facts, batch=True)
+    run, together._run = together._run, lambda *given: calls.append(given[2].shape[0]) or run(*given)  # type: ignore
+    require_same_together(together, rows)
+    assert rows in calls, "one call for all"
+
+
+def require_same_together(loaded: Network, count: int) -> None:
+    rng = np.random.default_rng(1)
+    targets = rng.integers(0, 256, (count, 48, 48, 3), dtype=np.uint8)
+    patches = rng.integers(0, 256, (count, 96, 96, 3), dtype=np.uint8)
+    looks = [(loaded.template(z), x) for z, x in zip(targets, patches, strict=True)]
+    found = loaded.search_many(looks)
+    assert len(found) == count
+    for maps, look in zip(found, looks, strict=True):
+        for name, value in loaded.search(*look).items():
+            np.testing.assert_allclose(maps[name], value, atol=2e-6, err_msg=name)
+
+
 def boxes(spec: catalog.NetworkSpec, loaded: Network, frames: list[Any], forced: list[Box]) -> list[Box]:
     """What the tracker finds in each frame, its search window put on a given box each time."""
     tracker = NetworkTracker("test", spec, loaded)

@@ -25,6 +25,7 @@ pytest.importorskip("rclpy", reason="ROS 2 is not here: `make test` brings it")
 from rclpy.lifecycle import TransitionCallbackReturn  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
 from sensor_msgs.msg import CompressedImage, Image  # noqa: E402
+from vision_msgs.msg import Detection2DArray  # noqa: E402
 
 from sot_tracker.ros import messages  # noqa: E402
 from sot_tracker.ros import node as node_module  # noqa: E402
@@ -69,6 +70,7 @@ class Record:
     def __init__(self, _: Any) -> None:
         self.stages: list[dict[str, float]] = []
         self.states: list[State | None] = []
+        self.together: list[list[str]] = []
         self.counts = (0, 0, 0)
 
     def publish(self, result: Any, stages: Any, age_ms: float, counts: tuple[int, int, int]) -> None:
@@ -76,9 +78,12 @@ class Record:
         self.states.append(result.estimate.state if result.estimate else None)
         self.counts = counts
 
-    def publish_debug(self, result: Any, name: str, max_width: int) -> None:
+    def publish_all(self, results: Any) -> None:
+        self.together.append([result.target_id for result in results if result.estimate])
+
+    def publish_debug(self, results: Any, name: str, max_width: int) -> None:
         if self.debug_is_watched:
-            assert result.frame.image.shape[2] == 3
+            assert results[0].frame.image.shape[2] == 3
 
     def close(self) -> None:
         pass
@@ -92,7 +97,7 @@ class Setup:
 
     @property
     def tracker(self) -> Any:
-        return self.node._tracker
+        return self.node._trackers[0] if self.node._trackers else None
 
     @property
     def record(self) -> Any:
@@ -127,7 +132,9 @@ def setup(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         made.append(Setup(**parameters))
         return made[-1]
 
-    monkeypatch.setattr(node_module, "load", lambda model, **_: Fake())
+    monkeypatch.setattr(
+        node_module, "load_trackers", lambda config, realtime: [Fake() for _ in range(config.max_targets)]
+    )
     monkeypatch.setattr(node_module, "Outputs", Record)
     yield make
     for one in made:
@@ -266,4 +273,95 @@ def test_the_history_is_bounded_in_bytes(setup: Any) -> None:
     for _ in range(60):
         one.send()
     assert len(frame(0).tobytes()) * 60 > 2 << 20
-    assert one.node._pipeline._follower._history.nbytes <= 1 << 20
+    assert one.node._pipeline._follower.history.nbytes <= 1 << 20
+
+
+# ---- many targets
+
+
+stop_type = messages.stop_type()
+needs_services = pytest.mark.skipif(stop_type is None, reason="services were not generated")
+
+
+def started(setup: Any, **parameters: Any) -> Setup:
+    one: Setup = setup(**parameters)
+    one.go("configure", "activate")
+    return one
+
+
+def boxes(one: Setup, *names: str) -> None:
+    header = Image().header
+    detections = [messages.detection_of(box_at(0), 1.0, header, name) for name in names]
+    one.node._pipeline._many._on_boxes(Detection2DArray(detections=detections))  # type: ignore[union-attr]
+
+
+def stop(one: Setup, name: str) -> Any:
+    assert stop_type is not None
+    request = stop_type.Request(target_id=name)
+    return one.node._pipeline._many._on_stop(request, stop_type.Response())  # type: ignore[union-attr]
+
+
+def test_boxes_that_find_room_are_followed_and_the_rest_refused_once(
+    setup: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
+    one = started(setup, max_targets=2)
+    boxes(one, "a", "b", "c", "d")
+    one.send()
+    one.send()
+    assert one.record.together == [["a", "b"], ["a", "b"]]
+    assert len(one.record.states) == 4, "one state for each target and frame"
+    told = [line for line in capfd.readouterr().err.splitlines() if "refused" in line]
+    assert len(told) == 1
+    assert "2 of 4 boxes refused: max_targets=2 are followed (a, b)" in told[0]
+    assert one.record.counts[0] == 2, "frames, not targets, are counted"
+
+
+def test_with_one_target_a_new_box_replaces_it(setup: Any) -> None:
+    one = started(setup)
+    boxes(one, "a")
+    one.send()
+    one.box(box_at(0))
+    one.send()
+    assert one.record.together == [["a"], ["1"]]
+
+
+@needs_services
+def test_stop_one_and_all(setup: Any) -> None:
+    one = started(setup, max_targets=3)
+    boxes(one, "a", "b", "c")
+    one.send()
+    assert stop(one, "b").success
+    one.send()
+    refused = stop(one, "b")
+    assert (refused.success, refused.message) == (False, "there is no target 'b': followed are a, c")
+    assert stop(one, "").success
+    one.send()
+    assert not stop(one, "").success
+    assert one.record.together == [["a", "b", "c"], ["a", "c"], []]
+
+
+def test_a_stopped_node_forgets_all(setup: Any) -> None:
+    one = started(setup, max_targets=2)
+    boxes(one, "a", "b")
+    one.send()
+    one.go("deactivate", "activate")
+    one.send()
+    assert one.record.together == [["a", "b"], []]
+    one.go("deactivate", "cleanup")
+    assert one.tracker is None
+
+
+def test_detections_are_those_that_the_tracker_accepts() -> None:
+    from sot_tracker.stream.follower import Result
+    from sot_tracker.stream.frame import Frame
+    from sot_tracker.tracker import Estimate, State
+
+    header = Image().header
+    header.frame_id = "camera"
+    frame = Frame(0, lambda: None, header=header)  # type: ignore[arg-type, return-value]
+    states = {"a": State.TRACKING, "b": State.LOST, "c": State.TRACKING}
+    results = [Result(frame, name, Estimate(box_at(0), 0.5, state)) for name, state in states.items()]
+    message = messages.detections_of(results)
+    assert message.header.frame_id == "camera"
+    assert [one.id for one in message.detections] == ["a", "c"]
+    assert messages.detections_of([Result(frame)]).detections == []

@@ -2,7 +2,16 @@ import numpy as np
 import pytest
 
 from sot_tracker.box import Box
-from sot_tracker.stream.draw import COLORS, OLD_COLOR, TRUTH_COLOR, caption, draw_estimate, draw_text
+from sot_tracker.stream.draw import (
+    COLORS,
+    OLD_COLOR,
+    TRUTH_COLOR,
+    caption,
+    draw_beside,
+    draw_estimate,
+    draw_small,
+    draw_text,
+)
 from sot_tracker.tracker import Estimate, Reason, State
 
 GREY = np.full((240, 320, 3), 128, np.uint8)
@@ -53,6 +62,19 @@ def test_caption():
     assert caption(Estimate(BOX, 0, State.LOST, reason=Reason.EDGE), "mvt") == "mvt  LOST (edge)  0.00"
     sure = Estimate(BOX, 0.9, State.UNCERTAIN, reason=Reason.LOOK_ALIKE, probability=0.25)
     assert caption(sure, "mvt") == "mvt  UNCERTAIN (look-alike)  0.25"
+
+
+def test_one_more_target_in_a_shrunk_picture():
+    canvas = draw_small(GREY, Estimate(BOX, 0.9, State.TRACKING), "csrt", GREY.shape[1] // 2)
+    before = canvas.copy()
+    draw_beside(canvas, Estimate(Box(200, 60, 40, 30), 0.9, State.LOST), "two", 0.5)
+    assert (canvas[40:44, 100:120] == before[40:44, 100:120]).all(), "no box while lost"
+    assert (canvas[20:28, 100:112] != before[20:28, 100:112]).any(), "its name"
+    draw_beside(canvas, Estimate(Box(200, 60, 40, 30), 0.9, State.TRACKING), "two", 0.5)
+    assert canvas[40, 100].tolist() == list(COLORS[State.TRACKING])
+    drawn = canvas.copy()
+    draw_beside(canvas, Estimate(Box(float("nan"), 0, 1, 1), 0, State.LOST), "none", 1)
+    assert (canvas == drawn).all()
 
 
 def test_text():

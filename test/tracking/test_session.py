@@ -62,6 +62,9 @@ class Scripted:
         self.patches.append(patch)
         return next(self.answers)
 
+    def search_many(self, looks: Iterable[tuple[Any, np.ndarray]]) -> list[dict[str, np.ndarray]]:
+        return [self.search(*look) for look in looks]
+
 
 def tracker(
     *answers: dict[str, np.ndarray], threshold: float = 0.0, spec: NetworkSpec = CENTER, box: Box = START

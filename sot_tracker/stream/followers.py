@@ -1,0 +1,138 @@
+"""Many targets through one stream of frames: a `Follower` for each, with a tracker of its own.
+
+With room for one target a new box replaces it, whatever its id. With room for more, a box goes to the target of its id,
+or begins a new one while there is room.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import count
+
+from sot_tracker.errors import UserError
+from sot_tracker.stream.encodings import FrameError
+from sot_tracker.stream.follower import PATIENCE_S, Follower, Result, Warn
+from sot_tracker.stream.frame import Frame, History
+from sot_tracker.stream.requests import Request
+from sot_tracker.tracker import Tracker
+from sot_tracker.tracking.many import full, search_together
+
+
+class Followers:
+    """Up to as many targets as there are trackers.
+
+    trackers: of one network where they are networks. make_history: makes the store of recent frames, which all fill
+    with the same frames. warn, patience_s, now: as for `Follower`.
+    """
+
+    def __init__(
+        self,
+        trackers: Sequence[Tracker],
+        make_history: Callable[[], History],
+        warn: Warn,
+        patience_s: float = PATIENCE_S,
+        now: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self._numbers = count(1)
+        self._warn = warn
+        self._trackers = list(trackers)
+        self._all = [Follower(one, make_history(), warn, patience_s, now, self._number) for one in trackers]
+
+    @property
+    def target_ids(self) -> list[str]:
+        """Of the targets that are followed now."""
+        return [one.target_id for one in self._all if one.target_id]
+
+    @property
+    def waiting(self) -> list[Request]:
+        """The requests that still wait for their frames."""
+        return [one.waiting for one in self._all if one.waiting is not None]
+
+    @property
+    def history(self) -> History:
+        """The recent frames."""
+        return self._all[0].history
+
+    def stop(self, target_id: str = "") -> bool:
+        """Forget that target, or all, and requests that wait; False if there was none."""
+        asked = [one for one in self._all if target_id in ("", *_names(one))]
+        return [one.stop() for one in asked].count(True) > 0
+
+    def close(self) -> None:
+        """Let go of the trackers at once: as each follower knows this object, only the garbage collector would."""
+        self._all.clear()
+        self._trackers.clear()
+
+    def has_room(self, request: Request) -> bool:
+        """Whether the request would replace a target or find a free place."""
+        return self._place_of(request) is not None
+
+    def request(self, request: Request) -> Result | None:
+        """See `Follower.request`. Raises UserError, changing nothing, also where there is no room for one more."""
+        place = self._place_of(request)
+        if place is None:
+            raise UserError(self.refusal)
+        return place.request(request)
+
+    @property
+    def refusal(self) -> str:
+        """Why there is no room for one more target."""
+        return full(len(self._all), [_names(one)[0] for one in self._all if _names(one)])
+
+    def process(self, frame: Frame, decode: bool = False) -> list[Result]:
+        """Follow all targets into the next frame: a result for each, or one without an estimate where there is none.
+
+        Raises as `Follower.process` where the frame is of no use to any target; where it is to one, what the others
+        say is only warned of.
+        """
+        convert_ms, together_ms = self._search_together(frame)
+        results: list[Result] = []
+        errors: list[UserError] = []
+        for one in self._all:
+            try:
+                results.append(one.process(frame, decode))
+            except UserError as error:
+                errors.append(error)
+        followed = [result for result in results if result.estimate is not None]
+        if errors and not followed:
+            raise errors[0]
+        for refused in errors:
+            kind = refused.kind if isinstance(refused, FrameError) else "tracker"
+            self._warn(kind, f"frame refused: {refused}")
+        first, *others = followed or results[:1]
+        convert_ms += sum(result.convert_ms for result in results)
+        tracker_ms = first.tracker_ms + together_ms
+        return [replace(first, convert_ms=convert_ms, tracker_ms=tracker_ms), *others]
+
+    def _search_together(self, frame: Frame) -> tuple[float, float]:
+        """Milliseconds of decoding and of the search, where targets are searched for together."""
+        followed = [tracker for one, tracker in zip(self._all, self._trackers, strict=True) if one.target_id]
+        begin = time.perf_counter()
+        try:
+            if not followed:
+                return 0.0, 0.0
+            image = frame.image
+        except FrameError:  # each target will say so
+            return 0.0, 0.0
+        decoded = time.perf_counter()
+        search_together(followed, image, frame.stamp or None)
+        return 1e3 * (decoded - begin), 1e3 * (time.perf_counter() - decoded)
+
+    def _place_of(self, request: Request) -> Follower | None:
+        if len(self._all) == 1:
+            return self._all[0]
+        same = (one for one in self._all if request.target_id and request.target_id in _names(one))
+        free = (one for one in self._all if not _names(one))
+        return next(same, None) or next(free, None)
+
+    def _number(self) -> str:
+        """The id of a target that came without one."""
+        return next(name for name in map(str, self._numbers) if name not in self.target_ids)
+
+
+def _names(one: Follower) -> list[str]:
+    """The ids that this follower is busy with: of its target, and of the request that waits."""
+    waiting = [one.waiting.target_id] if one.waiting is not None else []
+    return ([one.target_id] if one.target_id else []) + waiting
