@@ -20,6 +20,7 @@ from sot_tracker.errors import UserError, one_line
 from sot_tracker.ros import messages
 from sot_tracker.ros.diagnostics import Health
 from sot_tracker.ros.image_input import ImageInput
+from sot_tracker.ros.inputs import Door, Inputs
 from sot_tracker.ros.publishers import Outputs
 from sot_tracker.ros.subscription import MatchingSubscription
 from sot_tracker.stream.encodings import FrameError
@@ -54,9 +55,10 @@ class Pipeline:
         self._node, self._tracker, self._outputs, self._give_up = node, tracker, outputs, give_up
         self._log = node.get_logger()
         self._throttle = Throttle(REPORT_PERIOD)
+        history = History(config.frame_history, config.frame_history_mb << 20)
         self._follower = Follower(
             tracker,
-            History(config.frame_history, config.frame_history_mb << 20),
+            history,
             self._warn,
             config.init_box_timeout,
             lambda: int(node.get_clock().now().nanoseconds),
@@ -77,6 +79,8 @@ class Pipeline:
             10,
             config.reliability if config.reliability == "auto" else "reliable",
         )
+        door = Door(self._ask, self._fail, self._follower, history, self._warn)
+        self._inputs = Inputs(node, door, self._input.topic)
         self._stop = node.create_service(Trigger, "~/stop", self._on_stop)
         steady = Clock(clock_type=ClockType.STEADY_TIME)  # with use_sim_time a paused clock must not silence them
         self._timers = [
@@ -92,13 +96,14 @@ class Pipeline:
         waiting = self._follower.waiting
         self._input.close()
         self._init_box.close()
+        self._inputs.close()
         for timer in self._timers:
             self._node.destroy_timer(timer)
         self._node.destroy_service(self._stop)
         self._node.destroy_publisher(self._diagnostics)
         # Subscriptions and timers still refer to this object, some until the executor's next turn: without this the
         # network would live until the garbage collector runs.
-        del self._follower, self._tracker
+        del self._follower, self._tracker, self._inputs
         return waiting
 
     def _on_image(self, message: Any) -> None:
@@ -108,6 +113,7 @@ class Pipeline:
             self._apply_threshold()
             result = self._follower.process(frame, decode=self._outputs.debug_is_watched)
             self._health.accept(frame)
+            self._inputs.see(frame)
             self._publish(result, entry)
         except UserError as error:
             self._health.refused += 1
@@ -120,20 +126,29 @@ class Pipeline:
     def _on_init_box(self, message: Detection2D) -> None:
         self._ask(messages.request_of(message))
 
-    def _ask(self, request: Request) -> None:
+    def _ask(self, request: Request) -> str:
+        """Hand a request to the follower; the reason where it was refused, else ""."""
         entry = time.perf_counter()
         try:
             result = self._follower.request(request)
             if self._follower.waiting is not None:
-                self._log.info(f"init_box {request.box} waits for its frame")
-                return
-            self._log.info(f"init_box {request.box} started from a frame {self._age_ms(request.stamp):.0f} ms old")
+                self._log.info(f"{request.door} {request.box} waits for its frame")
+                return ""
+            age_ms = self._age_ms(request.stamp)
+            self._log.info(f"{request.door} {request.box} started from a frame {age_ms:.0f} ms old")
             if result is not None:
                 self._publish(result, entry)
         except UserError as error:
-            self._log.warning(f"init_box refused: {error}")
+            text = f"{request.door} refused: {error}"
+            if request.door == "init_box":
+                self._log.warning(text)
+            else:  # a detector sends many times per second
+                self._warn(request.door, text)
+            return str(error)
         except Exception as error:  # as for frames
             self._fail(error)
+            return "an unexpected error: see the log"
+        return ""
 
     def _fail(self, error: Exception) -> None:
         if not self._node.context.ok():  # a signal ended ROS in the middle of the work
@@ -147,6 +162,7 @@ class Pipeline:
 
     def _on_stop(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         stopped = self._follower.stop()
+        self._inputs.stop()
         response.success = True
         response.message = "target forgotten" if stopped else "there was no target"
         self._log.info(f"stop: {response.message}")
@@ -157,6 +173,7 @@ class Pipeline:
             self._give_up("frame after frame failed")
             return
         self._input.watch()
+        self._inputs.watch()
         if self._init_box.watch():
             self._log.info(f"init_box subscribed as {self._init_box.reliability}")
         if foreign := self._init_box.foreign_types:
@@ -182,9 +199,8 @@ class Pipeline:
         age_ms = self._age_ms(result.frame.stamp)
         counts = (self._health.processed, self._input.lost, self._health.refused)
         self._outputs.publish(result, stages, age_ms, counts)
-        self._outputs.publish_debug(
-            result, f"{self._tracker.info.name} {result.target_id}", self._node.get_parameter("debug_width").value
-        )
+        name, width = f"{self._tracker.info.name} {result.target_id}", self._node.get_parameter("debug_width").value
+        self._outputs.publish_debug(result, name, width, self._inputs.proposal)
         self._health.add(result, {**stages, "age": age_ms}, (time.perf_counter() - entry) * 1e3)
 
     def _report_changes(self, result: Result) -> None:

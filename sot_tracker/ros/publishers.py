@@ -10,6 +10,7 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
 from vision_msgs.msg import Detection2D
 
+from sot_tracker.box import Box
 from sot_tracker.ros import messages
 from sot_tracker.stream.draw import draw_small
 from sot_tracker.stream.follower import Result
@@ -44,10 +45,10 @@ class Outputs:
         if self._state is not None:
             self._state.publish(messages.state_of(self._state_type, result, stages, age_ms, counts))
 
-    def publish_debug(self, result: Result, name: str, max_width: int) -> None:
+    def publish_debug(self, result: Result, name: str, max_width: int, proposal: Box | None = None) -> None:
         """Draw and send the picture, if somebody looks. Raises FrameError where it cannot be decoded."""
         if self.debug_is_watched:
-            image = draw_small(result.frame.image, result.estimate, name, max_width)
+            image = draw_small(result.frame.image, result.estimate, name, max_width, proposal)
             self._debug.publish(messages.fill_image(Image(header=result.frame.header), image))
 
     def close(self) -> None:

@@ -76,7 +76,7 @@ class Record:
         self.states.append(result.estimate.state if result.estimate else None)
         self.counts = counts
 
-    def publish_debug(self, result: Any, name: str, max_width: int) -> None:
+    def publish_debug(self, result: Any, name: str, max_width: int, proposal: Any = None) -> None:
         if self.debug_is_watched:
             assert result.frame.image.shape[2] == 3
 
