@@ -192,6 +192,20 @@ class Config(Options):
         low=0.1,
         high=3600.0,
     )
+    select: str = option(
+        "off",
+        "Which detection of the init_detections topic becomes the target while there is none; nearest is to the point "
+        "in select_value. One target per setting: set it again for the next one.",
+        Scope.NODE,
+        choices=("off", "id", "class", "nearest", "best"),
+        live=True,
+    )
+    select_value: str = option(
+        "",
+        "What select compares with: an id, a class, or a point as x,y in pixels; empty is the middle of the frame.",
+        Scope.NODE,
+        live=True,
+    )
     autostart: bool = option(
         True, "Automatic start (configure and activate); false leaves it to a lifecycle manager.", Scope.NODE
     )

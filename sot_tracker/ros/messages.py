@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sot_tracker.box import Box
-from sot_tracker.errors import MissingPackage
+from sot_tracker.errors import MissingPackage, UserError
+from sot_tracker.stream.candidates import Candidate
 from sot_tracker.stream.encodings import compressed_picture, raw_picture
 from sot_tracker.stream.follower import Result
 from sot_tracker.stream.frame import Frame
@@ -109,9 +110,40 @@ def box_of(message: Detection2D) -> Box:
     return Box.from_cxcywh(center.x, center.y, message.bbox.size_x, message.bbox.size_y)
 
 
-def request_of(message: Detection2D) -> Request:
+def request_of(message: Detection2D, door: str = "init_box") -> Request:
     """What an `init_box` message asks for."""
-    return Request(box_of(message), stamp_of(message.header), message.id)
+    return Request(box_of(message), stamp_of(message.header), message.id, door)
+
+
+def candidate_of(message: Detection2D) -> Candidate:
+    """One box of a detector."""
+    hypotheses = tuple((r.hypothesis.class_id, float(r.hypothesis.score)) for r in message.results)
+    return Candidate(box_of(message), message.id, hypotheses)
+
+
+def box_of_region(message: Any) -> Box:
+    """The box of a sensor_msgs/RegionOfInterest."""
+    return Box(message.x_offset, message.y_offset, message.width, message.height)
+
+
+def box_around(points: Any) -> Box:
+    """The upright box around the points of a geometry_msgs/Polygon, x and y in pixels.
+
+    Not a number where one of the points is none. Raises UserError for fewer than two points.
+    """
+    if len(points) < 2:
+        raise UserError(f"a polygon of {len(points)} points has no box: give its corners in pixels")
+    corners = np.array([(point.x, point.y) for point in points], float)
+    return Box.from_xyxy(*corners.min(axis=0).tolist(), *corners.max(axis=0).tolist())
+
+
+def init_type() -> Any | None:
+    """The service sot_tracker/Init, or None where it was not generated (pip without a colcon build)."""
+    try:
+        from sot_tracker.srv import Init
+    except ModuleNotFoundError:
+        return None
+    return Init
 
 
 def state_of(

@@ -20,6 +20,7 @@ from sot_tracker.errors import UserError, one_line
 from sot_tracker.ros import messages
 from sot_tracker.ros.diagnostics import Health
 from sot_tracker.ros.image_input import ImageInput
+from sot_tracker.ros.inputs import Door, Inputs
 from sot_tracker.ros.many import ManyTargets
 from sot_tracker.ros.publishers import Outputs
 from sot_tracker.ros.subscription import MatchingSubscription
@@ -82,6 +83,8 @@ class Pipeline:
             reliability,
         )
         self._many = ManyTargets(node, self._follower, self._ask, reliability)
+        door = Door(self._ask, self._fail, self._follower, self._warn)
+        self._inputs = Inputs(node, door, self._input.topic)
         self._stop = node.create_service(Trigger, "~/stop", self._on_stop)
         steady = Clock(clock_type=ClockType.STEADY_TIME)  # with use_sim_time a paused clock must not silence them
         self._timers = [
@@ -98,6 +101,7 @@ class Pipeline:
         self._input.close()
         self._init_box.close()
         self._many.close()
+        self._inputs.close()
         for timer in self._timers:
             self._node.destroy_timer(timer)
         self._node.destroy_service(self._stop)
@@ -105,7 +109,7 @@ class Pipeline:
         # Subscriptions and timers still refer to this object, some until the executor's next turn: without this the
         # network would live until the garbage collector runs.
         self._follower.close()
-        del self._follower, self._trackers
+        del self._follower, self._trackers, self._inputs
         return waiting
 
     def _on_image(self, message: Any) -> None:
@@ -115,6 +119,7 @@ class Pipeline:
             self._apply_threshold()
             results = self._follower.process(frame, decode=self._outputs.debug_is_watched)
             self._health.accept(frame)
+            self._inputs.see(frame)
             self._publish(results, entry)
         except UserError as error:
             self._health.refused += 1
@@ -127,20 +132,29 @@ class Pipeline:
     def _on_init_box(self, message: Detection2D) -> None:
         self._ask(messages.request_of(message))
 
-    def _ask(self, request: Request) -> None:
+    def _ask(self, request: Request) -> str:
+        """Hand a request to the follower; the reason where it was refused, else ""."""
         entry = time.perf_counter()
         try:
             result = self._follower.request(request)
             if request in self._follower.waiting:
-                self._log.info(f"init_box {request.box} waits for its frame")
-                return
-            self._log.info(f"init_box {request.box} started from a frame {self._age_ms(request.stamp):.0f} ms old")
+                self._log.info(f"{request.door} {request.box} waits for its frame")
+                return ""
+            age_ms = self._age_ms(request.stamp)
+            self._log.info(f"{request.door} {request.box} started from a frame {age_ms:.0f} ms old")
             if result is not None:
                 self._publish([result], entry)
         except UserError as error:
-            self._log.warning(f"init_box refused: {error}")
+            text = f"{request.door} refused: {error}"
+            if request.door == "init_box":
+                self._log.warning(text)
+            else:  # a detector sends many times per second
+                self._warn(request.door, text)
+            return str(error)
         except Exception as error:  # as for frames
             self._fail(error)
+            return "an unexpected error: see the log"
+        return ""
 
     def _fail(self, error: Exception) -> None:
         if not self._node.context.ok():  # a signal ended ROS in the middle of the work
@@ -155,6 +169,7 @@ class Pipeline:
     def _on_stop(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         before = len(self._follower.target_ids)
         stopped = self._follower.stop()
+        self._inputs.stop()
         response.success = True
         response.message = f"target{'s' * (before > 1)} forgotten" if stopped else "there was no target"
         self._log.info(f"stop: {response.message}")
@@ -166,6 +181,7 @@ class Pipeline:
             return
         self._input.watch()
         self._many.watch()
+        self._inputs.watch()
         if self._init_box.watch():
             self._log.info(f"init_box subscribed as {self._init_box.reliability}")
         if foreign := self._init_box.foreign_types:
@@ -192,7 +208,8 @@ class Pipeline:
             stages = _stages(result, entry)
             self._outputs.publish(result, stages, age_ms, counts)
         self._outputs.publish_all(results)
-        self._outputs.publish_debug(results, self._trackers[0].info.name, self._node.get_parameter("debug_width").value)
+        name, width = self._trackers[0].info.name, self._node.get_parameter("debug_width").value
+        self._outputs.publish_debug(results, name, width, self._inputs.proposal)
         busy_ms = (time.perf_counter() - entry) * 1e3
         whole = replace(first, tracker_ms=sum(result.tracker_ms for result in results))
         self._health.add(whole, {**_stages(first, entry), "age": age_ms}, busy_ms)

@@ -10,6 +10,7 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
 from vision_msgs.msg import Detection2D, Detection2DArray
 
+from sot_tracker.box import Box
 from sot_tracker.ros import messages
 from sot_tracker.stream.draw import draw_beside, draw_small
 from sot_tracker.stream.follower import Result
@@ -52,11 +53,11 @@ class Outputs:
         """The detections of all targets in one frame, once `publish` has sent them one by one."""
         self._detections.publish(messages.detections_of(results))
 
-    def publish_debug(self, results: Sequence[Result], name: str, max_width: int) -> None:
+    def publish_debug(self, results: Sequence[Result], name: str, max_width: int, proposal: Box | None = None) -> None:
         """Draw all targets and send the picture, if somebody looks. Raises FrameError where it cannot be decoded."""
         if self.debug_is_watched:
             first, *others = results
-            image = draw_small(first.frame.image, first.estimate, f"{name} {first.target_id}", max_width)
+            image = draw_small(first.frame.image, first.estimate, f"{name} {first.target_id}", max_width, proposal)
             scale = image.shape[1] / first.frame.image.shape[1]
             for other in others:
                 if other.estimate is not None:

@@ -1,9 +1,10 @@
 """Feed a tracker node at random: `python -m sot_tracker.ros_tools.fuzz --messages 100000`.
 
-Node and sender live in this process and talk over DDS. Sent are frames of every encoding, good and damaged, boxes,
-parameters, lifecycle requests; the publisher is replaced by one of another type or reliability, and the clock jumps.
-Whatever is sent, the node lives, its answers obey the rules of `resources.Watch`, its log lines are single lines, and
-its memory is bounded. Figures are printed as JSON; the exit status is 1 where a rule was broken.
+Node and sender live in this process and talk over DDS. Sent are frames of every encoding, good and damaged, boxes and
+all other requests for a target, parameters, lifecycle requests; the publisher is replaced by one of another type or
+reliability, and the clock jumps. Whatever is sent, the node lives, its answers obey the rules of `resources.Watch`, its
+log lines are single lines, and its memory is bounded. Figures are printed as JSON; the exit status is 1 where a rule
+was broken.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ from sot_tracker.config import OPTIONS
 from sot_tracker.ros import messages
 from sot_tracker.ros.node import TrackerNode
 from sot_tracker.ros_tools.fuzz_frames import FrameMaker
+from sot_tracker.ros_tools.fuzz_inputs import ODD_NUMBERS, InputMaker
 from sot_tracker.ros_tools.resources import Watch, resources_of
 
 NAMESPACE = "/sot_fuzz"
@@ -46,7 +48,6 @@ SAMPLE = 1000  # messages between two looks at the memory
 GROWTH = 1.5
 """Times the memory after the first tenth that is allowed at the end: frames of all sizes come and go."""
 _TRANSITIONS = (0, 1, 1, 2, 3, 3, 4, 4, 5, 6, 7, 8, 60, 99)
-_ODD_NUMBERS = (0.0, -1.0, 1e-300, 1e300, float("nan"), float("inf"), -float("inf"))
 
 
 class Sender(Node):
@@ -60,6 +61,7 @@ class Sender(Node):
         self._images: Any = None
         self.replace_publisher()
         self._boxes = self.create_publisher(Detection2D, "init_box", QoSProfile(depth=10))
+        self._inputs = InputMaker(rng, self)
         many = QoSProfile(depth=1000)
         self.create_subscription(messages.state_type(), "state", self._on_state, many)
         self.create_subscription(Detection2D, "detection", self.watch.see_detection, many)
@@ -94,12 +96,16 @@ class Sender(Node):
         message = Detection2D(id=rng.choice(("", "", "person 7", "\n", "x" * 500)))
         numbers = [rng.uniform(0, 160), rng.uniform(0, 120), rng.uniform(5, 60), rng.uniform(5, 60)]
         if rng.random() < 0.3:
-            numbers[rng.randrange(4)] = rng.choice((*_ODD_NUMBERS, rng.uniform(-1e4, 1e4)))
+            numbers[rng.randrange(4)] = rng.choice((*ODD_NUMBERS, rng.uniform(-1e4, 1e4)))
         center, box = message.bbox.center.position, message.bbox
         center.x, center.y, box.size_x, box.size_y = numbers
         stamp = rng.choice((0, 0, self._stamp, max(0, self._stamp - rng.randrange(10**9)), rng.randrange(2**60)))
         message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp, 10**9)
         self._boxes.publish(message)
+
+    def send_input(self) -> None:
+        """A request by another way than `init_box`."""
+        self._inputs.send(self._stamp)
 
     def jump(self) -> None:
         """The camera's clock."""
@@ -129,7 +135,10 @@ class Sender(Node):
         if name in ("model", "engine", "device", "weights", "precision", "use_sim_time", "autostart"):
             text = rng.choice(("kcf", "auto", "", "bogus", "\n"))
             return ParameterValue(type=kinds.PARAMETER_STRING, string_value=text)
-        number = rng.choice((*_ODD_NUMBERS, rng.uniform(-1, 1), rng.uniform(0, 300)))
+        if name in ("select", "select_value") and rng.random() < 0.8:
+            text = rng.choice(("best", "nearest", "class", "id", "off", "person", "7", "80,60", ""))
+            return ParameterValue(type=kinds.PARAMETER_STRING, string_value=text)
+        number = rng.choice((*ODD_NUMBERS, rng.uniform(-1, 1), rng.uniform(0, 300)))
         box = rng.choice(([number] * 4, [20.0, 40.0, 28.0, 28.0]))
         return rng.choice(
             (
@@ -178,6 +187,7 @@ class Run:
         self._actions = {
             "frames": (self.sender.send_frame, 860),
             "boxes": (self.sender.send_box, 90),
+            "other requests": (self.sender.send_input, 40),
             "parameter sets": (self.sender.set_parameters, 20),
             "lifecycle requests": (self.sender.change_state, 7),
             "publishers replaced": (self.sender.replace_publisher, 5),

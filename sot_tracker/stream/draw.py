@@ -20,6 +20,7 @@ COLORS: dict[State, Color] = {
 }
 TRUTH_COLOR: Color = (255, 255, 255)
 OLD_COLOR: Color = (150, 150, 150)
+PROPOSAL_COLOR: Color = (0, 220, 255)
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
@@ -54,14 +55,23 @@ def draw_targets(image: Image, estimates: Mapping[str, Estimate], name: str) -> 
     return canvas
 
 
-def draw_small(image: Image, estimate: Estimate | None, name: str, max_width: int) -> Image:
-    """A new picture at most `max_width` wide, shrunk before it is drawn on; without a target the text alone."""
+def draw_small(
+    image: Image, estimate: Estimate | None, name: str, max_width: int, proposal: Box | None = None
+) -> Image:
+    """A new picture at most `max_width` wide, shrunk before it is drawn on; without a target the text alone.
+
+    proposal: a box that waits for a click, drawn thin and yellow.
+    """
     scale = min(1.0, max_width / image.shape[1])
     if scale < 1:
         size = (max_width, max(1, round(image.shape[0] * scale)))
         image = cv2.resize(np.ascontiguousarray(image), size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+    if proposal is not None:
+        image = np.array(image, order="C")
+        _rectangle(image, proposal.scaled(scale), PROPOSAL_COLOR, 1)
+        name = f"{name}  click inside the yellow box to follow it"
     if estimate is None:
-        return draw_text(image, f"{name}  no target")
+        return draw_text(image, f"{name}  no target" if proposal is None else name)
     return draw_estimate(image, replace(estimate, box=estimate.box.scaled(scale)), name)
 
 

@@ -123,11 +123,11 @@ class Follower:
                 result = self._start(due.request)
                 return replace(result, convert_ms=result.convert_ms + convert_ms)
             except UserError as error:
-                self._warn("init_box", f"init_box refused: {error}")
+                self._warn(due.request.door, f"{due.request.door} refused: {error}")
         elif self._waiting is not None and self._waiting.is_over():
-            late = clock_report(self._waiting.request.stamp, frame.stamp, self._now())
+            late, door = clock_report(self._waiting.request.stamp, frame.stamp, self._now()), self._waiting.request.door
             self._waiting = None
-            self._warn("init_box", f"init_box refused after a wait of {self._patience:g} s: {late}")
+            self._warn(door, f"{door} refused after a wait of {self._patience:g} s: {late}")
         if not self._target_id:
             return Result(frame, convert_ms=convert_ms)
         self._require_size(frame)

@@ -81,7 +81,7 @@ class Record:
     def publish_all(self, results: Any) -> None:
         self.together.append([result.target_id for result in results if result.estimate])
 
-    def publish_debug(self, results: Any, name: str, max_width: int) -> None:
+    def publish_debug(self, results: Any, name: str, max_width: int, proposal: Any = None) -> None:
         if self.debug_is_watched:
             assert results[0].frame.image.shape[2] == 3
 

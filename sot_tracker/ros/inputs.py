@@ -1,0 +1,231 @@
+"""The ways to start a target besides `init_box`: a detector, a region, a polygon, clicks, and the service `~/init`.
+
+Each of them becomes one `Request` and goes through the same door. What cannot be used is one throttled warning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from geometry_msgs.msg import Point, PointStamped, PolygonStamped
+from rcl_interfaces.msg import SetParametersResult
+from rclpy.lifecycle import LifecycleNode
+from rclpy.parameter import Parameter
+from sensor_msgs.msg import RegionOfInterest
+from vision_msgs.msg import Detection2DArray
+
+from sot_tracker.box import Box
+from sot_tracker.errors import UserError
+from sot_tracker.ros import messages
+from sot_tracker.ros.subscription import MatchingSubscription
+from sot_tracker.stream.candidates import Selection
+from sot_tracker.stream.clicks import Clicks
+from sot_tracker.stream.follower import Warn
+from sot_tracker.stream.followers import Followers
+from sot_tracker.stream.frame import Frame
+from sot_tracker.stream.object_at import object_at
+from sot_tracker.stream.requests import Request
+from sot_tracker.tracker import Image
+
+
+@dataclass(frozen=True)
+class Door:
+    """What the ways to start share.
+
+    ask: hands over a request; the reason where it was refused, else "". fail: takes an error that is nobody's mistake.
+    followers: of this activation.
+    """
+
+    ask: Callable[[Request], str]
+    fail: Callable[[Exception], None]
+    followers: Followers
+    warn: Warn
+
+
+class Inputs:
+    """Subscriptions and service of one activation. Call `watch` regularly, `see` with every frame, `stop` at a stop.
+
+    image_topic: as subscribed; rqt_image_view sends clicks into it as `<image topic>_mouse_left`.
+    """
+
+    def __init__(self, node: LifecycleNode, door: Door, image_topic: str) -> None:
+        self._node, self._door, self._history = node, door, door.followers.history
+        self._clicks = Clicks()
+        self._pending = True  # whether `select` still has a target to start
+        image, debug = node.resolve_topic_name("image"), node.resolve_topic_name("debug_image")
+        self._subscriptions = [
+            self._subscribe("init_detections", Detection2DArray, self._on_detections),
+            self._subscribe("init_region", RegionOfInterest, self._on_region),
+            self._subscribe("init_polygon", PolygonStamped, self._on_polygon),
+            self._subscribe("click", PointStamped, self._on_click),
+            *(
+                self._subscribe(f"{topic}_mouse_left", Point, partial(self._on_point, is_debug=topic == debug))
+                for topic in dict.fromkeys((image, image_topic, debug))
+            ),
+        ]
+        kind = messages.init_type()
+        self._service = node.create_service(kind, "~/init", self._on_init) if kind else None
+        node.add_on_set_parameters_callback(self._on_parameters)
+        self._guarded(self._selection, "select")
+        self.watch()
+
+    def _subscribe(self, topic: str, kind: Any, receive: Callable[[Any], None]) -> MatchingSubscription:
+        def guarded(message: Any) -> None:
+            self._guarded(lambda: receive(message), topic)
+
+        package, name = kind.__module__.partition(".")[0], kind.__name__
+        types = {f"{package}/msg/{name}": kind}
+        return MatchingSubscription(self._node, self._node.resolve_topic_name(topic), types, guarded, 10, "auto")
+
+    def _guarded(self, action: Callable[[], object], door: str) -> None:
+        try:
+            action()
+        except UserError as error:
+            self._door.warn(door, f"{door} refused: {error}")
+        except Exception as error:  # of OpenCV: what somebody sends must not end the node
+            self._door.fail(error)
+
+    def watch(self) -> None:
+        """Take what publishers offer; tell of topics of a wrong type."""
+        for subscription in self._subscriptions:
+            subscription.watch()
+            if foreign := subscription.foreign_types:
+                self._door.warn(
+                    f"{subscription.topic} type",
+                    f"{subscription.topic} carries {', '.join(foreign)}, but {subscription.type_name} is needed",
+                )
+
+    def see(self, frame: Frame) -> None:
+        """A frame that was accepted: a proposal moves with it. Raises FrameError where that cannot be decoded."""
+        if self._clicks.proposal is not None:
+            self._clicks.see(frame.image)
+
+    def stop(self) -> None:
+        """The user wants no target: none is started until `select` is set again or somebody asks."""
+        self._pending = False
+        self._clicks.forget()
+
+    @property
+    def proposal(self) -> Box | None:
+        """The box that waits for a click, pixels of the newest frame; None without one."""
+        return self._clicks.proposal
+
+    def close(self) -> None:
+        for subscription in self._subscriptions:
+            subscription.close()
+        if self._service is not None:
+            self._node.destroy_service(self._service)
+        self._node.remove_on_set_parameters_callback(self._on_parameters)
+        del self._door, self._history  # as in Pipeline.close: some of ROS still refers to this object for a while
+
+    # ---- a detector
+
+    def _selection(self) -> Selection:
+        rule, value = (self._node.get_parameter(name).value for name in ("select", "select_value"))
+        return Selection(rule, str(value))
+
+    def _on_parameters(self, changes: list[Parameter]) -> SetParametersResult:
+        """A setting of `select` or of its value, the same one too, asks for one more target."""
+        if any(change.name in ("select", "select_value") for change in changes):
+            self._pending = True
+        return SetParametersResult(successful=True)
+
+    def _on_detections(self, message: Detection2DArray) -> None:
+        if self._door.followers.target_ids:
+            self._pending = False
+        selection = self._selection()
+        if not self._pending or self._door.followers.waiting or selection.rule == "off":
+            return
+        newest = self._history.newest
+        if newest is None or newest.size is None:
+            return
+        candidates = [messages.candidate_of(detection) for detection in message.detections]
+        width, height = newest.size
+        chosen = selection.choose(candidates, (0.5 * width, 0.5 * height))
+        if chosen is not None:
+            stamp = messages.stamp_of(message.header)
+            self._door.ask(Request(chosen.box, stamp, chosen.target_id, "init_detections"))
+        elif unusable := sum(not candidate.box.is_valid for candidate in candidates):
+            raise UserError(f"{unusable} of {len(candidates)} boxes are no boxes: finite numbers, positive sizes")
+
+    # ---- regions and polygons
+
+    def _on_region(self, message: RegionOfInterest) -> None:
+        self._door.ask(Request(messages.box_of_region(message), door="init_region"))
+
+    def _on_polygon(self, message: PolygonStamped) -> None:
+        box = messages.box_around(message.polygon.points)
+        self._door.ask(Request(box, messages.stamp_of(message.header), door="init_polygon"))
+
+    # ---- clicks
+
+    def _on_click(self, message: PointStamped) -> None:
+        self._click(message.point.x, message.point.y, messages.stamp_of(message.header))
+
+    def _on_point(self, message: Point, is_debug: bool) -> None:
+        newest = self._history.newest
+        scale = 1.0
+        if is_debug and newest is not None and newest.size is not None:  # the debug picture may be smaller
+            scale = max(1.0, newest.size[0] / self._node.get_parameter("debug_width").value)
+        self._click(message.x * scale, message.y * scale, 0)
+
+    def _click(self, x: float, y: float, stamp: int) -> None:
+        """Start on the box that this click completes, or look for the object around a first one."""
+        frames = self._frames_from(stamp)
+        (height, width), image = frames[0].image.shape[:2], frames[0].image
+        if not (0 <= x <= width and 0 <= y <= height):  # nor is any comparison true of what is no number
+            raise UserError(f"point ({x:g}, {y:g}) lies outside of the {width}x{height} frame")
+        proposal = self._clicks.proposal
+        box = self._clicks.click(x, y)
+        if box is not None:
+            frame = frames[-1] if box is proposal else frames[0]  # proposals move along
+            self._door.ask(Request(box, frame.stamp, door="click"))
+            return
+        self._propose(image, x, y)
+        for frame in frames[1:]:
+            self._clicks.see(frame.image)
+
+    def _propose(self, image: Image, x: float, y: float) -> None:
+        found = object_at(image, x, y)
+        how = "a second click is the opposite corner of a box"
+        if found is None:
+            self._node.get_logger().info(f"click ({x:g}, {y:g}): no object stands out there; {how}")
+            return
+        self._clicks.propose(found, image)
+        box = ", ".join(f"{value:.0f}" for value in found.xywh)
+        self._node.get_logger().info(
+            f"click ({x:g}, {y:g}): proposing ({box}), drawn in debug_image; a second click inside starts on it, "
+            f"elsewhere {how}"
+        )
+
+    def _frames_from(self, stamp: int) -> list[Frame]:
+        """The frame that was clicked in and those after it; the newest for stamp 0 and for stamps that are not kept."""
+        frames = list(self._history)
+        if not frames:
+            raise UserError("no frame has come yet")
+        if not frames[0].stamp <= stamp <= frames[-1].stamp:
+            return frames[-1:]
+        first = min(range(len(frames)), key=lambda index: abs(frames[index].stamp - stamp))
+        return frames[first:]
+
+    # ---- the service
+
+    def _on_init(self, request: Any, response: Any) -> Any:
+        """Start now, in the newest frame where none is named, so that the answer is final."""
+        asked, newest = messages.request_of(request.target, "~/init"), self._history.newest
+        if newest is None:
+            response.message = "no frame has come yet: see whether the image topic is published"
+            return response
+        if asked.stamp == 0:
+            asked = replace(asked, stamp=newest.stamp)
+        before = self._door.followers.target_ids
+        response.message = self._door.ask(asked)
+        response.accepted = not response.message
+        if response.accepted:
+            new = [name for name in self._door.followers.target_ids if name not in before]
+            response.target_id = asked.target_id or "".join(new)
+            response.message = "waits for its frame" if asked in self._door.followers.waiting else "started"
+        return response
