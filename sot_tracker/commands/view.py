@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 from contextlib import ExitStack
 
-from sot_tracker.catalog import MODELS
 from sot_tracker.commands.live_source import LiveSource, add_source_arguments
 from sot_tracker.commands.options import add_options, given_options
-from sot_tracker.model_folder import shipped_folder
+from sot_tracker.model_folder import loadable_models
 from sot_tracker.view.config import ViewConfig
 
 
@@ -27,16 +26,7 @@ def run(args: argparse.Namespace) -> int:
         live = LiveSource(args, stack)
         # Follower and page know each other; neither runs before both are there.
         follower = live.follower(lambda report: page.publish(report), lambda text: page.say(text))
-        page = ViewServer(config, follower, Facts(live.source.name, args.model, models()))
+        page = ViewServer(config, follower, Facts(live.source.name, args.model, loadable_models()))
         stack.enter_context(page)
         print(f"{live.source.name}: open {page.url}   (Ctrl-C ends)", flush=True)
         live.run(follower)
-
-
-def models() -> tuple[str, ...]:
-    """The models that can be loaded without weights of the user's own."""
-    return tuple(
-        name
-        for name, spec in MODELS.items()
-        if not spec.opencv_weights and (spec.network is None or shipped_folder(name) is not None)
-    )

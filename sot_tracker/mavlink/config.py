@@ -30,3 +30,13 @@ class MavlinkConfig(Options):
         low=0.01,
         high=1.0,
     )
+
+
+@dataclass(frozen=True)
+class MavlinkNodeConfig(MavlinkConfig):
+    """The camera's options and those of the node."""
+
+    tracker: str = option("tracker_node", "Name of the tracker node, relative to this node's namespace.", Scope.NODE)
+    image_transport: str = option(
+        "raw", "Image topic: `image` (raw) or `image/compressed`.", Scope.NODE, choices=("raw", "compressed")
+    )
