@@ -23,6 +23,7 @@ from sot_tracker.errors import INTERRUPTED, USER_ERROR, MissingPackage, UserErro
 COMMANDS: dict[str, tuple[str, str]] = {
     "track": ("track", "follow one target through a video, a folder of pictures or a camera"),
     "view": ("view", "track with a page in the browser: see it live, draw the target, stop, record"),
+    "mavlink": ("mavlink", "track as a MAVLink camera that ground stations find and steer"),
     "demo": ("demo", "make a clip with exact truth and track it"),
     "eval": ("eval", "one-pass evaluation of models on annotated sequences"),
     "models": ("models", "list the models and which weights are here"),

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from sot_tracker.catalog import ModelSpec
+from sot_tracker.catalog import MODELS, ModelSpec
 from sot_tracker.errors import UserError
 from sot_tracker.manifest import (
     DEFAULT_VARIANT,
@@ -162,6 +162,15 @@ def _read(path: Path, expected: str) -> bytes:
     if hashlib.sha256(data).hexdigest() != expected:
         raise UserError(f"{path} is damaged, its sha256 is not the manifest's: copy or export the model again")
     return data
+
+
+def loadable_models() -> tuple[str, ...]:
+    """The models that can be loaded without weights of the user's own."""
+    return tuple(
+        name
+        for name, model in MODELS.items()
+        if not model.opencv_weights and (model.network is None or shipped_folder(name) is not None)
+    )
 
 
 def shipped_folder(name: str) -> Path | None:

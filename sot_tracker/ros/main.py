@@ -10,7 +10,14 @@ from sot_tracker import opencv_environment
 from sot_tracker.errors import UserError
 from sot_tracker.ros.usage import usage
 
-NODES = {"tracker_node": "sot_tracker.ros.node", "player": "sot_tracker.ros_tools.player"}
+NODES = {
+    "tracker_node": "sot_tracker.ros.node",
+    "player": "sot_tracker.ros_tools.player",
+    "view": "sot_tracker.ros.view",
+    "mavlink": "sot_tracker.ros.mavlink",
+}
+PIP = {"aiohttp": "view", "pymavlink": "mavlink"}
+"""Packages that are not ROS's -> the extra of pyproject.toml that brings them."""
 
 
 def launch(name: str) -> int:
@@ -25,8 +32,10 @@ def launch(name: str) -> int:
         from sot_tracker.ros.paths import large_segment  # needs ROS too
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
-        apt = f"apt install ros-$ROS_DISTRO-{package.replace('_', '-')}"
-        print(f"error: {name} needs '{package}': source ROS 2 and `{apt}`, or run `make demo`", file=sys.stderr)
+        advice = f"source ROS 2 and `apt install ros-$ROS_DISTRO-{package.replace('_', '-')}`, or run `make demo`"
+        if package in PIP:
+            advice = f"`pip install {package}` (without ROS: `pip install 'sot_tracker[{PIP[package]}]'`)"
+        print(f"error: {name} needs '{package}': {advice}", file=sys.stderr)
         return 2
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

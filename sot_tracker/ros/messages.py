@@ -18,6 +18,7 @@ from sot_tracker.stream.encodings import compressed_picture, raw_picture
 from sot_tracker.stream.follower import Result
 from sot_tracker.stream.frame import Frame
 from sot_tracker.stream.range16 import Range16
+from sot_tracker.stream.reports import SILENT, Report
 from sot_tracker.stream.requests import Request
 from sot_tracker.tracker import Reason
 
@@ -57,6 +58,37 @@ def stamp_of(header: Any) -> int:
 def nanoseconds(time: Any) -> int:
     """Of a builtin_interfaces/Time."""
     return int(time.sec) * 1_000_000_000 + int(time.nanosec)
+
+
+STATES = ("IDLE", "TRACKING", "LOST", "UNCERTAIN")
+_PLAIN = ("", "bgr8", "rgb8", "mono8", "8uc1", "8uc3")
+REASONS = ("NO_REASON", "SCORE", "JUMP", "EDGE", "OCCLUDED", "LOOK_ALIKE")
+
+
+def report_of_state(message: Any) -> Report:
+    """What a TrackerState says, without box and picture."""
+    state = next((name for name in STATES if getattr(message, name) == message.state), SILENT)
+    reason = next((name for name in REASONS[1:] if getattr(message, name) == message.reason), "")
+    return Report(
+        stamp=stamp_of(message.header),
+        size=None,
+        state=state,
+        reason=reason.lower().replace("_", " "),
+        score=float(message.score),
+        latency_ms=float(message.frame_age_ms),
+        source=message.source,
+        target_id=message.target_id,
+    )
+
+
+def jpeg_of(message: Any) -> bytes | None:
+    """The data of a sensor_msgs/CompressedImage that a browser can show as it is; else None.
+
+    Pictures that are not 8-bit BGR or grey inside, such as Bayer mosaics, are not.
+    """
+    encoding, _, kind = getattr(message, "format", "").lower().rpartition(";")
+    is_jpeg = "jpeg" in kind or "jpg" in kind
+    return bytes(message.data) if is_jpeg and encoding.strip() in _PLAIN else None
 
 
 def frame_of(message: Any, range16: Range16) -> Frame:

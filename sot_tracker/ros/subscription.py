@@ -17,6 +17,7 @@ class MatchingSubscription:
     types: name of a message type ("sensor_msgs/msg/Image") -> its class; the first is taken without a publisher.
     reliability: "reliable", "best_effort", or "auto": best effort as soon as one publisher offers no more, because a
     reliable subscription would get nothing from it. eager: subscribe before there is a publisher.
+    serialized: `receive` gets bytes instead of messages.
     """
 
     def __init__(
@@ -28,11 +29,13 @@ class MatchingSubscription:
         depth: int,
         reliability: str,
         eager: bool = True,
+        serialized: bool = False,
     ) -> None:
         self._node, self._receive, self._depth = node, receive, depth
         self._types = dict(types)
         self._wanted = POLICIES.get(reliability)
         self._eager = eager or self._wanted is not None
+        self._serialized = serialized
         self._subscription: Any = None
         self._policy: ReliabilityPolicy | None = None
         self.topic = topic
@@ -76,4 +79,6 @@ class MatchingSubscription:
         self.close()
         qos = QoSProfile(depth=self._depth, history=HistoryPolicy.KEEP_LAST, reliability=policy)
         self.type_name, self._policy = name, policy
-        self._subscription = self._node.create_subscription(self._types[name], self.topic, self._receive, qos)
+        self._subscription = self._node.create_subscription(
+            self._types[name], self.topic, self._receive, qos, raw=self._serialized
+        )

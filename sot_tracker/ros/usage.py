@@ -1,11 +1,13 @@
-"""What `tracker_node --help` and `player --help` print; works without ROS."""
+"""What `tracker_node --help` and the like print; works without ROS."""
 
 from __future__ import annotations
 
 import textwrap
 
 from sot_tracker.config import Config, Options, defaults_of, options_of
+from sot_tracker.mavlink.config import MavlinkNodeConfig
 from sot_tracker.ros_tools.player_config import PlayerConfig
+from sot_tracker.view.config import ViewNodeConfig
 
 _NODES: dict[str, tuple[type[Options], str, str]] = {
     "tracker_node": (
@@ -17,6 +19,16 @@ _NODES: dict[str, tuple[type[Options], str, str]] = {
         PlayerConfig,
         "Publishes a video, a folder of pictures or a camera as an image topic.",
         "-p source:=clip.mp4 -p 'init_box:=[310.0, 120.0, 48.0, 96.0]'",
+    ),
+    "view": (
+        ViewNodeConfig,
+        "Shows a tracker node in a page in the browser, and starts and stops it from there.",
+        "-r image:=/camera/image_raw -p host:=0.0.0.0",
+    ),
+    "mavlink": (
+        MavlinkNodeConfig,
+        "Shows a tracker node as a MAVLink camera, and starts and stops it at the ground station's command.",
+        "-r image:=/camera/image_raw -p connection:=udpout:192.168.1.20:14550",
     ),
 }
 

@@ -49,6 +49,8 @@ class LiveFollower:
         self._requests: queue.Queue[Callable[[], None]] = queue.Queue(MOST_WAITING)
         self._loading = threading.Lock()
         self._last: Report | None = None
+        self.failure = ""
+        """Why no more frames come, where the source failed."""
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, name="live", daemon=True)
 
@@ -135,7 +137,8 @@ class LiveFollower:
                 if self._follower.stop() and not self._end.is_set():
                     self._say(f"{self._source.name} begins again: the target is forgotten")
         except UserError as error:  # a frame that cannot be read
-            self._say(str(error))
+            self.failure = str(error)
+            self._say(self.failure)
 
     def _play(self, offset: int) -> int:
         """Play the source once, its stamps moved on by `offset`; the last one's stamp."""

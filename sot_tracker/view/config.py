@@ -34,3 +34,13 @@ class ViewConfig(Options):
     )
     quality: int = option(75, "Of the JPEG pictures.", Scope.NODE, low=1, high=100)
     fps: float = option(30.0, "Most pictures per second.", Scope.NODE, low=0.5, high=240.0)
+
+
+@dataclass(frozen=True)
+class ViewNodeConfig(ViewConfig):
+    """The page's options and those of the node."""
+
+    tracker: str = option("tracker_node", "Name of the tracker node, relative to this node's namespace.", Scope.NODE)
+    image_transport: str = option(
+        "raw", "Image topic: `image` (raw) or `image/compressed`.", Scope.NODE, choices=("raw", "compressed")
+    )

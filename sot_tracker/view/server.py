@@ -11,7 +11,7 @@ import contextlib
 import logging
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from typing import Any
 
@@ -116,6 +116,10 @@ class ViewServer:
         self._newest = (self._count, report)
         if self._clients:
             self._call(self._wake.set)
+
+    def show_model(self, name: str) -> None:
+        """Say on every page which model runs; called from any thread."""
+        self._call(self._take_model, name)
 
     def say(self, text: str) -> None:
         """Show a line on every page; called from any thread."""
@@ -257,10 +261,13 @@ class ViewServer:
         if reason:
             client.tell(text_of(note=reason))
         else:
-            self._facts = Facts(self._facts.name, model, self._facts.models)
             self._tell_all(text_of(note=f"{model} is loaded"))
         # Also to who chose in vain: its list shows the wrong name.
-        self._tell_all(text_of(model=self._facts.model))
+        self._take_model(self._facts.model if reason else model)
+
+    def _take_model(self, name: str) -> None:
+        self._facts = replace(self._facts, model=name)
+        self._tell_all(text_of(model=name))
 
     async def _serve_pictures(self) -> None:
         """Encode the newest frame whenever a browser is ready for one that it has not got, at most `fps` per second."""

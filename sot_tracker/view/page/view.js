@@ -6,6 +6,7 @@ const COLORS = { TRACKING: "#3ddc84", UNCERTAIN: "#ffb020", LOST: "#ff5a5f" };
 const MINUTE = 60000; // milliseconds that the plots show
 const CLICK = 8; // a movement below so many screen pixels is a click, not a box
 const GAP = 1500; // milliseconds without a frame that interrupt a plot's line
+const SILENCE = 2000; // milliseconds after which the picture is old
 const RECORD_LIMIT = 10 * MINUTE; // a recording is kept in memory until it ends
 const FORMATS = ["video/mp4;codecs=avc1.42E01E", "video/webm;codecs=vp9", "video/webm;codecs=vp8", "video/webm", "video/mp4"];
 const WRONG_TOKEN = 4401, TOO_MANY = 4503; // as in view/server.py
@@ -16,6 +17,7 @@ const canvas = element("picture"), pen = canvas.getContext("2d");
 let socket = null;
 let delay = 500; // milliseconds until the next attempt to connect
 let shown = null; // the newest frame: {facts, bitmap}
+let shownAt = 0; // when it came
 let drawing = null; // the box under the pointer: {frame, from, to, moved}
 let recorder = null;
 const samples = []; // {time, score, latency, state}
@@ -49,6 +51,7 @@ function send(message) {
 }
 
 function tellWhetherWatching() {
+  shownAt = performance.now(); // while nobody looked, no pictures came
   send({ do: "watch", on: document.visibilityState === "visible" });
 }
 
@@ -66,7 +69,8 @@ async function onFrame(data) {
   const length = new DataView(data).getUint32(0, true);
   const facts = JSON.parse(new TextDecoder().decode(new Uint8Array(data, 4, length)));
   try {
-    const bitmap = await createImageBitmap(new Blob([new Uint8Array(data, 4 + length)], { type: "image/jpeg" }));
+    const jpeg = new Blob([new Uint8Array(data, 4 + length)], { type: "image/jpeg" });
+    const bitmap = await createImageBitmap(jpeg, { imageOrientation: "none" }); // the tracker ignores EXIF as well
     show({ facts, bitmap });
   } catch {
     showNote("a picture could not be decoded");
@@ -81,7 +85,8 @@ function show(frame) {
   shown = frame;
   if (old && !(drawing && drawing.frame === old)) old.bitmap.close();
   const { facts } = frame;
-  samples.push({ time: performance.now(), score: facts.score, latency: facts.latency, state: facts.state });
+  shownAt = performance.now();
+  samples.push({ time: shownAt, score: facts.score, latency: facts.latency, state: facts.state });
   showState(facts.state, facts.state === "SILENT" ? "no tracker" : facts.state, facts.reason);
   element("stop").disabled = !(facts.state in COLORS);
   element("record").disabled = !canvas.captureStream || !window.MediaRecorder;
@@ -238,6 +243,13 @@ function showNumbers({ facts }) {
   element("size").textContent = facts.size ? `${facts.size[0]} \u00d7 ${facts.size[1]}${rate}` : "\u2013";
 }
 
+// An old picture must not look like a live one.
+function noticeSilence() {
+  if (socket.readyState !== WebSocket.OPEN || performance.now() - shownAt < SILENCE) return;
+  showState("SILENT", "no pictures", "");
+  element("stop").disabled = true;
+}
+
 // ---- plots of the last minute
 
 function plot(id, value, top, colorOf) {
@@ -280,6 +292,7 @@ function rounded(number) {
 setInterval(() => {
   while (samples.length && samples[0].time < performance.now() - MINUTE) samples.shift();
   if (document.visibilityState !== "visible") return;
+  noticeSilence();
   plot("score-plot", (s) => (s.state in COLORS ? s.score : null), 1, (s) => COLORS[s.state]);
   const latencies = samples.map((s) => s.latency || 0).sort((a, b) => a - b);
   const most = latencies.length ? latencies[Math.floor(0.99 * (latencies.length - 1))] : 0; // one slow frame hides nothing

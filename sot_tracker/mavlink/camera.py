@@ -1,0 +1,365 @@
+"""A camera of MAVLink's camera protocol that tracks: messages in, messages out, as a state machine without a transport.
+
+It imports pymavlink's MAVLink 2 dialect itself. `pymavlink.mavutil` would choose MAVLink 1 unless MAVLINK20 is set in
+the environment, and there is no message above number 255 in that (findings/pymavlink_tracking_message.sh).
+Protocol: https://mavlink.io/en/services/camera.html, section "Camera tracking".
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from pymavlink.dialects.v20 import common as dialect
+
+from sot_tracker.box import Box, require_trackable
+from sot_tracker.errors import UserError
+from sot_tracker.mavlink.config import MavlinkConfig
+from sot_tracker.stream.reports import IDLE, SILENT, Report
+from sot_tracker.stream.requests import Request
+
+HEARTBEAT_S = 1.0
+SILENT_S = 1.0
+"""Seconds after which a report says nothing of now any more."""
+DEFAULT_INTERVAL_S = 0.5
+"""Of CAMERA_TRACKING_IMAGE_STATUS, where a ground station asks for the default."""
+SHORTEST_INTERVAL_S = 0.01
+REPEATED_S = 3.0
+"""The same command of the same sender within this time is a repetition, because the answer got lost."""
+MAVLINK1_START = 0xFE
+"""First byte of a MAVLink 1 packet."""
+_TEXT = 50  # bytes in one STATUSTEXT
+_NAN = math.nan
+_TRACKED = ("TRACKING", "UNCERTAIN")
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A message to send. mavlink1: for a sender that may not understand MAVLink 2."""
+
+    message: Any
+    mavlink1: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """The tracker is to start on this target."""
+
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """The tracker is to forget its target."""
+
+
+@dataclass(slots=True)
+class Reaction:
+    """What follows from a message: what to send, and what to ask of the tracker."""
+
+    send: list[Outgoing] = field(default_factory=list)
+    ask: Start | Stop | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Command:
+    """A COMMAND_LONG or COMMAND_INT. sender: system and component."""
+
+    number: int
+    parameters: tuple[float, ...]
+    sender: tuple[int, int]
+    mavlink1: bool
+
+
+class Refused(Exception):  # noqa: N818
+    """A command that is not carried out: the MAV_RESULT of its acknowledgement, and the reason for the user."""
+
+    def __init__(self, result: int, reason: str = "") -> None:
+        super().__init__(reason)
+        self.result, self.reason = result, reason
+
+
+class Camera:
+    """The camera component. All times are seconds of one monotonic clock, which the caller reads.
+
+    model: of the tracker. version: of this software, (major, minor, patch). now: when the camera was switched on.
+    """
+
+    def __init__(self, config: MavlinkConfig, model: str, version: tuple[int, int, int], now: float) -> None:
+        self._config, self._model, self._version = config, model, version
+        self._codec = dialect.MAVLink(None, config.system, config.component)
+        self._boot = now
+        self._report: Report | None = None
+        self._reported_at = -math.inf
+        self._size: tuple[int, int] | None = None
+        self._last: tuple[_Command, float] | None = None  # the command that started the target, and when
+        self._intervals: dict[int, float] = {dialect.MAVLINK_MSG_ID_HEARTBEAT: HEARTBEAT_S}
+        self._due: dict[int, float] = {dialect.MAVLINK_MSG_ID_HEARTBEAT: now}
+        self._text_number = 0
+        self._messages: dict[int, Callable[[float], Any]] = {
+            dialect.MAVLINK_MSG_ID_HEARTBEAT: self._heartbeat,
+            dialect.MAVLINK_MSG_ID_CAMERA_INFORMATION: self._information,
+            dialect.MAVLINK_MSG_ID_CAMERA_SETTINGS: self._settings,
+            dialect.MAVLINK_MSG_ID_STORAGE_INFORMATION: self._storage,
+            dialect.MAVLINK_MSG_ID_CAMERA_CAPTURE_STATUS: self._capture_status,
+            dialect.MAVLINK_MSG_ID_CAMERA_TRACKING_IMAGE_STATUS: self._tracking_status,
+        }
+        self._commands: dict[int, Callable[[_Command, float, Reaction], None]] = {
+            dialect.MAV_CMD_REQUEST_MESSAGE: self._on_request,
+            dialect.MAV_CMD_SET_MESSAGE_INTERVAL: self._on_set_interval,
+            dialect.MAV_CMD_GET_MESSAGE_INTERVAL: self._on_get_interval,
+            dialect.MAV_CMD_CAMERA_TRACK_POINT: self._on_point,
+            dialect.MAV_CMD_CAMERA_TRACK_RECTANGLE: self._on_rectangle,
+            dialect.MAV_CMD_CAMERA_STOP_TRACKING: self._on_stop,
+            # Deprecated names of REQUEST_MESSAGE that ground stations still send.
+            dialect.MAV_CMD_REQUEST_CAMERA_INFORMATION: self._on_old_request,
+            dialect.MAV_CMD_REQUEST_CAMERA_SETTINGS: self._on_old_request,
+            dialect.MAV_CMD_REQUEST_STORAGE_INFORMATION: self._on_old_request,
+            dialect.MAV_CMD_REQUEST_CAMERA_CAPTURE_STATUS: self._on_old_request,
+        }
+
+    @property
+    def next_due(self) -> float:
+        """When `tick` has something to do."""
+        return min(self._due.values())
+
+    def update(self, report: Report, now: float) -> None:
+        """Take over what the tracker says of the newest frame."""
+        self._report, self._reported_at = report, now
+        self._size = report.size or self._size
+
+    def tick(self, now: float) -> list[Outgoing]:
+        """The messages that are due. After a pause each comes once, not as often as it was missed."""
+        send = []
+        for number, due in list(self._due.items()):
+            if due <= now:
+                send.append(Outgoing(self._messages[number](now)))
+                interval = self._intervals[number]
+                self._due[number] = due + interval if due + interval > now else now + interval
+        return send
+
+    def receive(self, message: Any, now: float) -> Reaction:
+        """React to a message that was parsed from a packet. What is not for this camera has no effect."""
+        reaction = Reaction()
+        if message.get_type() not in ("COMMAND_LONG", "COMMAND_INT"):
+            return reaction
+        if message.target_system not in (0, self._config.system):
+            return reaction
+        if message.target_component not in (0, self._config.component):
+            return reaction
+        command = _command_of(message)
+        handler = self._commands.get(command.number)
+        if handler is None:
+            if message.target_component != 0:  # what is sent to all components is not a mistake of the sender
+                self._acknowledge(reaction, command, dialect.MAV_RESULT_UNSUPPORTED)
+            return reaction
+        # The acknowledgement is first: what was asked for follows it.
+        self._acknowledge(reaction, command, dialect.MAV_RESULT_ACCEPTED)
+        try:
+            handler(command, now, reaction)
+        except Refused as refused:
+            reaction.send.clear()
+            self._acknowledge(reaction, command, refused.result)
+            reaction.send += self.complain(refused.reason)
+        return reaction
+
+    def complain(self, reason: str) -> list[Outgoing]:
+        """The reason as STATUSTEXT, in as many parts as it needs; nothing for an empty one."""
+        text = reason.encode("ascii", "replace")
+        parts = [text[start : start + _TEXT] for start in range(0, len(text), _TEXT)]
+        if parts and len(parts[-1]) == _TEXT:
+            parts.append(b"")  # a full part says that another one follows
+        self._text_number = self._text_number % 65535 + 1
+        number = self._text_number if len(parts) > 1 else 0
+        severity = dialect.MAV_SEVERITY_WARNING
+        return [Outgoing(self._codec.statustext_encode(severity, part, number, i)) for i, part in enumerate(parts)]
+
+    # ---- commands
+
+    def _acknowledge(self, reaction: Reaction, command: _Command, result: int) -> None:
+        system, component = command.sender
+        message = self._codec.command_ack_encode(command.number, result, 0, 0, system, component)
+        reaction.send.append(Outgoing(message, command.mavlink1))
+
+    def _on_request(self, command: _Command, now: float, reaction: Reaction) -> None:
+        number = _whole(command.parameters[0])
+        if number not in self._messages or (command.mavlink1 and number > 255):
+            raise Refused(dialect.MAV_RESULT_DENIED)
+        reaction.send.append(Outgoing(self._messages[number](now), command.mavlink1))
+
+    def _on_old_request(self, command: _Command, now: float, reaction: Reaction) -> None:
+        number = {
+            dialect.MAV_CMD_REQUEST_CAMERA_INFORMATION: dialect.MAVLINK_MSG_ID_CAMERA_INFORMATION,
+            dialect.MAV_CMD_REQUEST_CAMERA_SETTINGS: dialect.MAVLINK_MSG_ID_CAMERA_SETTINGS,
+            dialect.MAV_CMD_REQUEST_STORAGE_INFORMATION: dialect.MAVLINK_MSG_ID_STORAGE_INFORMATION,
+            dialect.MAV_CMD_REQUEST_CAMERA_CAPTURE_STATUS: dialect.MAVLINK_MSG_ID_CAMERA_CAPTURE_STATUS,
+        }[command.number]
+        wants = command.parameters[1 if number == dialect.MAVLINK_MSG_ID_STORAGE_INFORMATION else 0]
+        if command.mavlink1:
+            raise Refused(dialect.MAV_RESULT_DENIED)
+        if wants == 1:
+            reaction.send.append(Outgoing(self._messages[number](now)))
+
+    def _on_set_interval(self, command: _Command, now: float, reaction: Reaction) -> None:
+        number, interval_us = _whole(command.parameters[0]), command.parameters[1]
+        if number not in self._messages or not math.isfinite(interval_us):
+            raise Refused(dialect.MAV_RESULT_DENIED)
+        is_heartbeat = number == dialect.MAVLINK_MSG_ID_HEARTBEAT
+        if interval_us < 0:
+            if is_heartbeat:
+                raise Refused(dialect.MAV_RESULT_DENIED, "the heartbeat cannot be switched off")
+            self._intervals.pop(number, None)
+            self._due.pop(number, None)
+            return
+        default = HEARTBEAT_S if is_heartbeat else DEFAULT_INTERVAL_S
+        self._intervals[number] = max(interval_us * 1e-6, SHORTEST_INTERVAL_S) if interval_us > 0 else default
+        self._due[number] = min(now + self._intervals[number], self._due.get(number, math.inf))
+
+    def _on_get_interval(self, command: _Command, now: float, reaction: Reaction) -> None:
+        number = _whole(command.parameters[0])
+        if not 0 <= number <= 65535:
+            raise Refused(dialect.MAV_RESULT_DENIED)
+        interval = self._intervals.get(number)
+        known = 0 if number not in self._messages else -1 if interval is None else round(interval * 1e6)
+        reaction.send.append(Outgoing(self._codec.message_interval_encode(number, known), command.mavlink1))
+
+    def _on_point(self, command: _Command, now: float, reaction: Reaction) -> None:
+        x, y, radius = command.parameters[:3]
+        width, height = self._frame(now)
+        _require_fractions(x, y)
+        has_radius = math.isfinite(radius) and 0 < radius <= 1
+        side = 2 * radius * width if has_radius else self._config.point_size * min(width, height)
+        self._start(Box.from_cxcywh(x * width, y * height, side, side), command, now, reaction)
+
+    def _on_rectangle(self, command: _Command, now: float, reaction: Reaction) -> None:
+        x1, y1, x2, y2 = command.parameters[:4]
+        width, height = self._frame(now)
+        _require_fractions(x1, y1, x2, y2)
+        box = Box.from_xyxy(min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2)).scaled(width, height)
+        self._start(box, command, now, reaction)
+
+    def _start(self, box: Box, command: _Command, now: float, reaction: Reaction) -> None:
+        if self._last is not None and self._last[0] == command and now - self._last[1] < REPEATED_S:
+            return  # the target has moved since: it must not be started again
+        width, height = self._frame(now)
+        try:
+            require_trackable(box, width, height)
+        except UserError as error:
+            raise Refused(dialect.MAV_RESULT_DENIED, str(error)) from None
+        if min(box.w, box.h) < 1:
+            raise Refused(dialect.MAV_RESULT_DENIED, "the rectangle is less than one pixel wide or high")
+        reaction.ask = Start(Request(box))
+        self._last = (command, now)
+
+    def _on_stop(self, command: _Command, now: float, reaction: Reaction) -> None:
+        self._last = None
+        reaction.ask = Stop()
+
+    def _frame(self, now: float) -> tuple[int, int]:
+        """Width and height of the frames that come now."""
+        if self._size is None or now - self._reported_at > SILENT_S or self._state(now) == SILENT:
+            raise Refused(dialect.MAV_RESULT_TEMPORARILY_REJECTED, "the tracker gets no pictures")
+        return self._size
+
+    # ---- messages
+
+    def _state(self, now: float) -> str:
+        if self._report is None or now - self._reported_at > SILENT_S:
+            return SILENT
+        return self._report.state
+
+    def _boot_ms(self, now: float) -> int:
+        return int((now - self._boot) * 1e3) & 0xFFFFFFFF
+
+    def _heartbeat(self, now: float) -> Any:
+        return self._codec.heartbeat_encode(
+            dialect.MAV_TYPE_CAMERA, dialect.MAV_AUTOPILOT_INVALID, 0, 0, dialect.MAV_STATE_ACTIVE
+        )
+
+    def _information(self, now: float) -> Any:
+        width, height = self._size or (0, 0)
+        major, minor, patch = self._version
+        return self._codec.camera_information_encode(
+            self._boot_ms(now),
+            _name("sot_tracker"),
+            _name(self._model),
+            patch << 16 | minor << 8 | major,
+            focal_length=_NAN,
+            sensor_size_h=_NAN,
+            sensor_size_v=_NAN,
+            resolution_h=min(width, 65535),
+            resolution_v=min(height, 65535),
+            lens_id=0,
+            flags=dialect.CAMERA_CAP_FLAGS_HAS_TRACKING_POINT | dialect.CAMERA_CAP_FLAGS_HAS_TRACKING_RECTANGLE,
+            cam_definition_version=0,
+            cam_definition_uri=b"",
+        )
+
+    def _settings(self, now: float) -> Any:
+        return self._codec.camera_settings_encode(self._boot_ms(now), dialect.CAMERA_MODE_VIDEO, _NAN, _NAN)
+
+    def _storage(self, now: float) -> Any:
+        """There is none."""
+        return self._codec.storage_information_encode(
+            self._boot_ms(now), 1, 0, dialect.STORAGE_STATUS_NOT_SUPPORTED, 0, 0, 0, 0, 0
+        )
+
+    def _capture_status(self, now: float) -> Any:
+        """Nothing is recorded."""
+        return self._codec.camera_capture_status_encode(self._boot_ms(now), 0, 0, 0, 0, 0)
+
+    def _tracking_status(self, now: float) -> Any:
+        """An old box is never reported as a new one, and a lost target has none."""
+        state, report = self._state(now), self._report
+        if state == IDLE:
+            return self._status(dialect.CAMERA_TRACKING_STATUS_FLAGS_IDLE)
+        box = report.box if report is not None and state in _TRACKED else None
+        if report is None or report.size is None or box is None or not box.is_valid:
+            return self._status(dialect.CAMERA_TRACKING_STATUS_FLAGS_ERROR)
+        width, height = report.size
+        (x, y), (x1, y1, x2, y2) = box.center, box.xyxy
+        return self._status(
+            dialect.CAMERA_TRACKING_STATUS_FLAGS_ACTIVE,
+            mode=dialect.CAMERA_TRACKING_MODE_RECTANGLE,
+            data=dialect.CAMERA_TRACKING_TARGET_DATA_IN_STATUS,
+            point=(x / width, y / height, max(box.w, box.h) / 2 / width),
+            corners=(x1 / width, y1 / height, x2 / width, y2 / height),
+        )
+
+    def _status(
+        self,
+        status: int,
+        mode: int = dialect.CAMERA_TRACKING_MODE_NONE,
+        data: int = 0,
+        point: tuple[float, float, float] = (_NAN, _NAN, _NAN),
+        corners: tuple[float, float, float, float] = (_NAN, _NAN, _NAN, _NAN),
+    ) -> Any:
+        return self._codec.camera_tracking_image_status_encode(status, mode, data, *point, *corners)
+
+
+def _command_of(message: Any) -> _Command:
+    packet = message.get_msgbuf()
+    parameters = [float(getattr(message, f"param{i}")) for i in range(1, 5)]
+    return _Command(
+        int(message.command),
+        tuple(_NAN if math.isnan(value) else value for value in parameters),  # one object, so that it equals itself
+        (message.get_srcSystem(), message.get_srcComponent()),
+        bool(packet) and packet[0] == MAVLINK1_START,
+    )
+
+
+def _whole(value: float) -> int:
+    """-1 for what is no whole number."""
+    return int(value) if math.isfinite(value) and value == int(value) else -1
+
+
+def _require_fractions(*values: float) -> None:
+    if not all(math.isfinite(value) and 0 <= value <= 1 for value in values):
+        raise Refused(dialect.MAV_RESULT_DENIED, "coordinates are fractions of the picture, 0 to 1")
+
+
+def _name(text: str) -> bytes:
+    """A name in a field of 32 bytes."""
+    return text.encode("ascii", "replace")[:31].ljust(32, b"\0")

@@ -1,0 +1,140 @@
+"""The camera on a real link: bytes to and from a pymavlink connection, in a thread of its own."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable
+from importlib import metadata
+from typing import Any
+
+from pymavlink import mavutil
+from pymavlink.dialects.v20 import common as dialect
+
+from sot_tracker.errors import UserError
+from sot_tracker.mavlink.camera import Camera, Outgoing, Reaction, Start
+from sot_tracker.mavlink.config import MavlinkConfig
+from sot_tracker.stream.reports import Control, Report
+
+log = logging.getLogger(__name__)
+
+READ_BYTES = 4096
+LONGEST_WAIT = 0.05
+"""Seconds after which reports, answers and the end are looked for."""
+_PAUSE = 1.0  # seconds before a link that failed is tried again
+
+
+def connect(config: MavlinkConfig) -> Any:
+    """A pymavlink connection of which only `recv`, `write`, `select` and `close` are used.
+
+    Raises UserError where it cannot be opened.
+    """
+    try:
+        return mavutil.mavlink_connection(config.connection, baud=config.baud, autoreconnect=True)
+    except ModuleNotFoundError as error:
+        raise UserError(f"connection={config.connection} needs '{error.name}': pip install pyserial") from None
+    except (OSError, ValueError, IndexError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"connection={config.connection} cannot be opened: {reason}") from None
+
+
+def camera_link(config: MavlinkConfig, model: str, control: Control) -> Link:
+    """A camera for that tracker, on the link that the options name. Raises UserError where it cannot be opened."""
+    return Link(Camera(config, model, own_version(), time.monotonic()), config, connect(config), control)
+
+
+def own_version() -> tuple[int, int, int]:
+    """Major, minor and patch number of this package; zeros where it is not installed."""
+    try:
+        numbers = [int(part) for part in metadata.version("sot_tracker").split(".")[:3]]
+    except (metadata.PackageNotFoundError, ValueError):
+        return (0, 0, 0)
+    return tuple(min(number, 255) for number in [*numbers, 0, 0, 0][:3])  # type: ignore[return-value]
+
+
+class Link:
+    """Use as a context manager: the camera is there from entering to leaving.
+
+    connection: as `connect` makes it; closed on leaving. control: the tracker that is asked. clock: seconds, monotonic.
+    """
+
+    def __init__(
+        self, camera: Camera, config: MavlinkConfig, connection: Any, control: Control,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:  # fmt: skip
+        self._camera, self._connection, self._control, self._clock = camera, connection, control, clock
+        self._parser = dialect.MAVLink(None)
+        self._parser.robust_parsing = True  # damaged bytes are skipped, not raised
+        self._packer = dialect.MAVLink(None, config.system, config.component)
+        self._newest: Report | None = None
+        self._reasons: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="mavlink", daemon=True)
+        self._failed = False
+
+    def __enter__(self) -> Link:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._end.set()
+        self._thread.join(5.0)
+        self._connection.close()
+
+    def publish(self, report: Report) -> None:
+        """Take the report of the newest frame; called from any thread."""
+        self._newest = report
+
+    def say(self, text: str) -> None:
+        """Tell the ground stations; called from any thread."""
+        self._reasons.put(text)
+
+    def _run(self) -> None:
+        while not self._end.is_set():
+            try:
+                self._step()
+                self._failed = False
+            except OSError as error:  # a cable that was pulled out, an autopilot that restarts
+                if not self._failed:
+                    log.warning("the MAVLink connection failed: %s: trying again", error.strerror or error)
+                self._failed = True
+                self._end.wait(_PAUSE)
+
+    def _step(self) -> None:
+        """Wait for bytes or until something is due, and do it."""
+        wait = min(max(self._camera.next_due - self._clock(), 0.0), LONGEST_WAIT)
+        self._connection.select(wait)  # what it says is not asked: of tcpin it waits for the wrong socket
+        self._read()
+        now = self._clock()
+        if self._newest is not None:
+            report, self._newest = self._newest, None
+            self._camera.update(report, now)
+        while not self._reasons.empty():
+            self._send(self._camera.complain(self._reasons.get()))
+        self._send(self._camera.tick(now))
+
+    def _read(self) -> None:
+        data = self._connection.recv(READ_BYTES)
+        if not data:
+            return
+        for message in self._parser.parse_buffer(data) or []:
+            self._react(self._camera.receive(message, self._clock()))
+
+    def _react(self, reaction: Reaction) -> None:
+        self._send(reaction.send)
+        if isinstance(reaction.ask, Start):
+            self._control.start(reaction.ask.request, self._answer)
+        elif reaction.ask is not None:
+            self._control.stop(lambda reason: None)  # that there was no target is what was wanted
+
+    def _answer(self, reason: str) -> None:
+        if reason:
+            self._reasons.put(reason)
+
+    def _send(self, messages: list[Outgoing]) -> None:
+        for outgoing in messages:
+            packet = outgoing.message.pack(self._packer, force_mavlink1=outgoing.mavlink1)
+            self._packer.seq = (self._packer.seq + 1) % 256
+            self._connection.write(packet)

@@ -1,0 +1,173 @@
+"""A tracker node in another process: what it reports, and how it is asked to start, stop and change its model."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
+from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
+from rcl_interfaces.srv import GetParameters, SetParameters
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import Image
+from std_srvs.srv import Trigger
+from vision_msgs.msg import Detection2D
+
+from sot_tracker.errors import MissingPackage
+from sot_tracker.ros import messages
+from sot_tracker.stream.joining import Joiner
+from sot_tracker.stream.reports import Answer, Report
+from sot_tracker.stream.requests import Request
+
+_AGAIN = (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE)
+_AWAY = (Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_CLEANUP)
+
+
+class Reports:
+    """Subscriptions to `state` and `detection`; every report goes to `receive`. Raises MissingPackage."""
+
+    def __init__(self, node: Node, joiner: Joiner, receive: Callable[[Report], None]) -> None:
+        self._node, self._joiner, self._receive = node, joiner, receive
+        kind = messages.state_type()
+        if kind is None:
+            raise MissingPackage("sot_tracker.msg", "this node", "colcon build")
+        self._subscriptions = [
+            node.create_subscription(kind, "state", self._on_state, QoSProfile(depth=10)),
+            node.create_subscription(Detection2D, "detection", self._on_detection, QoSProfile(depth=10)),
+        ]
+
+    def close(self) -> None:
+        for subscription in self._subscriptions:
+            self._node.destroy_subscription(subscription)
+
+    def _on_state(self, message: Any) -> None:
+        self.take(self._joiner.state(messages.report_of_state(message)))
+
+    def _on_detection(self, message: Detection2D) -> None:
+        self.take(self._joiner.detection(messages.stamp_of(message.header), messages.box_of(message)))
+
+    def take(self, report: Report | None) -> None:
+        """Hand on what the joiner gave."""
+        if report is not None:
+            self._receive(report)
+
+
+class RemoteTracker:
+    """A `Control` of the tracker node of that name, relative to this node's namespace.
+
+    What is asked from any thread is done in the executor's.
+    """
+
+    def __init__(self, node: Node, name: str) -> None:
+        self._node, self._name = node, name
+        self._boxes = node.create_publisher(Detection2D, "init_box", QoSProfile(depth=10))
+        init = messages.init_type()
+        self._init = node.create_client(init, f"{name}/init") if init is not None else None
+        self._stop = node.create_client(Trigger, f"{name}/stop")
+        self._get = node.create_client(GetParameters, f"{name}/get_parameters")
+        self._set = node.create_client(SetParameters, f"{name}/set_parameters")
+        self._change = node.create_client(ChangeState, f"{name}/change_state")
+        self._asked: deque[Callable[[], None]] = deque()
+        self._guard = node.create_guard_condition(self._serve)
+
+    def start(self, request: Request, answer: Answer) -> None:
+        self._ask(lambda: self._start(request, answer))
+
+    def stop(self, answer: Answer) -> None:
+        self._ask(lambda: self._call(self._stop, Trigger.Request(), lambda _: answer(""), answer))
+
+    def choose(self, model: str, answer: Answer) -> None:
+        """The model is read when the node is configured: it is taken down, told the name and started again."""
+
+        def told(refused: str) -> None:
+            if refused:
+                answer(refused)
+            else:
+                self._transitions(_AGAIN, lambda failed: answer(failed and self._not_loaded(model)))
+
+        def down(failed: str) -> None:
+            if failed:
+                answer(failed)
+            else:
+                self._tell(model, told)
+
+        self._ask(lambda: self._transitions(_AWAY, down))
+
+    def ask_model(self, receive: Callable[[str], None]) -> bool:
+        """Ask which model it runs; False where it is not there."""
+        request = GetParameters.Request(names=["model"])
+        ready = self._get.service_is_ready()
+        if ready:
+            self._call(self._get, request, lambda found: receive(str(found.values[0].string_value)), lambda _: None)
+        return bool(ready)
+
+    def _ask(self, action: Callable[[], None]) -> None:
+        self._asked.append(action)
+        self._guard.trigger()
+
+    def _serve(self) -> None:
+        while self._asked:
+            self._asked.popleft()()
+
+    def _start(self, request: Request, answer: Answer) -> None:
+        message = messages.detection_of(request.box, 1.0, Image().header, request.target_id)
+        message.header.stamp.sec, message.header.stamp.nanosec = divmod(request.stamp, 1_000_000_000)
+        if self._init is not None and self._init.service_is_ready():
+            call = self._init.srv_type.Request(target=message)
+            self._call(self._init, call, lambda done: answer("" if done.accepted else done.message), answer)
+        elif self._boxes.get_subscription_count():
+            self._boxes.publish(message)
+            answer("")
+        else:
+            answer(self._absent())
+
+    def _absent(self) -> str:
+        return f"there is no active tracker node '{self._name}' here"
+
+    def _not_loaded(self, model: str) -> str:
+        return f"{self._name} could not load {model}: see its log, and choose another model"
+
+    def _call(self, client: Any, request: Any, receive: Callable[[Any], None], answer: Answer) -> None:
+        """Call a service without waiting; `answer` gets the reason where that fails."""
+        if not client.service_is_ready():
+            answer(self._absent())
+            return
+
+        def done(future: Any) -> None:
+            error = future.exception()
+            if error is None:
+                receive(future.result())
+            else:
+                answer(f"{client.srv_name}: {error}")
+
+        client.call_async(request).add_done_callback(done)
+
+    def _transitions(self, steps: tuple[int, ...], finish: Answer) -> None:
+        """One transition after the other; `finish` gets the reason where one fails.
+
+        One that takes down what is down already fails, which is no fault.
+        """
+        if not steps:
+            finish("")
+            return
+
+        def received(result: Any) -> None:
+            if result.success or steps[0] in _AWAY:
+                self._transitions(steps[1:], finish)
+            else:
+                finish(f"{self._name} could not change its state")
+
+        request = ChangeState.Request(transition=Transition(id=steps[0]))
+        self._call(self._change, request, received, finish)
+
+    def _tell(self, model: str, finish: Answer) -> None:
+        value = ParameterValue(type=ParameterType.PARAMETER_STRING, string_value=model)
+        request = SetParameters.Request(parameters=[Parameter(name="model", value=value)])
+        self._call(self._set, request, lambda done: finish(_refusal(done.results[0])), finish)
+
+
+def _refusal(result: Any) -> str:
+    return "" if result.successful else str(result.reason) or "the parameter was refused"

@@ -1,0 +1,103 @@
+"""Picture, state and box of one frame find each other."""
+
+from __future__ import annotations
+
+import pytest
+
+from sot_tracker.box import Box
+from sot_tracker.stream.frame import Frame
+from sot_tracker.stream.joining import MOST_KEPT, PATIENCE_S, Joiner
+from sot_tracker.stream.reports import SILENT, Report
+
+from ros_clips import frame
+
+BOX = Box(1, 2, 3, 4)
+
+
+class Rig:
+    """A joiner whose clock the test moves."""
+
+    def __init__(self, pictures: bool = True) -> None:
+        self.now = 0.0
+        self.joiner = Joiner(pictures, lambda: self.now)
+
+    def give(self, what: str, stamp: int, state: str = "TRACKING") -> Report | None:
+        if what == "picture":
+            return self.joiner.picture(Frame(stamp, lambda: frame(0), size=(160, 120)), b"jpeg")
+        if what == "state":
+            return self.joiner.state(Report(stamp, None, state, score=0.5))
+        return self.joiner.detection(stamp, BOX)
+
+
+@pytest.mark.parametrize(
+    "order",
+    [("picture", "detection", "state"), ("state", "picture", "detection"), ("detection", "state", "picture")],
+)
+def test_all_three_make_one_report_in_any_order(order):
+    rig = Rig()
+    given = [rig.give(what, 7) for what in order]
+    assert given[:2] == [None, None]
+    report = given[2]
+    assert (report.stamp, report.size, report.jpeg) == (7, (160, 120), b"jpeg")
+    assert (report.state, report.box, report.score) == ("TRACKING", BOX, 0.5)
+    assert report.frame.image.shape == (120, 160, 3)
+
+
+@pytest.mark.parametrize("state", ["IDLE", "LOST"])
+def test_states_without_a_box_wait_for_none(state):
+    rig = Rig()
+    assert rig.give("picture", 7) is None
+    report = rig.give("state", 7, state)
+    assert (report.state, report.box) == (state, None)
+
+
+def test_without_pictures_state_and_box_are_enough():
+    rig = Rig(pictures=False)
+    assert rig.give("state", 7) is None
+    assert rig.give("detection", 7).box == BOX
+    assert rig.give("state", 8, "IDLE").state == "IDLE"
+
+
+def test_parts_of_different_frames_do_not_mix_and_never_an_earlier_frame_follows():
+    rig = Rig()
+    rig.give("picture", 1)
+    assert rig.give("state", 2, "IDLE") is None
+    assert rig.give("picture", 2).stamp == 2
+    assert rig.give("state", 1, "IDLE") is None  # its picture is forgotten
+    rig.now = 2 * PATIENCE_S
+    assert rig.joiner.overdue() is None
+
+
+def test_stamps_may_jump_back():
+    rig = Rig()
+    for stamp in (5, 6, 1, 2):
+        assert rig.give("picture", stamp) is None
+        assert rig.give("state", stamp, "IDLE").stamp == stamp
+
+
+@pytest.mark.parametrize(("what", "state"), [(["picture"], SILENT), (["picture", "state"], "TRACKING")])
+def test_after_a_while_a_picture_is_shown_without_what_did_not_come(what, state):
+    rig = Rig()
+    for stamp in (1, 2):
+        for part in what:
+            rig.give(part, stamp)
+    assert rig.joiner.overdue() is None
+    rig.now = 1.1 * PATIENCE_S
+    report = rig.joiner.overdue()
+    assert (report.stamp, report.state, report.box) == (2, state, None)
+    assert rig.joiner.overdue() is None
+
+
+def test_a_state_alone_is_no_report_where_pictures_are_shown():
+    rig = Rig()
+    rig.give("state", 1)
+    rig.now = 1.1 * PATIENCE_S
+    assert rig.joiner.overdue() is None
+
+
+def test_little_is_kept():
+    rig = Rig()
+    for stamp in range(MOST_KEPT + 1):
+        rig.give("picture", stamp)
+    assert rig.give("state", 0, "IDLE") is None
+    assert rig.give("state", 2, "IDLE").stamp == 2
