@@ -19,6 +19,7 @@ from sot_tracker.config import Config
 from sot_tracker.errors import UserError, one_line
 from sot_tracker.ros import messages
 from sot_tracker.ros.diagnostics import Health
+from sot_tracker.ros.flight_recorder import NodeRecorder
 from sot_tracker.ros.image_input import ImageInput
 from sot_tracker.ros.publishers import Outputs
 from sot_tracker.ros.subscription import MatchingSubscription
@@ -64,6 +65,7 @@ class Pipeline:
         self._range16 = Range16(config.range16)
         self._reported = ("", State.TRACKING)  # target and state of the last log line
         self._failures = 0
+        self._recorder = NodeRecorder(node, config, self._warn)
         self._input = ImageInput(node, config, self._on_image, self._warn)
         self._health = Health(
             f"{node.get_fully_qualified_name()}: tracker", {**describe(tracker), "image": self._input.topic}
@@ -92,6 +94,7 @@ class Pipeline:
         waiting = self._follower.waiting
         self._input.close()
         self._init_box.close()
+        self._recorder.close()
         for timer in self._timers:
             self._node.destroy_timer(timer)
         self._node.destroy_service(self._stop)
@@ -103,6 +106,7 @@ class Pipeline:
 
     def _on_image(self, message: Any) -> None:
         entry = time.perf_counter()
+        self._recorder.add_frame(message)
         try:
             frame = messages.frame_of(message, self._range16)
             self._apply_threshold()
@@ -182,6 +186,7 @@ class Pipeline:
         age_ms = self._age_ms(result.frame.stamp)
         counts = (self._health.processed, self._input.lost, self._health.refused)
         self._outputs.publish(result, stages, age_ms, counts)
+        self._recorder.add_result(result, stages, age_ms, counts)
         self._outputs.publish_debug(
             result, f"{self._tracker.info.name} {result.target_id}", self._node.get_parameter("debug_width").value
         )
