@@ -223,6 +223,27 @@ class Config(Options):
         fits=is_range16,
         rule=RANGE_RULE,
     )
+    record_folder: str = option(
+        "",
+        "Folder in which the flight recorder writes the last seconds (MCAP); empty records nothing.",
+        Scope.NODE,
+    )
+    record_seconds: float = option(
+        20.0, "How many seconds the flight recorder keeps.", Scope.NODE, low=1.0, high=3600.0
+    )
+    record_memory_mb: int = option(
+        64, "Memory limit of the flight recorder in MiB; the oldest is dropped.", Scope.NODE, low=1, high=65536
+    )
+    record_disk_mb: int = option(
+        1024,
+        "Limit of all flight recordings in the folder in MiB; the oldest are removed.",
+        Scope.NODE,
+        low=1,
+        high=10**7,
+    )
+    record_on_loss: bool = option(
+        True, "Flight recording when a target is lost; false writes one only on `~/dump`.", Scope.NODE
+    )
     debug_width: int = option(
         960,
         "Largest width of debug_image in pixels; wider frames are shrunk, larger takes more bandwidth.",

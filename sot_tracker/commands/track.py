@@ -20,7 +20,7 @@ from sot_tracker.errors import INTERRUPTED, UserError
 from sot_tracker.loading import load
 from sot_tracker.progress import progress
 from sot_tracker.stream.encodings import FrameError
-from sot_tracker.stream.follow import Selected, SeparateTargets, Start, Step, follow, named, select
+from sot_tracker.stream.follow import Selected, SeparateTargets, Start, Step, ahead, follow, named, select
 from sot_tracker.stream.lost import Lost
 from sot_tracker.stream.recordings import Recording
 from sot_tracker.stream.sinks import CSV_COLUMNS, Output, open_outputs, select_box
@@ -93,6 +93,7 @@ def run(args: argparse.Namespace) -> int:
         flags = {"--save": args.save, "--csv": args.csv, "--save-bag": args.save_bag}
         outputs = open_outputs(flags, args.show, source, name, args.stride)
         frames = select(source, args.start, args.stride)
+        frames = frames if source.live else ahead(frames)
         if not starts:
             start, frames = _first_box(truth, frames, args)
             starts = named([start])

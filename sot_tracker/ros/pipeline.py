@@ -19,6 +19,7 @@ from sot_tracker.config import Config
 from sot_tracker.errors import UserError, one_line
 from sot_tracker.ros import messages
 from sot_tracker.ros.diagnostics import Health
+from sot_tracker.ros.flight_recorder import NodeRecorder
 from sot_tracker.ros.image_input import ImageInput
 from sot_tracker.ros.inputs import Door, Inputs
 from sot_tracker.ros.many import ManyTargets
@@ -68,6 +69,7 @@ class Pipeline:
         self._range16 = Range16(config.range16)
         self._reported: dict[str, State] = {}  # targets and their states in the last log lines
         self._failures = 0
+        self._recorder = NodeRecorder(node, config, self._warn)
         self._input = ImageInput(node, config, self._on_image, self._warn)
         self._health = Health(
             f"{node.get_fully_qualified_name()}: tracker", {**describe(trackers[0]), "image": self._input.topic}
@@ -102,6 +104,7 @@ class Pipeline:
         self._init_box.close()
         self._many.close()
         self._inputs.close()
+        self._recorder.close()
         for timer in self._timers:
             self._node.destroy_timer(timer)
         self._node.destroy_service(self._stop)
@@ -114,6 +117,7 @@ class Pipeline:
 
     def _on_image(self, message: Any) -> None:
         entry = time.perf_counter()
+        self._recorder.add_frame(message)
         try:
             frame = messages.frame_of(message, self._range16)
             self._apply_threshold()
@@ -206,7 +210,8 @@ class Pipeline:
         counts = (self._health.processed, self._input.lost, self._health.refused)
         for result in results:
             stages = _stages(result, entry)
-            self._outputs.publish(result, stages, age_ms, counts)
+            sent = self._outputs.publish(result, stages, age_ms, counts)
+            self._recorder.add_result(result, sent)
         self._outputs.publish_all(results)
         name, width = self._trackers[0].info.name, self._node.get_parameter("debug_width").value
         self._outputs.publish_debug(results, name, width, self._inputs.proposal)

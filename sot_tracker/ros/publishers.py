@@ -14,7 +14,10 @@ from sot_tracker.box import Box
 from sot_tracker.ros import messages
 from sot_tracker.stream.draw import draw_beside, draw_small
 from sot_tracker.stream.follower import Result
-from sot_tracker.stream.statistics import StateTime
+from sot_tracker.stream.statistics import StateTimes
+
+Sent = tuple[Any | None, Any | None]
+"""The Detection2D and the TrackerState of a target in one frame, each None where there was none."""
 
 
 class Outputs:
@@ -27,7 +30,7 @@ class Outputs:
         self._detections = node.create_lifecycle_publisher(Detection2DArray, "detections", QoSProfile(depth=10))
         self._debug = node.create_lifecycle_publisher(Image, "debug_image", QoSProfile(depth=1))
         self._state: Any = None
-        self._since = StateTime()
+        self._since = StateTimes()
         if self._state_type is None:
             node.get_logger().warning(
                 "sot_tracker/TrackerState was not generated (no colcon build): running without the `state` topic"
@@ -40,14 +43,17 @@ class Outputs:
         """Whether somebody subscribes to `debug_image`, so that every picture is needed."""
         return bool(self._debug.get_subscription_count() > 0)
 
-    def publish(self, result: Result, stages: Mapping[str, float], age_ms: float, counts: tuple[int, int, int]) -> None:
+    def publish(self, result: Result, stages: Mapping[str, float], age_ms: float, counts: tuple[int, int, int]) -> Sent:
         """The detection, if the box may be reported, and the state of one frame."""
-        header, found = result.frame.header, result.detection
+        header, found, detection, state = result.frame.header, result.detection, None, None
         if found is not None:
-            self._detection.publish(messages.detection_of(found.box, found.confidence, header, result.target_id))
+            detection = messages.detection_of(found.box, found.confidence, header, result.target_id)
+            self._detection.publish(detection)
         since = self._since.see(result.target_id, result.estimate, self._node.get_clock().now().nanoseconds)
         if self._state is not None:
-            self._state.publish(messages.state_of(self._state_type, result, stages, age_ms, counts, since))
+            state = messages.state_of(self._state_type, result, stages, age_ms, counts, since)
+            self._state.publish(state)
+        return detection, state
 
     def publish_all(self, results: Sequence[Result]) -> None:
         """The detections of all targets in one frame, once `publish` has sent them one by one."""

@@ -7,6 +7,8 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
 
@@ -112,6 +114,27 @@ def select(frames: Iterable[Frame], start: float = 0.0, stride: int = 1) -> Iter
             yield Selected(number, seconds, frame)
 
 
+def ahead(frames: Iterable[Selected]) -> Iterator[Selected]:
+    """The same frames, the next one read and decoded in a thread while the last one is worked on.
+
+    Not for cameras, whose frames would come late.
+    """
+    iterator = iter(frames)
+
+    def read() -> Selected | None:
+        item = next(iterator, None)
+        if item is not None:
+            with suppress(FrameError):  # raised again where the picture is asked for
+                item.frame.image  # noqa: B018
+        return item
+
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(read)
+        while (item := coming.result()) is not None:
+            coming = pool.submit(read)
+            yield item
+
+
 def follow(targets: Targets, frames: Iterable[Selected], starts: Iterable[Start]) -> Iterator[Step]:
     """A step for every frame from the first start on.
 
@@ -170,7 +193,7 @@ def track(
 
 def _track(source: FrameSource, targets: Targets, start: Start) -> Iterator[tuple[Image, Estimate]]:
     try:
-        for step in follow(targets, select(source), [start]):
+        for step in follow(targets, select(source) if source.live else ahead(select(source)), [start]):
             yield step.image, step.estimates[start.target_id]
     finally:
         source.close()

@@ -42,19 +42,24 @@ class Throttle:
         return True
 
 
-class StateTime:
-    """Since when the state of the target has been what it is."""
+class StateTimes:
+    """Since when the state of each target has been what it is; of the targets seen last, as many as there can be."""
+
+    MOST = 64
 
     def __init__(self) -> None:
-        self._now: tuple[str, State] | None = None
-        self._since = 0
+        self._since: dict[str, tuple[State, int]] = {}
 
     def see(self, target_id: str, estimate: Estimate | None, now: int) -> int:
         """When this state of this target began, by the clock of `now` (nanoseconds); 0 without a target."""
-        state = (target_id, estimate.state) if estimate is not None else None
-        if state != self._now:
-            self._now, self._since = state, now if state else 0
-        return self._since
+        if estimate is None:
+            self._since.clear()
+            return 0
+        state, since = self._since.pop(target_id, (None, now))
+        self._since[target_id] = (estimate.state, since if state is estimate.state else now)
+        if len(self._since) > self.MOST:
+            del self._since[next(iter(self._since))]
+        return self._since[target_id][1]
 
 
 class Times:

@@ -73,10 +73,11 @@ class Record:
         self.together: list[list[str]] = []
         self.counts = (0, 0, 0)
 
-    def publish(self, result: Any, stages: Any, age_ms: float, counts: tuple[int, int, int]) -> None:
+    def publish(self, result: Any, stages: Any, age_ms: float, counts: tuple[int, int, int]) -> tuple[None, None]:
         self.stages.append(dict(stages))
         self.states.append(result.estimate.state if result.estimate else None)
         self.counts = counts
+        return None, None
 
     def publish_all(self, results: Any) -> None:
         self.together.append([result.target_id for result in results if result.estimate])

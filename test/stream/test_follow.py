@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import sot_tracker
 from sot_tracker.box import Box
 from sot_tracker.errors import UserError
 from sot_tracker.stream.encodings import FrameError
-from sot_tracker.stream.follow import SeparateTargets, Start, follow, named, select
+from sot_tracker.stream.follow import SeparateTargets, Start, ahead, follow, named, select
 from sot_tracker.stream.frame import Frame
 from sot_tracker.tracker import Estimate, State
 
@@ -81,6 +83,28 @@ def test_box_and_time_that_make_no_sense(text: str) -> None:
 )
 def test_selected_frames(chosen: dict, numbers: list[int]) -> None:
     assert [item.number for item in select(frames(6), **chosen)] == numbers
+
+
+def test_frames_read_ahead_are_the_same() -> None:
+    found = list(ahead(select(frames(5, damaged=(2,)))))
+    assert [item.number for item in found] == [0, 1, 2, 3, 4]
+    with pytest.raises(FrameError):
+        found[2].frame.image  # noqa: B018
+
+
+def test_reading_ahead_tells_errors_and_ends_with_its_reader() -> None:
+    def broken() -> Iterator[Frame]:
+        yield from frames(2)
+        raise UserError("cut off")
+
+    with pytest.raises(UserError, match="cut off"):
+        list(ahead(select(broken())))
+    before = threading.active_count()
+    reading = ahead(select(frames(5)))
+    next(reading)
+    assert threading.active_count() == before + 1
+    reading.close()
+    assert threading.active_count() == before
 
 
 def test_targets_begin_at_their_times() -> None:

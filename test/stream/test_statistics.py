@@ -5,7 +5,7 @@ import math
 import pytest
 
 from sot_tracker.box import Box
-from sot_tracker.stream.statistics import WINDOW, Sequence, StateTime, Throttle, Times, dropping, percentiles
+from sot_tracker.stream.statistics import WINDOW, Sequence, StateTimes, Throttle, Times, dropping, percentiles
 from sot_tracker.tracker import Estimate, State
 
 
@@ -65,7 +65,7 @@ def test_many_dropped_frames_are_a_warning_with_rates_and_advice() -> None:
 
 def test_since_when_a_state_holds() -> None:
     seen, lost = (Estimate(Box(0, 0, 9, 9), 0.5, state) for state in (State.TRACKING, State.LOST))
-    since = StateTime()
+    since = StateTimes()
     told = [
         since.see(target, estimate, now)
         for now, (target, estimate) in enumerate(
@@ -73,3 +73,12 @@ def test_since_when_a_state_holds() -> None:
         )
     ]
     assert told == [0, 11, 11, 13, 13, 15, 16, 0]
+
+
+def test_states_of_many_targets_have_times_of_their_own() -> None:
+    tracked = Estimate(Box(0, 0, 9, 9), 0.5, State.TRACKING)
+    since = StateTimes()
+    assert [since.see(name, tracked, now) for now, name in enumerate("abab", 10)] == [10, 11, 10, 11]
+    for name in range(2 * StateTimes.MOST):
+        since.see(str(name), tracked, 50)
+    assert since.see("a", tracked, 60) == 60, "so many others came since that it is forgotten"
