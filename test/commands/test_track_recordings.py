@@ -169,7 +169,7 @@ def test_what_was_lost_and_what_is_replaced_is_told(tmp_path: Path, capsys: pyte
     gone = [*TRUTH[:3], None, None, None]
     folder = write_sequence(tmp_path / "clip", gone)
     (tmp_path / "a.csv").write_text("old")
-    assert track(folder, "--csv", tmp_path / "a.csv") == 0
+    assert track(folder, "--csv", tmp_path / "a.csv", "--max-coast", 0) == 0
     told = capsys.readouterr().out
     states = [row["state"] for row in rows_of(tmp_path / "a.csv")]
     assert states[-1] == "lost"

@@ -91,7 +91,7 @@ def setup(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         made.append(Setup(**parameters))
         return made[-1]
 
-    monkeypatch.setattr(node_module, "load", lambda model, **_: Fake())
+    monkeypatch.setattr(node_module, "load_trackers", lambda config, **_: [Fake()])
     yield make
     for one in made:
         one.close()
@@ -114,7 +114,7 @@ def test_a_lost_target_writes_what_led_to_it(setup: Any, tmp_path: Path, compres
         one.send(1, compressed)
         wait_for_pictures(one, one.stamp)
     assert list(tmp_path.iterdir()) == []
-    one.pipeline._tracker.state = State.LOST
+    one.pipeline._trackers[0].state = State.LOST
     one.send(3, compressed)
     one.close()
     (path,) = tmp_path.iterdir()
@@ -137,7 +137,7 @@ def test_on_request(setup: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str
     one = setup(record_folder=str(tmp_path), record_on_loss=False)
     assert (one.dump().success, one.dump().message) == (False, "nothing was recorded yet")
     one.start()
-    one.pipeline._tracker.state = State.LOST
+    one.pipeline._trackers[0].state = State.LOST
     one.send(3)
     answer = one.dump()
     assert answer.success
@@ -161,7 +161,7 @@ def test_a_missing_folder_is_one_warning_and_the_node_lives(
     one = setup(record_folder=str(tmp_path / "gone"))
     one.start()
     one.send()
-    one.pipeline._tracker.state = State.LOST
+    one.pipeline._trackers[0].state = State.LOST
     one.send(3)
     assert not one.dump().success
     told = [line for line in capfd.readouterr().err.splitlines() if line.startswith("[WARN]") and "gone'" in line]

@@ -47,8 +47,9 @@ def test_a_ground_station_starts_reads_and_stops_the_node(tmp_path: Path) -> Non
         node.result(node.send(frame(0)))
         ground.until("CAMERA_TRACKING_IMAGE_STATUS", lambda message: message.tracking_status == 0)
         node.result(node.send(frame(0)))  # the last report must not be old
-        assert ground.command(dialect.MAV_CMD_CAMERA_TRACK_RECTANGLE, *corners) == 0
-        node.said("init_box")
+        while ground.command(dialect.MAV_CMD_CAMERA_TRACK_RECTANGLE, *corners) != 0:  # until its service is known
+            node.result(node.send(frame(0)))
+        node.said("~/init (")
         for index in range(1, 6):
             node.result(node.send(frame(index)))
         told = ground.until("CAMERA_TRACKING_IMAGE_STATUS", lambda message: message.tracking_status == 1)

@@ -142,7 +142,12 @@ def test_a_transition_that_is_not_possible_is_answered_and_changes_nothing(
 
 
 def test_live_options_are_the_ones_tested() -> None:
-    assert {name for name, facts in OPTIONS.items() if facts.live} == {"debug_width", "lost_threshold"}
+    assert {name for name, facts in OPTIONS.items() if facts.live} == {
+        "debug_width",
+        "lost_threshold",
+        "select",
+        "select_value",
+    }
     assert DEFAULTS["autostart"] is True
 
 
@@ -166,7 +171,10 @@ def test_a_parameter_box_that_cannot_be_is_told_and_the_node_waits(tmp_path: Any
 def test_a_network_tracks_and_its_threshold_can_be_moved_while_it_runs(tmp_path: Any) -> None:
     """With random weights the box means nothing, but whether it is believed follows the threshold."""
     pytest.importorskip("torch", reason="random weights need torch")
-    with tracker(tmp_path, "/net", model="hit_tiny", weights="random", lost_threshold=0, threads=1) as (talker, _):
+    with tracker(tmp_path, "/net", model="hit_tiny", weights="random", lost_threshold=0, max_coast=0, threads=1) as (
+        talker,
+        _,
+    ):
         talker.connected()
         talker.said("RANDOM WEIGHTS")
         talker.box(box_at(0))
