@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "prepare": ("prepare", "build TensorRT engines ahead of time"),
     "import": ("import_checkpoint", "read a published checkpoint"),
     "train": ("train", "train a network"),
+    "label": ("label", "let trackers label unlabelled video, for training"),
     "average": ("average", "write the mean of several trained weights"),
     "synth": ("synth", "write generated sequences with exact truth"),
     "doctor": ("doctor", "check this installation and explain what is wrong"),

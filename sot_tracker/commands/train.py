@@ -33,6 +33,10 @@ SHARES = {
 """Options of the sampling: the share of pairs with ..."""
 
 
+ONNX = "onnx:"
+"""What a released teacher's folder is announced by."""
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--model", required=True, help="network to train; `sot-tracker models` lists the names")
@@ -61,7 +65,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="without --init: matching makes a fresh FERMT attend like to like, imagenet gives lite its backbone's "
         "ImageNet weights",
     )
-    add("--teacher", metavar="MODEL=FILE", help="trained network to learn from besides the labels (distillation)")
+    add(
+        "--teacher",
+        action="append",
+        default=[],
+        metavar="MODEL=FILE|onnx:DIR",
+        help="trained network to learn from besides the labels (distillation): one of ours, or the folder of a "
+        "released NanoTrack pair in ONNX, which may be given several times",
+    )
     add(
         "--teach",
         choices=("maps", "features", "both"),
@@ -74,11 +85,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--weights-by-source", default="", help="shares of the sources, for example got10k=1,coco=0.5")
     for name, kind in (("steps", int), ("batch", int), ("rate", float), ("warmup", int), ("seed", int)):
         add(f"--{name}", type=kind, help=f"{name} of the recipe")
+    add("--backbone-rate", type=float, metavar="FACTOR", help="the backbone's rate as a share of the rate")
+    add("--freeze-blocks", type=int, metavar="N", help="keep the backbone's first N parts as they start (lite)")
+    add(
+        "--ema",
+        type=float,
+        metavar="DECAY",
+        help="decay per step of the weights' moving average, which is kept",
+    )
     for name, what in SHARES.items():
         add(f"--{name}", type=float, metavar="SHARE", help=f"share of pairs with {what}")
     for name in ("template-size", "search-size"):
         add(f"--{name}", type=int, help="pixels; smaller than published trains faster, for the first part of a run")
-    add("--schedule", choices=("constant", "cosine", "step"), help="course of the learning rate")
+    add("--schedule", choices=("constant", "cosine", "step", "tail"), help="course of the learning rate")
+    add("--decay-at", type=float, metavar="SHARE", help="share of the steps after which step and tail lower the rate")
     add(
         "--frozen-norms",
         action="store_true",
@@ -113,6 +133,7 @@ def run(args: argparse.Namespace) -> int:
     _refuse_contradictions(args)
     if args.threads:
         torch.set_num_threads(args.threads)
+    teacher, released = _teachers(args)
     recipe = _override(PRESETS[args.preset](args.model), args)
     cache = _cache(args)
     if args.pack:
@@ -128,7 +149,8 @@ def run(args: argparse.Namespace) -> int:
             train_tracks=train_tracks,
             val_tracks=val_tracks,
             start=_start(args, cache, train_tracks, recipe.seed),
-            teacher=_teacher(args.teacher),
+            teacher=teacher,
+            released=released,
             teach=("maps", "features") if args.teach == "both" else (args.teach or "maps",),
             features=args.features,
             device=args.device,
@@ -148,8 +170,8 @@ def run(args: argparse.Namespace) -> int:
 def _refuse_contradictions(args: argparse.Namespace) -> None:
     if args.start != "random" and args.init is not None:
         raise UserError(f"--start {args.start} is for fresh weights: leave --init out")
-    if args.teach is not None and args.teacher is None:
-        raise UserError(f"--teach {args.teach} needs a teacher: give --teacher MODEL=FILE")
+    if args.teach is not None and all(given.startswith(ONNX) for given in args.teacher):
+        raise UserError(f"--teach {args.teach} needs a teacher of ours: give --teacher MODEL=FILE")
     if args.frozen_norms and args.init is None:
         raise UserError("--frozen-norms needs --init FILE: a fresh network's norms have no statistics to keep")
 
@@ -182,6 +204,10 @@ def _override(recipe: Recipe, args: argparse.Namespace) -> Recipe:
         "optimizer",
         "frozen_norms",
         "precision",
+        "backbone_rate",
+        "freeze_blocks",
+        "ema",
+        "decay_at",
     )
     given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     shares = {name: getattr(args, name) for name in SHARES if getattr(args, name) is not None}
@@ -264,13 +290,21 @@ def _names(path: Path | None) -> set[str] | None:
         raise UserError(f"list file '{path}' cannot be read ({error.strerror})") from None
 
 
-def _teacher(given: str | None) -> tuple[str, Path] | None:
-    if given is None:
-        return None
-    name, equals, path = given.partition("=")
+def _teachers(args: argparse.Namespace) -> tuple[tuple[str, Path] | None, tuple[Path, ...]]:
+    """The teacher of ours, if one is given, and the folders of released ones."""
+    released = tuple(Path(given.removeprefix(ONNX)) for given in args.teacher if given.startswith(ONNX))
+    own = [given for given in args.teacher if not given.startswith(ONNX)]
+    if len(own) > 1:
+        raise UserError(f"--teacher {own[0]} and {own[1]}: give one network of ours, and any number of onnx:DIR")
+    if not own:
+        return None, released
+    name, equals, path = own[0].partition("=")
     if not equals:
-        raise UserError(f"--teacher '{given}' is not MODEL=FILE, for example mvt=out/model.safetensors")
-    return name, Path(path)
+        raise UserError(
+            f"--teacher '{own[0]}' is not MODEL=FILE, for example mvt=out/model.safetensors, nor onnx:DIR, a folder "
+            "with backbone.onnx and head.onnx"
+        )
+    return (name, Path(path)), released
 
 
 def _stop_signal() -> Callable[[], bool]:

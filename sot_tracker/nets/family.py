@@ -77,6 +77,8 @@ class Family:
     after_loading: called with the names that were loaded, for tensors that follow from others.
     similarity_start: sets the weights of a fresh network so that it finds by similarity; None if there is no such way.
     cell_taps: for networks without a score map; None for the others.
+    first_blocks: the parts of the backbone that can be kept as they start, from the picture on; None where that is not
+        offered.
     """
 
     variants: Mapping[str, Any]
@@ -92,3 +94,4 @@ class Family:
     after_loading: Callable[[Any, Collection[str]], None] = _nothing
     similarity_start: Callable[[Any, PrincipalFilters, torch.Generator], None] | None = None
     cell_taps: Callable[[Any], CellTaps] | None = None
+    first_blocks: Callable[[Any], Sequence[nn.Module]] | None = None

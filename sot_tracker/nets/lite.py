@@ -84,8 +84,8 @@ class InvertedResidual(nn.Module):
         self.shortcut = config.stride == 1 and cin == config.cout
 
     def forward(self, x: Tensor) -> Tensor:
-        wide = x if self.expand is None else F.relu6(self.expand(x))
-        out: Tensor = self.project(F.relu6(self.depthwise(wide)))
+        wide = x if self.expand is None else F.relu6(self.expand(x), inplace=True)
+        out: Tensor = self.project(F.relu6(self.depthwise(wide), inplace=True))
         return x + out if self.shortcut else out
 
 
@@ -100,7 +100,7 @@ class Backbone(nn.Module):
         self.cout = widths[-1]
 
     def forward(self, image: Tensor) -> Tensor:
-        x: Tensor = F.relu6(self.stem(image))
+        x: Tensor = F.relu6(self.stem(image), inplace=True)
         for block in self.blocks:
             x = block(x)
         return x
@@ -206,6 +206,7 @@ FAMILY = Family(
     build=build,
     backbone_features=Tap("backbone"),
     head_features=Tap("head.shared"),
+    first_blocks=lambda net: [net.backbone.stem, *net.backbone.blocks],
 )
 
 

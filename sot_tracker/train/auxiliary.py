@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -19,15 +19,19 @@ from sot_tracker.train.feed import Feed, Teacher
 from sot_tracker.train.labels import inside_cells
 from sot_tracker.train.recipe import Recipe
 
+if TYPE_CHECKING:
+    from sot_tracker.train.onnx_lessons import OnnxTeachers
+
 
 class AuxiliaryLosses:
     """The losses that are added to those of the boxes.
 
     teacher: name and weights of a trained network, or None. teach: what is learnt of it, "maps" and "features".
     imagenet: also learn the features of a network that has seen ImageNet.
+    released: folders of released ONNX trackers, see `onnx_lessons`.
 
-    Raises UserError for a teacher whose weights or cells do not fit, MissingPackage where the ImageNet network is not
-    installed.
+    Raises UserError for a teacher whose weights, cells or patches do not fit, MissingPackage where the ImageNet network
+    or ONNX Runtime is not installed.
     """
 
     def __init__(
@@ -38,12 +42,14 @@ class AuxiliaryLosses:
         teacher: tuple[str, Path] | None = None,
         teach: tuple[str, ...] = ("maps",),
         imagenet: bool = False,
+        released: tuple[Path, ...] = (),
     ) -> None:
         self.family, self.recipe, self.feed, self.teach = family_of(model), recipe, feed, teach
         if teacher is not None and "maps" in teach:
             _require_same_grid(model, teacher[0])
         self.teacher = Teacher(*teacher, recipe, feed.device) if teacher else None
         self.imagenet = features.EfficientNetLite().to(feed.device) if imagenet else None
+        self.released = _onnx_teachers(released, model, recipe) if released else None
 
     def around(self, net: nn.Module) -> nn.Module:
         """The network with the layers that these losses need beside it; called like the network alone."""
@@ -57,6 +63,8 @@ class AuxiliaryLosses:
             trained = features.Student(net, (self.recipe.template_size, self.recipe.search_size), teachers)
         if self.recipe.cell_loss > 0 and self.family.cell_taps is not None:
             trained = aux_cell_loss.WithCellLogits(trained, net, self.family.cell_taps(net))
+        if self.released is not None:
+            trained = self.released.around(trained, net, self.family)
         return trained
 
     def losses(self, maps: dict[str, Any], batch: Batch, z: Tensor, x: Tensor) -> Iterator[tuple[str, Tensor]]:
@@ -64,6 +72,8 @@ class AuxiliaryLosses:
         boxes, present = (torch.as_tensor(batch[name]).to(self.feed.device) for name in ("boxes", "present"))
         if "inside" in maps:
             yield "cells", self.recipe.cell_loss * aux_cell_loss.loss(maps["inside"], boxes, present)
+        if self.released is not None:
+            yield from self.released.losses(maps["lessons"], z, x, boxes, present).items()
         if self.imagenet is not None:
             targets = [self.feed.features(self.imagenet, patches) for patches in (z, x)]
             yield "features", features.loss(maps["features"], targets)
@@ -74,6 +84,12 @@ class AuxiliaryLosses:
             if "features" in self.teach:
                 inside = inside_cells(boxes, present, target.shape[-1])
                 yield "teacher", features.loss(maps["teacher"], [target], inside)
+
+
+def _onnx_teachers(folders: tuple[Path, ...], model: str, recipe: Recipe) -> OnnxTeachers:
+    from sot_tracker.train.onnx_lessons import OnnxTeachers  # needs ONNX Runtime, which training otherwise does without
+
+    return OnnxTeachers(folders, model, recipe)
 
 
 def _require_same_grid(model: str, teacher: str) -> None:

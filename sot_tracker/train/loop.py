@@ -42,7 +42,7 @@ class Job:
     """One training run. out: folder of checkpoint.pt, model.safetensors, curves and pictures.
 
     train_tracks, val_tracks: indices into cache.tracks. start: prepares a fresh network (`--init`), or None.
-    teacher, teach, features: see `AuxiliaryLosses`, which calls the last one `imagenet`.
+    teacher, teach, released, features: see `AuxiliaryLosses`, which calls the last one `imagenet`.
     stop_after: seconds after which to save and stop, 0 for never. *_every: steps.
     """
 
@@ -55,6 +55,7 @@ class Job:
     start: Callable[[nn.Module], None] | None = None
     teacher: tuple[str, Path] | None = None
     teach: tuple[str, ...] = ("maps",)
+    released: tuple[Path, ...] = ()
     features: bool = False
     device: str = "cpu"
     workers: int = 1
@@ -78,6 +79,22 @@ class World:
         return cls(*(int(os.environ.get(k, d)) for k, d in (("RANK", 0), ("WORLD_SIZE", 1), ("LOCAL_RANK", 0))))
 
 
+def freeze(net: nn.Module, model: str, blocks: int) -> None:
+    """Keep the backbone's first `blocks` parts as they are.
+
+    Raises UserError where the network has fewer or offers none.
+    """
+    if not blocks:
+        return
+    first = family_of(model).first_blocks
+    parts = [] if first is None else first(net)
+    if not 0 < blocks <= len(parts):
+        offered = f"choose 1 to {len(parts)} for {model}" if parts else f"{model} offers none"
+        raise UserError(f"--freeze-blocks {blocks} is not possible: {offered}")
+    for part in parts[:blocks]:
+        part.requires_grad_(False)
+
+
 class Trainer:
     """Network, average, optimiser and step of a job; `run` trains until the recipe's last step, or asked to stop."""
 
@@ -95,7 +112,10 @@ class Trainer:
             if job.start is not None:
                 job.start(self.net)
         self.feed = Feed(self.spec, recipe.precision, device)
-        self.auxiliary = AuxiliaryLosses(job.model, recipe, self.feed, job.teacher, job.teach, job.features)
+        self.auxiliary = AuxiliaryLosses(
+            job.model, recipe, self.feed, job.teacher, job.teach, job.features, job.released
+        )
+        freeze(self.net, job.model, recipe.freeze_blocks)
         self.trained = self.auxiliary.around(self.net)
         self.trained.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # 1.4 x faster on CPUs
         onednn_workarounds.prepare(self.net)

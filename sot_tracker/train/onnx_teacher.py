@@ -58,6 +58,10 @@ class View:
     features: Tensor
     known: Tensor
 
+    def to(self, device: torch.device) -> View:
+        """The same on a device."""
+        return View(*(part.to(device) for part in (self.logit, self.boxes, self.features, self.known)))
+
     @property
     def best(self) -> tuple[Tensor, Tensor]:
         """Box (B, 4) and probability (B,) at the best cell."""
@@ -112,7 +116,7 @@ class OnnxTeacher:
 
 
 class Distillation(nn.Module):
-    """What a student predicts of one teacher's view, and how far off it is.
+    """What a student predicts of one teacher's view.
 
     seen: channels of the student's features of the search patch alone. fused: of what its head reads.
     width: channels of the teacher's features.
@@ -123,26 +127,33 @@ class Distillation(nn.Module):
         self.features = nn.Conv2d(seen, width, 1)
         self.maps = nn.Conv2d(fused, 5, 1)  # log-odds, then left, top, right, bottom from the cell
 
-    def forward(self, seen: Tensor, fused: Tensor, view: View, boxes: Tensor, present: Tensor) -> dict[str, Tensor]:
-        """Weighted losses "features", "score" and "box".
-
-        seen, fused: the student's features (B, C, g, g). boxes, present: the batch's labels, as in `losses`.
+    def forward(self, seen: Tensor, fused: Tensor) -> tuple[Tensor, Tensor]:
+        """The student's features (B, C, g, g), both kinds -> those of the teacher (B, width, g, g) and its maps
+        (B, 5, g, g), as the student sees them.
         """
-        maps, known = self.maps(fused).float(), view.known.float()
-        score, trusted = torch.sigmoid(view.logit), agrees(view, boxes, present)
-        wrong = F.binary_cross_entropy_with_logits(maps[:, 0], score, reduction="none") * known
-        at = torch.arange(score.shape[-1], device=score.device) / score.shape[-1]
-        x, y = torch.meshgrid(at, at, indexing="xy")
-        signs = torch.tensor([-1.0, -1.0, 1.0, 1.0], device=score.device)
-        corners = torch.stack((x, y, x, y), -1) + signs * maps[:, 1:].permute(0, 2, 3, 1)
-        weight = score * known * (score > 0.3) * (trusted * present)[:, None, None]
-        distance = ((corners - view.boxes).abs().mean(-1) * weight).sum() / weight.sum().clamp(min=1e-6)
-        alike = F.cosine_similarity(self.features(seen).float(), view.features, dim=1)
-        return {
-            "features": FEATURES * (1 - alike).mean(),
-            "score": SCORE * (wrong.sum((1, 2)) * trusted).sum() / trusted.sum().clamp(min=1),
-            "box": BOX * distance,
-        }
+        return self.features(seen), self.maps(fused)
+
+
+def lesson(predicted: tuple[Tensor, Tensor], view: View, boxes: Tensor, present: Tensor) -> dict[str, Tensor]:
+    """How far off a prediction of `Distillation` is: weighted losses "features", "score" and "box".
+
+    boxes, present: the batch's labels, as in `losses`.
+    """
+    features, maps, known = predicted[0].float(), predicted[1].float(), view.known.float()
+    score, trusted = torch.sigmoid(view.logit), agrees(view, boxes, present)
+    wrong = F.binary_cross_entropy_with_logits(maps[:, 0], score, reduction="none") * known
+    at = torch.arange(score.shape[-1], device=score.device) / score.shape[-1]
+    x, y = torch.meshgrid(at, at, indexing="xy")
+    signs = torch.tensor([-1.0, -1.0, 1.0, 1.0], device=score.device)
+    corners = torch.stack((x, y, x, y), -1) + signs * maps[:, 1:].permute(0, 2, 3, 1)
+    weight = score * known * (score > 0.3) * (trusted * present)[:, None, None]
+    distance = ((corners - view.boxes).abs().mean(-1) * weight).sum() / weight.sum().clamp(min=1e-6)
+    alike = F.cosine_similarity(features, view.features, dim=1)
+    return {
+        "features": FEATURES * (1 - alike).mean(),
+        "score": SCORE * (wrong.sum((1, 2)) * trusted).sum() / trusted.sum().clamp(min=1),
+        "box": BOX * distance,
+    }
 
 
 def agrees(view: View, boxes: Tensor, present: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from sot_tracker.nets import family_of
 from sot_tracker.train.augment import Photometry
 from sot_tracker.train.sampling import Sampling
 
-SCHEDULES = ("constant", "cosine", "step")
+SCHEDULES = ("constant", "cosine", "step", "tail")
 REGRESS = ("peak", "label")
 OPTIMIZERS = ("adamw", "muon")
 PRECISIONS = ("auto", "fp32", "bf16")
@@ -24,7 +24,8 @@ class Recipe:
     """Everything a training run is made of, except the data.
 
     steps: optimiser steps in all. batch: pairs per step and process. warmup: steps in which the rate rises.
-    decay_at: share of the steps after which schedule "step" divides the rate by 10.
+    decay_at: share of the steps after which schedule "step" divides the rate by 10 and "tail" lets it fall to 0 on a
+        cosine. "tail" suits a run whose length is not known at its start: the end can be set while it goes on.
     backbone_rate: factor of the rate for parameters with "backbone" in their name.
     position_rate: on top of it, for the network's fast parameters: HiT's position biases. They add to logits and must
         grow to several units before tokens tell template from search patch; from zero, by AdamW's steps of one rate
@@ -32,7 +33,8 @@ class Recipe:
     optimizer: "muon" (see `optimizers`) learns from far fewer pairs where most weights are matrices.
     cell_loss: share in the loss of the auxiliary loss per cell (`aux_cell_loss`), for networks without a score map.
     clip: largest gradient norm, 0 for no clipping. ema: decay of the weights' moving average.
-    frozen_norms: batch norms keep the statistics that they start with. regress: see `losses`.
+    frozen_norms: batch norms keep the statistics that they start with.
+    freeze_blocks: first parts of the backbone that stay as they start (`Family.first_blocks`). regress: see `losses`.
     precision: "fp32", "bf16", or "auto" for bf16 where the hardware computes in it (`precision`).
     dropout, drop_path: None keeps the network's own default.
     """
@@ -51,6 +53,7 @@ class Recipe:
     clip: float = 0.1
     ema: float = 0.9998
     frozen_norms: bool = False
+    freeze_blocks: int = 0
     regress: str = "peak"
     precision: str = "fp32"
     template_size: int = 128
@@ -72,6 +75,10 @@ class Recipe:
         for name in ("steps", "batch", "rate"):
             if not getattr(self, name) > 0:
                 raise UserError(f"{name}={getattr(self, name)} is not possible: give a positive number")
+        for name, low, high in (("freeze_blocks", 0, math.inf), ("decay_at", 0, 1), ("ema", 0, 1)):
+            if not low <= getattr(self, name) < high:
+                wanted = f"{low} or more" if math.isinf(high) else f"{low} up to, but not, {high}"
+                raise UserError(f"{name}={getattr(self, name):g} is not possible: give {wanted}")
         for name in ("template_size", "search_size"):
             if getattr(self, name) <= 0 or getattr(self, name) % 16:
                 raise UserError(f"{name}={getattr(self, name)} is not possible: give a multiple of 16")
@@ -82,6 +89,9 @@ class Recipe:
         done = step / self.steps
         if self.schedule == "cosine":
             return warm * 0.5 * (1 + math.cos(math.pi * done))
+        if self.schedule == "tail":
+            falling = (done - self.decay_at) / (1 - self.decay_at) if done > self.decay_at else 0.0
+            return warm * 0.5 * (1 + math.cos(math.pi * falling))
         return warm * (0.1 if self.schedule == "step" and done >= self.decay_at else 1.0)
 
     def to_dict(self) -> dict[str, Any]:

@@ -91,6 +91,30 @@ def test_checkpoint_of_an_earlier_version_is_refused(small_cache, tmp_path):
         trainer(job(small_cache, tmp_path))
 
 
+def test_first_blocks_stay_as_they_start_and_released_teachers_are_learnt(small_cache, tmp_path):
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    from nanotracks import nanotrack
+
+    recipe = dataclasses.replace(
+        scratch("lite"), steps=1, batch=2, freeze_blocks=3, warmup=0, weight_decay=0.5, precision="fp32"
+    )
+    folders = nanotrack(tmp_path / "a"), nanotrack(tmp_path / "b")
+    given = {"model": "lite", "recipe": recipe, "val_tracks": np.array([], np.int64), "released": folders}
+    run = trainer(job(small_cache, tmp_path / "out", **given))
+    before = {name: value.clone() for name, value in run.trained.state_dict().items()}
+    run.run()
+    after = run.trained.state_dict()
+    same = {name.removeprefix("trained.") for name in before if torch.equal(before[name], after[name])}
+    frozen = {name for name in before if name.startswith(tuple(f"trained.backbone.{n}" for n in PARTS))}
+    assert {f"trained.{name}" for name in same if name.startswith("backbone")} == frozen
+    assert not any(name.endswith("weight") and not name.startswith("backbone") for name in same)
+    row = next(csv.DictReader((tmp_path / "out" / "curves.csv").open()))
+    assert float(row["onnx_features"]) > 0
+
+
+PARTS = ("stem.", "blocks.0.", "blocks.1.")
+
 NARROW = {
     "fermt": {"patterns": ("A2", "A5"), "head": (32, 16)},
     "hit_tiny": {"depths": (1, 1, 1), "hidden": 64, "head": (32, 16)},

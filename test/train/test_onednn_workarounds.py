@@ -18,7 +18,7 @@ def test_gradients_are_those_of_the_plain_layer(size):
     plain = torch.nn.Conv2d(5, 5, 3, 2, 1, groups=5, bias=False).double()
     fast = copy.deepcopy(plain)
     onednn_workarounds.prepare(fast)
-    assert type(fast) is onednn_workarounds.StridedDepthwise
+    assert type(fast) is onednn_workarounds.PlainDepthwise
     x = torch.rand(2, 5, *size, dtype=torch.float64)
     found = []
     for layer in (plain, fast):
@@ -48,10 +48,10 @@ def test_a_dilated_layer_is_trained_in_float32():
 @pytest.mark.parametrize(
     ("model", "kind", "count"),
     [
-        ("smat", onednn_workarounds.StridedDepthwise, 3),
-        ("mvt", onednn_workarounds.StridedDepthwise, 3),
+        ("smat", onednn_workarounds.PlainDepthwise, 3),
+        ("mvt", onednn_workarounds.PlainDepthwise, 3),
         ("fermt", onednn_workarounds.DilatedDepthwise, 1),
-        ("hcat_n1", onednn_workarounds.StridedDepthwise, 0),
+        ("hcat_n1", onednn_workarounds.PlainDepthwise, 0),
     ],
 )
 def test_names_stay_and_every_such_layer_is_exchanged(model, kind, count):

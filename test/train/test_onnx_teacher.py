@@ -1,65 +1,18 @@
-"""A NanoTrack-like pair of graphs, made here: where its cells lie on our patches, and what a student learns from it."""
+"""A teacher in ONNX: where its cells lie on our patches, and what a student learns from it."""
 
 from __future__ import annotations
 
 import pytest
 
 torch = pytest.importorskip("torch")
-onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
 import numpy as np  # noqa: E402
-from onnx import TensorProto, helper, numpy_helper  # noqa: E402
+from nanotracks import CHANNELS, SIDES, nanotrack  # noqa: E402
 
 from sot_tracker.errors import UserError  # noqa: E402
-from sot_tracker.train.onnx_teacher import Distillation, OnnxTeacher, View, agrees  # noqa: E402
-
-CHANNELS = 3
-SIDES = np.array([8.0, 16.0, 24.0, 32.0], np.float32)  # left, top, right, bottom in pixels
-
-
-def tensor(name: str, *shape: int):
-    return helper.make_tensor_value_info(name, TensorProto.FLOAT, list(shape))
-
-
-def save(path, nodes, inputs, outputs, constants) -> None:
-    weights = [numpy_helper.from_array(value, name) for name, value in constants.items()]
-    graph = helper.make_graph(nodes, "toy", inputs, outputs, weights)
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 14)], ir_version=7), path)
-
-
-def nanotrack(folder, cells: int):
-    """A backbone that averages pixels around every 16th; a head whose score is the first channel (blue), which says
-    `SIDES` everywhere. Exported for 255 pixels, as the released ones."""
-    folder.mkdir()
-    pool = helper.make_node(
-        "AveragePool", ["input"], ["output"], kernel_shape=[3, 3], strides=[16, 16], pads=[1, 1, 1, 1]
-    )
-    save(folder / "backbone.onnx", [pool], [tensor("input", 1, 3, 255, 255)], [tensor("output", 1, 3, 16, 16)], {})
-    first = 16 - cells
-    nodes = [
-        helper.make_node("ReduceMean", ["input1"], ["mean"], axes=[2, 3]),
-        helper.make_node("Mul", ["mean", "none"], ["unused"]),
-        helper.make_node("Add", ["input2", "unused"], ["search"]),
-        helper.make_node("Slice", ["search", "from", "to", "axes"], ["inner"]),
-        helper.make_node("Conv", ["inner", "classes"], ["output1"]),
-        helper.make_node("Conv", ["inner", "nothing", "sides"], ["output2"]),
-    ]
-    classes = np.zeros((2, CHANNELS, 1, 1), np.float32)
-    classes[1, 0] = 1 / 16
-    constants = {
-        "none": np.zeros(1, np.float32),
-        "from": np.array([first, first]),
-        "to": np.array([16, 16]),
-        "axes": np.array([2, 3]),
-        "classes": classes,
-        "nothing": np.zeros((4, CHANNELS, 1, 1), np.float32),
-        "sides": SIDES,
-    }
-    inputs = [tensor("input1", 1, CHANNELS, 8, 8), tensor("input2", 1, CHANNELS, 16, 16)]
-    outputs = [tensor("output1", 1, 2, cells, cells), tensor("output2", 1, 4, cells, cells)]
-    save(folder / "head.onnx", nodes, inputs, outputs, constants)
-    return folder
+from sot_tracker.train.onnx_teacher import Distillation, OnnxTeacher, View, agrees, lesson  # noqa: E402
 
 
 def patches(column: int, row: int):
@@ -130,7 +83,7 @@ def test_a_student_learns_the_view():
     optimizer = torch.optim.Adam([*distillation.parameters(), seen, fused], 0.05)
     course = []
     for _ in range(60):
-        losses = distillation(seen, fused, view, *labels)
+        losses = lesson(distillation(seen, fused), view, *labels)
         optimizer.zero_grad()
         sum(losses.values()).backward()
         optimizer.step()
@@ -142,5 +95,5 @@ def test_what_a_disputed_pair_teaches_is_features_alone():
     distillation = Distillation(seen=8, fused=6, width=CHANNELS)
     view = view_of((0.1, 0.1, 0.3, 0.3), 4.0)
     labels = torch.tensor([[0.6, 0.6, 0.2, 0.2]]), torch.tensor([True])
-    losses = distillation(torch.randn(1, 8, 16, 16), torch.randn(1, 6, 16, 16), view, *labels)
+    losses = lesson(distillation(torch.randn(1, 8, 16, 16), torch.randn(1, 6, 16, 16)), view, *labels)
     assert {name for name, value in losses.items() if value > 0} == {"features"}

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -92,6 +93,24 @@ def test_teacher_adds_its_losses(teach, added, trained, tmp_path):
     assert float(row["total"]) == pytest.approx(sum(parts.values()), rel=1e-4)
 
 
+def test_released_teachers_and_the_recipe_reach_the_run(trained, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr("sot_tracker.train.loop.Trainer.__init__", lambda _self, job, *_: asked.append(job))
+    monkeypatch.setattr("sot_tracker.train.loop.Trainer.step", 0, raising=False)
+    monkeypatch.setattr("sot_tracker.train.loop.Trainer.run", lambda *_: {})
+    _, out = trained
+    teachers = ["--teacher", "onnx:a", "--teacher", "hcat_n1=own.pt", "--teacher", "onnx:b/c"]
+    recipe = ["--freeze-blocks", "3", "--backbone-rate", "0.2", "--ema", "0.5", "--decay-at", "0.7"]
+    words = ["--cache", str(out / "cache"), "--out", str(tmp_path), "--schedule", "tail", *teachers, *recipe]
+    assert main(["train", *SMALL, *words]) == 0
+    (job,) = asked
+    assert job.teacher == ("hcat_n1", Path("own.pt"))
+    assert job.released == (Path("a"), Path("b/c"))
+    given = (job.recipe.schedule, *(getattr(job.recipe, name) for name in ("backbone_rate", "ema", "decay_at")))
+    assert given == ("tail", 0.2, 0.5, 0.7)
+    assert job.recipe.freeze_blocks == 3
+
+
 def test_a_signal_to_the_whole_group_saves_first(trained, tmp_path):
     """As from a terminal or from torchrun: the processes that make batches get it too."""
     _, out = trained
@@ -171,6 +190,13 @@ def test_two_processes_under_torchrun(trained, tmp_path):
         (["--start", "imagenet"], "is for lite"),
         (["--start", "imagenet", "--init", "some.safetensors"], "--start imagenet is for fresh weights"),
         (["--teacher", "x"], "MODEL=FILE"),
+        (["--teacher", "onnx:nowhere"], "at factors 2 and 4"),
+        (["--teacher", "hcat_n1=a", "--teacher", "fermt=b"], "give one network of ours"),
+        (["--teacher", "onnx:nowhere", "--teach", "both"], "needs a teacher of ours"),
+        (["--freeze-blocks", "2"], "hcat_n1 offers none"),
+        (["--freeze-blocks", "-1"], "freeze_blocks=-1"),
+        (["--decay-at", "1"], "decay_at=1"),
+        (["--ema", "1.5"], "ema=1.5"),
         (["--teach", "both"], "needs a teacher"),
         (["--device", "cuda"], "not there"),
     ],

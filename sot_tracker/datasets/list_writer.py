@@ -1,0 +1,64 @@
+"""Writes a data set in the list layout (`layouts/annotation_list.py`): pictures, and one line for each."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import cv2
+
+from sot_tracker.atomic import write_bytes, write_text
+from sot_tracker.box import Box
+from sot_tracker.datasets.layouts.annotation_list import FILE
+from sot_tracker.errors import UserError
+from sot_tracker.tracker import Image
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+QUALITY = 92
+"""Of the JPEG pictures."""
+
+
+class ListWriter:
+    """A new data set in `folder`; use it in a `with` block, at whose end the list is written.
+
+    pictures, boxes: how many were added. Raises UserError if the folder holds a list already or cannot be written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        if (folder / FILE).exists():
+            raise UserError(f"'{folder}' holds a data set already: give a new folder")
+        self.folder, self.boxes = folder, 0
+        self._rows: dict[str, dict[str, Any]] = {}
+
+    @property
+    def pictures(self) -> int:
+        return len(self._rows)
+
+    def add(self, video: str, number: int, image: Image, target: int, box: Box) -> None:
+        """One target in one frame. image: BGR pixels, written once for all targets. number: of the frame, from 0."""
+        name = re.sub(r"[^A-Za-z0-9.-]", "-", Path(video).stem)  # "_" ends the source's name in the list layout
+        file = f"{name}_{number:06d}.jpg"
+        row = self._rows.get(file)
+        if row is None:
+            _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+            write_bytes(self.folder / file, data.tobytes())
+            height, width = image.shape[:2]
+            row = {"file": file, "width": width, "height": height, "video": name, "frame": number, "objects": []}
+            self._rows[file] = row
+        row["objects"].append({"id": target, "box": [round(value, 2) for value in box.xywh]})
+        self.boxes += 1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None and self._rows:
+            lines = (json.dumps(self._rows[file]) for file in sorted(self._rows))
+            write_text(self.folder / FILE, "".join(f"{line}\n" for line in lines))

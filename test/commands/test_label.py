@@ -1,0 +1,103 @@
+"""`sot-tracker label`: from unlabelled video to a data set that training reads."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from sot_tracker.box import Box
+from sot_tracker.cli import main
+from sot_tracker.datasets import training
+
+from clips import SIDE, SIZE, boxes, write_sequence, write_video
+
+TRUTH = boxes(12)
+START = "{:g},{:g},{:g},{:g}".format(*TRUTH[0].xywh)
+
+
+def run(capsys, *arguments):
+    status = main(["label", *map(str, arguments)])
+    told = capsys.readouterr()
+    return status, told.out, (told.err.splitlines() or [""])[-1]
+
+
+def test_a_video_becomes_a_track(tmp_path, capsys):
+    video, out = write_video(tmp_path / "my clip_1.avi", TRUTH), tmp_path / "out"
+    status, said, _ = run(capsys, video, "--box", START, "--model", "csrt", "--every", 2, "--out", out)
+    assert status == 0
+    assert "target 0 in 6 frames up to number 11" in said
+    (track,) = training.read(out)
+    assert [f.number for f in track.frames] == [0, 2, 4, 6, 8, 10]
+    assert all(Box(*f.box).iou(TRUTH[f.number]) > 0.6 for f in track.frames)
+    assert {f.path.name.split("_")[0] for f in track.frames} == {"my-clip-1"}
+
+
+def test_the_truth_of_a_folder_starts_it_and_several_trackers_must_agree(tmp_path, capsys):
+    folder, out = write_sequence(tmp_path / "clip", TRUTH), tmp_path / "out"
+    assert run(capsys, folder, "--model", "csrt", "--model", "kcf", "--frames", 5, "--out", out)[0] == 0
+    (track,) = training.read(out)
+    assert [f.number for f in track.frames] == [0, 1, 2, 3, 4]
+
+
+def test_several_targets_share_the_pictures(tmp_path, capsys):
+    video, out = write_video(tmp_path / "clip.avi", TRUTH), tmp_path / "out"
+    other = f"{SIZE[0] - 40},{SIZE[1] - 40},{SIDE},{SIDE}"
+    given = ["--box", START, "--box", other, "--model", "csrt", "--every", "11"]
+    assert run(capsys, video, *given, "--out", out)[0] == 0
+    first = json.loads((out / "annotations.jsonl").read_text().splitlines()[0])
+    assert [item["id"] for item in first["objects"]] == [0, 1]
+    assert len(training.read(out)) == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["bare"], "nothing says where the target is in the first frame of 'bare': give --box"),
+        (["bare", "clip", "--box", START], "--box is for one video, these are 2"),
+        (["bare/1.png", "clip/1.png"], "nothing says where"),
+        (["clip", "clip"], "two videos are called 'clip'"),
+        (["nowhere.mp4"], "does not exist"),
+        (["clip", "--agree", "1.5"], "--agree 1.5"),
+        (["clip", "--every", "0"], "--every 0"),
+        (["clip", "--span", "3"], "--span 3"),
+        (["clip", "--frames", "1"], "--frames 1"),
+        (["clip", "--box", "1,2"], "not four numbers"),
+        (["clip", "--box", "900,900,5,5"], "lies outside"),
+        (["clip", "--model", "resnet"], "unknown model"),
+        (["clip", "--out", "full"], "holds a data set already"),
+    ],
+)
+def test_mistakes_are_reported_in_one_line_and_write_nothing(given, message, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_sequence(tmp_path / "clip", TRUTH)
+    (write_sequence(tmp_path / "bare", TRUTH) / "groundtruth.txt").unlink()
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "annotations.jsonl").write_text("")
+    out = [] if "--out" in given else ["--out", "out"]
+    status, _, error = run(capsys, *given, *([] if "--model" in given else ["--model", "kcf"]), *out)
+    assert status == 2
+    assert message in error
+    assert not (tmp_path / "out" / "annotations.jsonl").exists()
+    assert (tmp_path / "full" / "annotations.jsonl").read_text() == ""
+
+
+def test_a_target_that_no_tracker_can_hold_is_an_error(tmp_path, capsys):
+    folder = write_sequence(tmp_path / "clip", TRUTH[::6])  # a jump of 18 pixels
+    status, _, error = run(capsys, folder, "--model", "kcf", "--agree", "0.95", "--out", tmp_path / "out")
+    assert status == 2
+    assert "no frame is sure" in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_camera_cannot_be_read_backward(tmp_path, capsys, monkeypatch):
+    class Camera:
+        name, live, files, length = "camera 0", True, (), None
+
+        def close(self):
+            pass
+
+    monkeypatch.setattr("sot_tracker.commands.label.open_source", lambda text: Camera())
+    status, _, error = run(capsys, "0", "--box", START, "--model", "kcf", "--out", tmp_path / "out")
+    assert status == 2
+    assert "'0' cannot be read backward" in error
