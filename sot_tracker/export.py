@@ -39,7 +39,7 @@ try:
     from sot_tracker.engines import onnx as onnx_engine
     from sot_tracker.engines import torch as torch_engine
     from sot_tracker.nets import cost
-    from sot_tracker.onnx_graphs import OPSET, TRACED_TARGETS, save_graph
+    from sot_tracker.onnx_graphs import OPSET, save_graph
     from sot_tracker.storage import packed, unpacked
     from sot_tracker.weights_file import read_header
 except ModuleNotFoundError as missing:
@@ -77,10 +77,8 @@ def export(
     _require_replaceable(out)
     progress("reading the weights")
     net = torch_engine.load_module(model, source)
-    stored = packed(net.state_dict(), storage)
-    net.load_state_dict(net.state_dict() | unpacked(out, stored))  # the rounded numbers are the model from here on
     with new_folder(out) as folder:
-        save_file(stored, folder / WEIGHTS, metadata={"format": "pt", "model": model.name, "storage": storage})
+        _write_weights(net, model, source, storage, folder)
         (folder / WEIGHTS).chmod((folder.stat().st_mode & 0o666) | 0o200)  # safetensors leaves it to its owner alone
         cached, maps = _write_graphs(net, spec, folder, progress)
         progress("counting")
@@ -102,6 +100,17 @@ def export(
         _keep_other_files(out, folder)
     logging.getLogger(__name__).info("%s: graphs and torch differ by %.1e at most", out, worst)
     return model_folder.open_folder(out, model)
+
+
+def _write_weights(net: nn.Module, model: ModelSpec, source: Source, storage: str, folder: Path) -> None:
+    """The file as it is where the source is a model folder of that storage; its numbers are the model from here on."""
+    if source.manifest is not None and source.manifest.storage == storage:
+        assert source.folder is not None
+        shutil.copyfile(source.folder / source.files.path(WEIGHTS), folder / WEIGHTS)
+        return
+    stored = packed(net.state_dict(), storage)
+    net.load_state_dict(net.state_dict() | unpacked(folder, stored))
+    save_file(stored, folder / WEIGHTS, metadata={"format": "pt", "model": model.name, "storage": storage})
 
 
 def check(model: ModelSpec, folder: Path) -> float:
@@ -133,8 +142,7 @@ def _write_graphs(
     """Both graphs into the folder; shapes of the cached tensors and of the maps."""
     template = torch_engine.FromTemplatePatch(net, spec).eval()
     search = torch_engine.FromSearchPatch(net, spec).eval()
-    noise = [_noise(spec, seed) for seed in range(TRACED_TARGETS)]
-    z, x = (torch.from_numpy(np.stack(patches)) for patches in zip(*noise, strict=True))
+    z, x = (torch.from_numpy(patch[None]) for patch in _noise(spec, seed=0))
     with torch.no_grad():
         cached = template(z)
         maps = search(cached, x)
@@ -142,17 +150,17 @@ def _write_graphs(
     progress(f"tracing {TEMPLATE}")
     save_graph(template, (z,), (["patch"], names), folder / WEIGHTS, folder / TEMPLATE)
     progress(f"tracing {SEARCH}")
-    save_graph(search, (cached, x), ([*names, "patch"], list(maps)), folder / WEIGHTS, folder / SEARCH)
+    outputs = [*names, "patch"], list(maps)
+    save_graph(search, (cached, x), outputs, folder / WEIGHTS, folder / SEARCH, many_targets=True)
     return _shapes(_numbered(cached)), _shapes(maps)
-
-
-def _shapes(tensors: dict[str, Tensor]) -> Shapes:
-    """Of one target."""
-    return {name: [value.shape[0] // TRACED_TARGETS, *value.shape[1:]] for name, value in tensors.items()}
 
 
 def _numbered(cached: tuple[Tensor, ...]) -> dict[str, Tensor]:
     return {f"cached_{i}": value for i, value in enumerate(cached)}
+
+
+def _shapes(tensors: dict[str, Tensor]) -> Shapes:
+    return {name: list(value.shape) for name, value in tensors.items()}
 
 
 def _origin(source: Source) -> dict[str, Any]:

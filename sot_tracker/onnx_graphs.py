@@ -29,21 +29,22 @@ _FROM_SAFETENSORS = {"F16": ir.DataType.FLOAT16, "F32": ir.DataType.FLOAT, "I8":
 _SMALLEST_TABLE, _LARGEST_TABLE = 1024, 2**30
 
 
-TRACED_TARGETS = 2
-"""Targets in the inputs that are traced: an axis of 1 would not be taken as free."""
-
-
 def save_graph(
-    module: nn.Module, inputs: tuple[Any, ...], names: tuple[Sequence[str], Sequence[str]], weights: Path, out: Path
+    module: nn.Module,
+    inputs: tuple[Any, ...],
+    names: tuple[Sequence[str], Sequence[str]],
+    weights: Path,
+    out: Path,
+    many_targets: bool = False,
 ) -> None:
-    """Trace `module(*inputs)` to the file `out`; the first axis of all inputs and outputs is free.
+    """Trace `module(*inputs)` to the file `out`, static shapes, but for the first axis where it serves many targets.
 
-    inputs: tensors, or tuples of them, of `TRACED_TARGETS` targets. names: of the flattened inputs and outputs.
+    inputs: tensors of one target, or tuples of them. names: of the flattened inputs and outputs.
     weights: safetensors file beside `out`; a parameter `<prefix>.<name>` of the module whose name is in it is taken
-    from there, all others stay in the graph.
+    from there, all others stay in the graph. many_targets: leave the first axis of all inputs and outputs free.
     """
     with _quiet():
-        model = _trace(module, inputs, *names)
+        model = _trace(module, inputs, *names, many_targets)
         layout = read_header(weights, weights.read_bytes()).tensors
         shared = [name for name in model.graph.initializers if name.partition(".")[2] in layout]
         # The optimiser must not fold parameters into new constants: for its time they are inputs.
@@ -60,16 +61,24 @@ def save_graph(
 
 
 def _trace(
-    module: nn.Module, inputs: tuple[Any, ...], input_names: Sequence[str], output_names: Sequence[str]
+    module: nn.Module,
+    inputs: tuple[Any, ...],
+    input_names: Sequence[str],
+    output_names: Sequence[str],
+    many_targets: bool,
 ) -> ir.Model:
     batch = torch.export.Dim("batch")
 
     def free(value: Any) -> Any:
         if isinstance(value, tuple):
-            return tuple(free(item) for item in value)
-        rows = value.shape[0] // TRACED_TARGETS
-        return {0: batch if rows == 1 else rows * batch}
+            return tuple(map(free, value))
+        return {0: batch if value.shape[0] == 1 else value.shape[0] * batch}
 
+    def doubled(value: Any) -> Any:
+        return tuple(map(doubled, value)) if isinstance(value, tuple) else torch.cat([value, value])
+
+    shapes = free(inputs) if many_targets else None
+    inputs = doubled(inputs) if many_targets else inputs  # an axis of 1 would be taken as fixed
     # The fused CPU attention has strides of its own, which the exporter's shape pass takes for those of the graph.
     with sdpa_kernel(SDPBackend.MATH), torch.no_grad():
         program = torch.onnx.export(
@@ -79,7 +88,7 @@ def _trace(
             optimize=False,
             verbose=False,
             opset_version=OPSET,
-            dynamic_shapes=free(inputs),
+            dynamic_shapes=shapes,
             input_names=list(input_names),
             output_names=list(output_names),
         )

@@ -13,9 +13,13 @@ from typing import Any
 
 from tqdm import tqdm
 
+import sot_tracker
+from sot_tracker import cpus
 from sot_tracker.bench import Row, make_clip, measure_apart, measure_pipeline
 from sot_tracker.catalog import MODELS, ModelSpec, spec
+from sot_tracker.commands.bench_against import compare, measure_checkout, print_rows, require_checkout
 from sot_tracker.config import DEFAULTS, OPTIONS, check
+from sot_tracker.cpus import processor
 from sot_tracker.errors import UserError
 from sot_tracker.manifest import SEARCH
 from sot_tracker.model_folder import find_weights, shipped_folder
@@ -53,6 +57,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--size", default="1280x720", metavar="WxH", help="of the generated clip (default: 1280x720)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the rows there")
     parser.add_argument(
+        "--against",
+        type=Path,
+        metavar="DIR",
+        help="run another checkout's build in alternation with this one, and print ratios",
+    )
+    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="pairs of --against (default: 5)")
+    parser.add_argument(
         "--no-pipeline", action="store_true", help="leave out the table of cropping and decoding without network"
     )
 
@@ -65,6 +76,8 @@ def run(args: argparse.Namespace) -> int:
     models = [spec(name) for name in args.model or [*(m for m in MODELS if MODELS[m].network), *_BASELINES]]
     if args.json:
         _require_writable(args.json)
+    if args.against is not None:
+        return _run_against(args, models)
     rows, mistakes = [], []
     with tempfile.TemporaryDirectory(prefix="sot_tracker-") as place:
         clip = Path(place) / "clip.npz"
@@ -84,6 +97,30 @@ def run(args: argparse.Namespace) -> int:
     for line in mistakes:
         print(f"sot-tracker: error: {line}", file=sys.stderr)
     return 2 if mistakes else 0
+
+
+def _run_against(args: argparse.Namespace, models: Sequence[ModelSpec]) -> int:
+    """Raises UserError where one of the builds cannot run."""
+    if args.rounds < 1:
+        raise UserError(f"--rounds {args.rounds}: give at least 1")
+    require_checkout(args.against)
+    names = {"max_targets": "targets"}
+    jobs = [{names.get(k, k): v for k, v in job.items()} for model in models for job in _jobs(model, args)]
+    print(f"{processor()}, {cpus.usable()} usable; {args.frames} frames of {args.size}")
+    here, there = Path(sot_tracker.__file__).resolve().parents[1], args.against.resolve()
+    with (
+        tempfile.TemporaryDirectory(prefix="sot_tracker-") as place,
+        tqdm(total=2 * args.rounds * len(jobs), unit="run", disable=None) as bar,
+    ):
+
+        def measure(checkout: Path, job: dict[str, Any]) -> float:
+            return measure_checkout(checkout, job, args.frames, args.size, Path(place) / "rows.json")
+
+        rows = compare(here, there, jobs, args.rounds, measure, bar.update)
+    print_rows(rows, args.rounds)
+    if args.json:
+        args.json.write_text(json.dumps({"processor": processor(), "rows": rows}, indent=1) + "\n", encoding="utf-8")
+    return 0
 
 
 def _require_writable(path: Path) -> None:
