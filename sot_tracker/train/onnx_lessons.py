@@ -31,7 +31,9 @@ class Taught(nn.Module):
 
     def __init__(self, trained: nn.Module, net: nn.Module, family: Family, widths: list[int]) -> None:
         super().__init__()
-        self.trained, self._net, self.taps = trained, [net], (family.backbone_features, family.head_features)
+        self.taps = family.backbone_features, family.head_features
+        self.trained = trained
+        self._net = [net]  # in a list: its parameters are those of `trained` and must not be counted twice
         seen, fused = (features.width(net, SIZES, tap) for tap in self.taps)
         self.lessons = nn.ModuleList(Distillation(seen, fused, width) for width in widths)
 
@@ -46,8 +48,8 @@ class Taught(nn.Module):
 
 
 class OnnxTeachers:
-    """The released pairs in these folders. Raises UserError for a folder without one, or a network whose patches are
-    not theirs.
+    """The released pairs in these folders. Raises UserError for a folder without one, a network whose patches are not
+    theirs, or batches that have not a pair for each.
     """
 
     def __init__(self, folders: tuple[Path, ...], model: str, recipe: Recipe) -> None:
@@ -58,6 +60,8 @@ class OnnxTeachers:
                 f"--teacher onnx:{folders[0]} looks at patches of {SIZES[0]} and {SIZES[1]} pixels at factors 2 and 4, "
                 f"and {model} at {given}: leave the sizes as published, or choose another teacher"
             )
+        if recipe.batch < len(folders):
+            raise UserError(f"batch={recipe.batch} is less than a pair for each of {len(folders)} teachers: give more")
         self.teachers = [OnnxTeacher(folder, torch.get_num_threads()) for folder in folders]
 
     def around(self, trained: nn.Module, net: nn.Module, family: Family) -> Taught:

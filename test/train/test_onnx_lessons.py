@@ -59,7 +59,13 @@ def test_the_layers_beside_the_network_are_no_part_of_it(folders):
     assert {name.removeprefix("trained.") for name in taught.state_dict() if name.startswith("trained.")} == names
 
 
-def test_other_patches_are_refused(folders):
-    recipe = dataclasses.replace(scratch("lite"), template_size=64, search_size=128)
-    with pytest.raises(UserError, match="and lite at 64 and 128 at 2 and 4: leave the sizes"):
-        OnnxTeachers(folders, "lite", recipe)
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"template_size": 64, "search_size": 128}, "and lite at 64 and 128 at 2 and 4: leave the sizes"),
+        ({"batch": 1}, "less than a pair for each of 2 teachers"),
+    ],
+)
+def test_what_does_not_fit_the_teachers_is_refused(changes, words, folders):
+    with pytest.raises(UserError, match=words):
+        OnnxTeachers(folders, "lite", dataclasses.replace(scratch("lite"), **changes))
