@@ -21,6 +21,12 @@ AROUND = 2
 """Cells around the chosen one that belong to its peak: the target is four cells wide."""
 
 
+_RECENT, _MEMORY = 0.3, 0.1
+"""Weights of a new score in its two running means."""
+_AT_FIRST = 3.0
+"""Of the running means: the target was given."""
+
+
 @dataclass(frozen=True, slots=True)
 class MapEvidence:
     """Of one map of g x g cells.
@@ -81,14 +87,19 @@ def score_grid(maps: Maps) -> Grid:
     return np.asarray(probability / probability.sum(), np.float32)
 
 
-def features_of(evidence: MapEvidence, score: float, box: Box, expected: Box, lost_frames: int) -> Mapping[str, float]:
+def features_of(
+    evidence: MapEvidence, score: float, box: Box, expected: Box, lost_frames: int, before: Mapping[str, float]
+) -> Mapping[str, float]:
     """Name -> value of everything that a calibration may use; all of them finite.
 
-    score: of the box. box: as reported. expected: where the last look, or optical flow since then, put it.
+    score: of the box. box: as reported. expected: where the last look, or optical flow since then, put it. before: the
+    features of the last look, empty at the first.
     """
+    now = _logit(score)
+    recent, memory = before.get("recent", _AT_FIRST), before.get("memory", _AT_FIRST)
     side = math.sqrt(max(expected.area, 1.0))
     return {
-        "score": _logit(score),
+        "score": now,
         "peak": _logit(evidence.peak),
         "second": _logit(evidence.second),
         "rival": evidence.rival,
@@ -98,6 +109,8 @@ def features_of(evidence: MapEvidence, score: float, box: Box, expected: Box, lo
         "resize": abs(math.log(max(box.area, 1.0) / max(expected.area, 1.0))),
         "overlap": box.iou(expected),
         "lost": math.log1p(lost_frames),
+        "recent": recent + _RECENT * (now - recent),
+        "memory": memory + _MEMORY * (now - memory),
     }
 
 
