@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
     parser.add_argument("--data", required=True, action="append", type=Path, metavar="DIR", help="folder of sequences")
     parser.add_argument("--frames", type=int, metavar="N", help="only the first N frames of each sequence")
-    parser.add_argument("--features", metavar="NAME,NAME", help="only these features (default: all)")
+    parser.add_argument("--features", metavar="NAME,NAME", help="features to learn from instead of the usual ones")
     parser.add_argument("--dry-run", action="store_true", help="show the figures and write nothing")
     add_tracker_options(parser)
 
@@ -39,10 +39,10 @@ def run(args: argparse.Namespace) -> int:
     from sot_tracker.loading import load_network_tracker
     from sot_tracker.model_folder import find_weights
 
-    config = Config.from_mapping(tracker_options(args))
+    config = Config.from_mapping({**tracker_options(args), "model": args.model})
     network_spec(config.model)  # or it has no score map
     model = spec(config.model)
-    names = tuple(args.features.split(",")) if args.features else FEATURES
+    names = tuple(args.features.split(",")) if args.features else calibrating.CHOSEN
     if unknown := [name for name in names if name not in FEATURES]:
         raise UserError(f"--features {unknown[0]}: known are {', '.join(FEATURES)}")
     if args.frames is not None and args.frames < 2:

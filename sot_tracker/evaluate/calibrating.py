@@ -24,6 +24,8 @@ from sot_tracker.tracking.session import NetworkTracker
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
+CHOSEN = ("score", "recent", "memory", "colour", "colour_memory")
+"""Features that told most about clips of another kind than those learnt from; all of them together told less."""
 FOLDS = 5
 GROUPS = 15
 """Of predictions, of which each gives one point of the curve."""
@@ -78,7 +80,7 @@ def _looks(tracker: NetworkTracker, clip: Clip, number: int) -> tuple[Array, Mas
     return np.array(told)[known], right[known], present[known], np.full(int(known.sum()), number)
 
 
-def learn(looks: Looks, names: Iterable[str] = FEATURES) -> tuple[Calibration, Quality]:
+def learn(looks: Looks, names: Iterable[str] = CHOSEN) -> tuple[Calibration, Quality]:
     """The calibration of all looks, from the features of those names, and how good it is on sequences left out.
 
     Raises UserError where there are too few looks, or hardly any right or wrong ones.

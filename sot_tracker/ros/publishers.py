@@ -22,7 +22,7 @@ Sent = tuple[Any | None, Any | None]
 
 
 class Outputs:
-    """`detection`, `detections`, `state`, `debug_image`, and those for a controller; silent unless the node is active."""
+    """`detection`, `detections`, `state`, `debug_image`, those for a controller; silent unless the node is active."""
 
     def __init__(self, node: LifecycleNode) -> None:
         self._node = node

@@ -53,10 +53,12 @@ class Measurement:
     """What the network finds in one search.
 
     window: that was searched. box: in frame pixels, as the network gives it, which may be of negative size; None where
-    its maps are not finite. score: 0..1. evidence: what else its maps tell.
+    its maps are not finite. score: 0..1. evidence: what else its maps tell. colours: how alike what is in the box is
+    to the target's first box and to its mean (`colour.py`), 0..1 each.
     """
 
     window: SearchWindow
     box: Box | None
     score: float
     evidence: MapEvidence = UNREADABLE
+    colours: tuple[float, float] = (1.0, 1.0)

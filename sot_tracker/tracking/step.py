@@ -88,9 +88,7 @@ def step(
     box = state.box if measurement.box is None else clip(_sized(measurement.box, state, policy), state.frame_size)
     found = measurement.box is not None and measurement.score >= policy.lost_threshold
     accepted = found and not measurement.window.is_elsewhere
-    features = confidence.features_of(
-        measurement.evidence, measurement.score, box, measurement.window.box, state.lost_frames, state.features
-    )
+    features = confidence.features_of(measurement, box, state.lost_frames, state.features)
     probability = math.nan
     if calibration is not None:
         probability = calibration.probability(features) if measurement.box is not None else 0.0
@@ -131,9 +129,13 @@ def _judged(
     return states.judge(state.condition, look, limits, dt, policy.max_coast)
 
 
+def is_sure(score: float, policy: Policy) -> bool:
+    """Whether a score is high enough to learn from the box: its size, its colours."""
+    return score >= policy.lost_threshold + SURE * (1 - policy.lost_threshold)
+
+
 def _tracking(state: TargetState, box: Box, score: float, policy: Policy) -> TargetState:
-    is_sure = score >= policy.lost_threshold + SURE * (1 - policy.lost_threshold)
-    sure_box = box if is_sure else state.sure_box
+    sure_box = box if is_sure(score, policy) else state.sure_box
     return replace(state, box=box, sure_box=sure_box, lost_frames=0, lost_seconds=0.0, suspect=None)
 
 

@@ -66,7 +66,7 @@ def shown(boxes: np.ndarray) -> list[int]:
         pytest.param(0.02, [1, 2, 3, 4, 5, 6, 7], [0, 1, 2, 3, 4, 5, 6, 7], [0, 1, 2, 3, 4, 5, 6, 7], id="fast"),
         pytest.param(0.1, [1, 2, 3, 4, 5, 6, 7], [0, 1, 2, 3, 4, 5, 6, 7], [0, 1, 2, 3, 4, 5, 6, 7], id="just in time"),
         pytest.param(0.15, [1, 2, 4, 5, 7], [0, 0, 1, 2, 2, 4, 5, 5], [0, 1, 2, 2, 4, 5, 5, 7], id="one and a half"),
-        pytest.param(0.25, [1, 3, 6, 7], [0, 0, 0, 1, 1, 1, 3, 3], [0, 1, 1, 3, 3, 3, 6, 7], id="two and a half"),
+        pytest.param(0.25, [1, 3, 6, 7], [0, 0, 0, 1, 1, 3, 3, 3], [0, 1, 1, 3, 3, 3, 6, 7], id="two and a half"),
         pytest.param(5.0, [1, 7], [0] * 8, [0, 1, 1, 1, 1, 1, 1, 7], id="hopeless"),
     ],
 )
