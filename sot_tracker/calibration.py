@@ -13,7 +13,10 @@ from typing import Any
 
 import numpy as np
 
-FEATURES = ("score", "peak", "second", "rival", "mass", "spread", "jump", "resize", "overlap", "lost", "memory")
+FEATURES = (
+    *("score", "peak", "second", "rival", "mass", "spread"),
+    *("jump", "resize", "overlap", "lost", "recent", "memory", "colour", "colour_memory"),
+)
 """What a calibration may use; `tracking/confidence.py` computes them."""
 MOST_POINTS = 64
 """Of the curve."""

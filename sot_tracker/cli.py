@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "mavlink": ("mavlink", "track as a MAVLink camera that ground stations find and steer"),
     "demo": ("demo", "make a clip with exact truth and track it"),
     "eval": ("eval", "one-pass evaluation of models on annotated sequences"),
+    "calibrate": ("calibrate", "learn a probability for the boxes of a network, into its model folder"),
     "models": ("models", "list the models and which weights are here"),
     "bench": ("bench", "measure speed by stage"),
     "export": ("export", "turn weights into a model folder (ONNX)"),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import json
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -57,6 +59,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="write no plots (they need matplotlib) and no pictures of the worst frames",
     )
+    parser.add_argument(
+        "--realtime",
+        type=float,
+        metavar="FPS",
+        help="also let the frames arrive so often per second, whether the tracker is ready or not (takes as long as the"
+        " sequences); writes realtime.json",
+    )
+    parser.add_argument(
+        "--propagate",
+        choices=("auto", "off"),
+        default="auto",
+        help="of --realtime: optical flow between looks as in the node, or waiting for the tracker (default: auto)",
+    )
     add_tracker_options(parser, without=("model",))
 
 
@@ -92,7 +107,11 @@ def run(args: argparse.Namespace) -> int:
     }
     runs = _load(done)
     results = {label: _scores(of_model) for label, of_model in runs.items()}
+    live = ""
+    if args.realtime:
+        live, about["realtime"] = _in_real_time(args, entries, runs, results)
     text = write_report(results, args.out, about, _notes(data, done, tasks), plots=not args.no_plots)
+    text = f"{text}\n\n{live}" if live else text
     print((args.out / "summary.json").read_text(encoding="utf-8") if args.json else text)
     if not args.no_plots:
         _write_worst(runs, args.out / "worst")
@@ -122,6 +141,10 @@ def _check(args: argparse.Namespace) -> None:
         raise UserError(f"--jobs {args.jobs} is not possible: give 1 or more")
     if args.frames is not None and args.frames < 2:
         raise UserError(f"--frames {args.frames} is not possible: give 2 or more")
+    if args.realtime is not None and not 0 < args.realtime <= 1000:
+        raise UserError(f"--realtime {args.realtime:g} is not possible: give frames per second, above 0 to 1000")
+    if args.realtime and args.jobs > 1:
+        raise UserError("--realtime needs the processors for itself: leave --jobs out")
     if args.submission and args.frames:
         raise UserError("--submission needs whole sequences: leave --frames out")
 
@@ -218,6 +241,32 @@ def _scores(runs: list[Run]) -> dict[str, SequenceScores]:
         )
         for s, t in runs
     }
+
+
+def _in_real_time(
+    args: argparse.Namespace,
+    entries: list[Entry],
+    runs: dict[str, list[Run]],
+    offline: dict[str, dict[str, SequenceScores]],
+) -> tuple[str, dict[str, Any]]:
+    """Follow every sequence by the clock, one by one; writes realtime.json, returns the table and the figures."""
+    from tqdm import tqdm
+
+    from sot_tracker.atomic import write_text
+    from sot_tracker.evaluate import realtime
+
+    rows, boxes = {}, {}
+    for entry in entries:
+        tracker = entry.load(realtime=args.propagate == "auto")
+        bar = tqdm(runs[entry.label], unit="sequence", desc=f"{entry.label} at {args.realtime:g} fps")
+        live = [(sequence, realtime.follow(tracker, sequence, args.realtime)) for sequence, _ in bar]
+        rows[entry.label] = realtime.row(live, offline[entry.label])
+        boxes[entry.label] = {s.name: [dataclasses.astuple(answer) for answer in run.answers] for s, run in live}
+    figures = {label: dataclasses.asdict(row) for label, row in rows.items()}
+    told = {"fps": args.realtime, "propagate": args.propagate, "models": figures}
+    columns = list(realtime.Answer.__slots__)
+    write_text(args.out / "realtime.json", json.dumps({**told, "columns": columns, "answers": boxes}) + "\n")
+    return realtime.report(rows, args.realtime), told
 
 
 def _notes(data: DataSet, done: list[Task], tasks: list[Task]) -> list[str]:

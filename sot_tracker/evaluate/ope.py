@@ -62,12 +62,15 @@ class Entry:
             raise UserError(f"label '{label}' in --model {text} cannot name a folder: give letters, digits, - or _")
         return cls(label, name, tuple(sorted(chosen.items())))
 
-    def load(self, jobs: int = 1) -> Tracker:
-        """The tracker; of several jobs each takes its share of the processors, unless `threads` is set."""
+    def load(self, jobs: int = 1, realtime: bool = False) -> Tracker:
+        """The tracker; of several jobs each takes its share of the processors, unless `threads` is set.
+
+        realtime: see `loading.load`.
+        """
         options = dict(self.options)
         if jobs > 1 and not options.get("threads"):
             options["threads"] = max(1, cpus.usable() // jobs)
-        return load(self.model, **options)
+        return load(self.model, realtime=realtime, **options)
 
 
 def _is_random(name: str, weights: str) -> bool:

@@ -12,6 +12,7 @@ from vision_msgs.msg import Detection2D, Detection2DArray
 
 from sot_tracker.box import Box
 from sot_tracker.ros import messages
+from sot_tracker.ros.control_outputs import ControlOutputs
 from sot_tracker.stream.draw import draw_beside, draw_small
 from sot_tracker.stream.follower import Result
 from sot_tracker.stream.statistics import StateTimes
@@ -21,7 +22,7 @@ Sent = tuple[Any | None, Any | None]
 
 
 class Outputs:
-    """`detection`, `detections`, `state` and `debug_image`, silent unless the node is active."""
+    """`detection`, `detections`, `state`, `debug_image`, those for a controller; silent unless the node is active."""
 
     def __init__(self, node: LifecycleNode) -> None:
         self._node = node
@@ -31,6 +32,7 @@ class Outputs:
         self._debug = node.create_lifecycle_publisher(Image, "debug_image", QoSProfile(depth=1))
         self._state: Any = None
         self._since = StateTimes()
+        self._control = ControlOutputs(node)
         if self._state_type is None:
             node.get_logger().warning(
                 "sot_tracker/TrackerState was not generated (no colcon build): running without the `state` topic"
@@ -49,6 +51,7 @@ class Outputs:
         if found is not None:
             detection = messages.detection_of(found.box, found.confidence, header, result.target_id)
             self._detection.publish(detection)
+        self._control.publish(result)
         since = self._since.see(result.target_id, result.estimate, self._node.get_clock().now().nanoseconds)
         if self._state is not None:
             state = messages.state_of(self._state_type, result, stages, age_ms, counts, since)
@@ -71,6 +74,7 @@ class Outputs:
             self._debug.publish(messages.fill_image(Image(header=first.frame.header), image))
 
     def close(self) -> None:
+        self._control.close()
         for publisher in (self._detection, self._detections, self._debug, self._state):
             if publisher is not None:
                 self._node.destroy_lifecycle_publisher(publisher)

@@ -10,7 +10,7 @@ import numpy as np
 
 from sot_tracker.errors import UserError
 from sot_tracker.stream.bag_types import COMPRESSED, DETECTION, STATE, types
-from sot_tracker.tracker import Estimate, Image, State
+from sot_tracker.tracker import Estimate, Image, Reason
 
 CLASS_ID = "target"
 _QUALITY = 90
@@ -26,7 +26,7 @@ def detection(estimate: Estimate, head: Any, target_id: str) -> memoryview:
     kinds = _kinds()
     center = kinds["vision_msgs/msg/Pose2D"](kinds["vision_msgs/msg/Point2D"](*estimate.box.center), 0.0)
     box = kinds["vision_msgs/msg/BoundingBox2D"](center, estimate.box.w, estimate.box.h)
-    hypothesis = kinds["vision_msgs/msg/ObjectHypothesis"](CLASS_ID, float(estimate.score))
+    hypothesis = kinds["vision_msgs/msg/ObjectHypothesis"](CLASS_ID, float(estimate.confidence))
     pose = kinds["geometry_msgs/msg/Pose"](
         kinds["geometry_msgs/msg/Point"](0.0, 0.0, 0.0), kinds["geometry_msgs/msg/Quaternion"](0.0, 0.0, 0.0, 1.0)
     )
@@ -42,15 +42,15 @@ def state(estimate: Estimate, head: Any, target_id: str, since: int, processed: 
     Milliseconds are left out, so that two runs over one recording give the same bytes.
     """
     kind = _kinds()[STATE]
-    number = {State.TRACKING: kind.TRACKING, State.LOST: kind.LOST}.get(estimate.state, kind.UNCERTAIN)
+    reason = "NO_REASON" if estimate.reason is Reason.NONE else estimate.reason.name
     message = kind(
         header=head,
-        state=number,
+        state=getattr(kind, estimate.state.name),
         target_id=target_id,
-        reason=kind.NO_REASON if number == kind.TRACKING else kind.SCORE,
+        reason=getattr(kind, reason),
         since=_time(since),
         score=float(estimate.score),
-        probability=math.nan,
+        probability=float(estimate.probability),
         source=estimate.source,
         look_age_ms=float(estimate.look_age_ms),
         stage_names=[],

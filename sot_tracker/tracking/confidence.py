@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -15,10 +16,19 @@ import numpy.typing as npt
 from sot_tracker.box import Box
 from sot_tracker.decode import Decoded, Maps
 
+if TYPE_CHECKING:
+    from sot_tracker.tracking.state import Measurement
+
 Grid = npt.NDArray[np.float32]
 
 AROUND = 2
 """Cells around the chosen one that belong to its peak: the target is four cells wide."""
+
+
+_RECENT, _MEMORY = 0.3, 0.1
+"""Weights of a new score in its two running means."""
+_AT_FIRST = 3.0
+"""Of the running means: the target was given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +91,17 @@ def score_grid(maps: Maps) -> Grid:
     return np.asarray(probability / probability.sum(), np.float32)
 
 
-def features_of(evidence: MapEvidence, score: float, box: Box, expected: Box, lost_frames: int) -> Mapping[str, float]:
+def features_of(found: Measurement, box: Box, lost_frames: int, before: Mapping[str, float]) -> Mapping[str, float]:
     """Name -> value of everything that a calibration may use; all of them finite.
 
-    score: of the box. box: as reported. expected: where the last look, or optical flow since then, put it.
+    box: as reported. before: the features of the last look, empty at the first. The box is compared with the one
+    around which was searched: where the last look, or optical flow since then, put it.
     """
+    evidence, expected, now = found.evidence, found.window.box, _logit(found.score)
+    recent, memory = before.get("recent", _AT_FIRST), before.get("memory", _AT_FIRST)
     side = math.sqrt(max(expected.area, 1.0))
     return {
-        "score": _logit(score),
+        "score": now,
         "peak": _logit(evidence.peak),
         "second": _logit(evidence.second),
         "rival": evidence.rival,
@@ -98,6 +111,10 @@ def features_of(evidence: MapEvidence, score: float, box: Box, expected: Box, lo
         "resize": abs(math.log(max(box.area, 1.0) / max(expected.area, 1.0))),
         "overlap": box.iou(expected),
         "lost": math.log1p(lost_frames),
+        "recent": recent + _RECENT * (now - recent),
+        "memory": memory + _MEMORY * (now - memory),
+        "colour": found.colours[0],
+        "colour_memory": found.colours[1],
     }
 
 

@@ -19,7 +19,9 @@ from sot_tracker.crop import Average, Crop, channel_average, crop_average, crop_
 from sot_tracker.decode import DECODERS
 from sot_tracker.errors import UserError
 from sot_tracker.tracker import Estimate, Image, Policy, State, TrackerInfo, frame_size, require_size, seconds_between
+from sot_tracker.tracking import colour
 from sot_tracker.tracking import step as loop
+from sot_tracker.tracking.colour import Colours
 from sot_tracker.tracking.confidence import read_maps
 from sot_tracker.tracking.state import Measurement, SearchWindow, TargetState
 
@@ -35,13 +37,14 @@ class Target:
     """One followed target.
 
     template: what the network knows of it, an opaque value. average: of the first frame, for HCAT's padding. stamp_ns:
-    of the newest frame, None where unknown.
+    of the newest frame, None where unknown. colours: of the target, for the probability; None leaves them out.
     """
 
     template: Any
     average: Average
     state: TargetState
     stamp_ns: int | None = None
+    colours: Colours | None = None
 
 
 class Session:
@@ -78,6 +81,7 @@ class Session:
         crop = self._crop(image, box, average, self._spec.template_factor, self._spec.template_size)
         cropped = time.perf_counter()
         target = Target(self._network.template(crop.patch), average, loop.start(box, size), stamp_ns)
+        target = replace(target, colours=colour.start(image, box))
         times = {"crop": 1e3 * (cropped - begin), "template": 1e3 * (time.perf_counter() - cropped)}
         if policy.init_size_correction > 0:
             (measurement,), spent = self._search(image, [(target, SearchWindow(box))])
@@ -99,9 +103,15 @@ class Session:
         found, times = self._search(image, list(zip(targets, windows, strict=True)))
         advanced = []
         for target, measurement in zip(targets, found, strict=True):
-            dt = seconds_between(target.stamp_ns, stamp_ns)
+            dt, colours, seen = seconds_between(target.stamp_ns, stamp_ns), target.colours, None
+            if measurement.box is not None and colours is not None:
+                seen = colour.histogram(image, measurement.box)
+                measurement = replace(measurement, colours=colours.similarity(seen))
             state, estimate = loop.step(target.state, measurement, dt, policy, self._clip, self._calibration)
-            advanced.append((replace(target, state=state, stamp_ns=stamp_ns), replace(estimate, times=times)))
+            if seen is not None and colours is not None and estimate.accepted and loop.is_sure(estimate.score, policy):
+                colours = colours.learnt(seen)
+            target = replace(target, state=state, stamp_ns=stamp_ns, colours=colours)
+            advanced.append((target, replace(estimate, times=times)))
         return advanced
 
     def _search(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from sot_tracker.box import Box
 from sot_tracker.tracking import states
@@ -20,7 +21,8 @@ class TargetState:
     lost_frames: frames since `box` was accepted, 0 while tracking; lost_seconds: the same time by the frames' stamps,
         as far as they are known.
     suspect: where a lost target may have returned, to be confirmed by the next search.
-    condition: how far the box is believed; it says nothing of where to search.
+    condition, features: how far the box is believed, and what the last look told of that (`confidence.py`); they say
+        nothing of where to search.
     """
 
     box: Box
@@ -31,6 +33,7 @@ class TargetState:
     lost_seconds: float = 0.0
     suspect: Box | None = None
     condition: states.Condition = states.FIRST
+    features: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +53,12 @@ class Measurement:
     """What the network finds in one search.
 
     window: that was searched. box: in frame pixels, as the network gives it, which may be of negative size; None where
-    its maps are not finite. score: 0..1. evidence: what else its maps tell.
+    its maps are not finite. score: 0..1. evidence: what else its maps tell. colours: how alike what is in the box is
+    to the target's first box and to its mean (`colour.py`), 0..1 each.
     """
 
     window: SearchWindow
     box: Box | None
     score: float
     evidence: MapEvidence = UNREADABLE
+    colours: tuple[float, float] = (1.0, 1.0)

@@ -88,7 +88,11 @@ def step(
     box = state.box if measurement.box is None else clip(_sized(measurement.box, state, policy), state.frame_size)
     found = measurement.box is not None and measurement.score >= policy.lost_threshold
     accepted = found and not measurement.window.is_elsewhere
-    condition, probability = _judged(state, measurement, box, accepted, dt, policy, calibration)
+    features = confidence.features_of(measurement, box, state.lost_frames, state.features)
+    probability = math.nan
+    if calibration is not None:
+        probability = calibration.probability(features) if measurement.box is not None else 0.0
+    condition = _judged(state, measurement, box, accepted, probability, dt, policy)
     after = _tracking(state, box, measurement.score, policy) if accepted else _lost(state, box if found else None, dt)
     estimate = Estimate(
         box,
@@ -99,7 +103,7 @@ def step(
         accepted=accepted,
         coasted_out=condition.coasted_out(policy.max_coast),
     )
-    return replace(after, condition=condition), estimate
+    return replace(after, condition=condition, features=features), estimate
 
 
 def _judged(
@@ -107,31 +111,31 @@ def _judged(
     measurement: Measurement,
     box: Box,
     accepted: bool,
+    probability: float,
     dt: float | None,
     policy: Policy,
-    calibration: Calibration | None,
-) -> tuple[states.Condition, float]:
-    """How far the box of this search is believed, and its probability, NaN without a calibration."""
-    expected, is_lost = measurement.window.box, state.lost_frames > 0
-    probability = math.nan
-    if calibration is not None:
-        features = confidence.features_of(measurement.evidence, measurement.score, box, expected, state.lost_frames)
-        probability = calibration.probability(features) if measurement.box is not None else 0.0
-    by_score = math.isnan(probability)
+) -> states.Condition:
+    """How far the box of this search is believed: by its probability, or by the score where that is NaN."""
+    expected, by_score = measurement.window.box, math.isnan(probability)
+    way = math.dist(box.center, expected.center) / math.sqrt(max(expected.area, 1.0))
     look = states.Look(
         accepted=accepted,
         confidence=measurement.score if by_score else probability,
-        jump=0.0 if is_lost else math.dist(box.center, expected.center) / math.sqrt(max(expected.area, 1.0)),
+        jump=0.0 if state.lost_frames else way,
         at_edge=states.touches_edge(box, state.frame_size),
         rival=measurement.evidence.rival,
     )
     limits = states.Limits.of_score(policy.lost_threshold) if by_score else states.BY_PROBABILITY
-    return states.judge(state.condition, look, limits, dt, policy.max_coast), probability
+    return states.judge(state.condition, look, limits, dt, policy.max_coast)
+
+
+def is_sure(score: float, policy: Policy) -> bool:
+    """Whether a score is high enough to learn from the box: its size, its colours."""
+    return score >= policy.lost_threshold + SURE * (1 - policy.lost_threshold)
 
 
 def _tracking(state: TargetState, box: Box, score: float, policy: Policy) -> TargetState:
-    is_sure = score >= policy.lost_threshold + SURE * (1 - policy.lost_threshold)
-    sure_box = box if is_sure else state.sure_box
+    sure_box = box if is_sure(score, policy) else state.sure_box
     return replace(state, box=box, sure_box=sure_box, lost_frames=0, lost_seconds=0.0, suspect=None)
 
 

@@ -79,7 +79,7 @@ def test_transitions(state: TargetState, measurement: Measurement, accepted: boo
     assert estimate.accepted is accepted
     assert estimate.box == (measurement.box or state.box)
     assert estimate.score == measurement.score
-    assert replace(found, condition=FIRST.condition) == (after or replace(ACCEPTED, sure_box=START))
+    assert replace(found, condition=FIRST.condition, features={}) == (after or replace(ACCEPTED, sure_box=START))
 
 
 def test_a_threshold_of_zero_loses_only_what_is_not_finite() -> None:

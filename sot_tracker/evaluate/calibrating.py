@@ -1,0 +1,170 @@
+"""Learning a `Calibration`: follow clips with known truth, and fit when the box was right to what each look told.
+
+Logistic regression on standardised features, then a monotone curve (isotonic regression over equal groups) on
+predictions for sequences that the regression did not see. Sequences weigh the same, however long they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from sot_tracker.boxes import ious
+from sot_tracker.calibration import FEATURES, Calibration
+from sot_tracker.datasets.records import Sequence as Clip
+from sot_tracker.errors import UserError
+from sot_tracker.evaluate.metrics import RIGHT
+from sot_tracker.stats import calibration_error, roc_auc
+from sot_tracker.stream.range16 import Range16
+from sot_tracker.tracking.session import NetworkTracker
+
+Array = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+
+CHOSEN = ("score", "recent", "memory", "colour", "colour_memory")
+"""Features that told most about clips of another kind than those learnt from; all of them together told less."""
+FOLDS = 5
+GROUPS = 15
+"""Of predictions, of which each gives one point of the curve."""
+RIDGE = 1e-3
+FEWEST = 100
+"""Looks, and right and wrong ones among them a tenth of that."""
+
+
+@dataclass(frozen=True, eq=False)
+class Looks:
+    """What N looks told. features: N x len(FEATURES). right: whether the box overlapped the target by half or more.
+    present: whether the target was there. clip: number of the sequence.
+    """
+
+    features: Array
+    right: Mask
+    present: Mask
+    clip: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """Of probabilities for sequences that were left out when they were learnt. right_auc, presence_auc: ROC AUC for
+    right boxes and for frames with the target (NaN where there are none without). error: expected calibration error.
+    """
+
+    right_auc: float
+    presence_auc: float
+    error: float
+
+
+def gather(tracker: NetworkTracker, clips: Sequence[Clip], done: Callable[[Clip], None] = lambda clip: None) -> Looks:
+    """Follow every clip once. Raises UserError naming the one whose pictures cannot be read."""
+    parts = []
+    for number, clip in enumerate(clips):
+        try:
+            parts.append(_looks(tracker, clip, number))
+        except UserError as error:
+            raise UserError(f"sequence '{clip.name}': {error}") from None
+        done(clip)
+    return Looks(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+
+
+def _looks(tracker: NetworkTracker, clip: Clip, number: int) -> tuple[Array, Mask, Mask, npt.NDArray[np.int64]]:
+    range16, boxes, told = Range16(), [], []
+    tracker.init(clip.picture(0, range16), clip.first_box)
+    for index in range(1, len(clip.frames)):
+        boxes.append(tracker.update(clip.picture(index, range16)).box.xywh)
+        told.append([tracker.state.features[name] for name in FEATURES])
+    known, present = clip.known[1:] | ~clip.visible[1:], clip.visible[1:]
+    right = present & (ious(np.array(boxes), np.nan_to_num(clip.truth[1:])) >= RIGHT)
+    return np.array(told)[known], right[known], present[known], np.full(int(known.sum()), number)
+
+
+def learn(looks: Looks, names: Iterable[str] = CHOSEN) -> tuple[Calibration, Quality]:
+    """The calibration of all looks, from the features of those names, and how good it is on sequences left out.
+
+    Raises UserError where there are too few looks, or hardly any right or wrong ones.
+    """
+    few = min(int(looks.right.sum()), int((~looks.right).sum()))
+    if len(looks.right) < FEWEST or few < FEWEST // 10 or len(np.unique(looks.clip)) < 2:
+        raise UserError(
+            f"{len(looks.right)} frames, {few} of the rarer kind (right or wrong boxes): too few to calibrate; give"
+            " more clips, some in which the target leaves or is hidden (`sot-tracker synth --events ...,hide,absence`)"
+        )
+    names = tuple(names)
+    chosen = looks.features[:, [FEATURES.index(name) for name in names]]
+    weight = 1.0 / np.bincount(looks.clip)[looks.clip]
+    folds = _folds(looks.clip)
+    values = np.empty(len(looks.right))
+    for fold in np.unique(folds):
+        rest = folds != fold
+        values[~rest] = _values(chosen[~rest], *_regression(chosen[rest], looks.right[rest], weight[rest]))
+    curve = _curve(values, looks.right, weight)
+    weights, bias = _regression(chosen, looks.right, weight)
+    made = Calibration(
+        {name: round(float(value), 6) for name, value in zip(names, weights, strict=True)}, round(bias, 6), curve
+    )
+    return made, _quality(values, looks, weight, folds)
+
+
+def _quality(values: Array, looks: Looks, weight: Array, folds: npt.NDArray[np.int64]) -> Quality:
+    """With curves that did not see the sequences either."""
+    probability = np.empty(len(values))
+    for fold in np.unique(folds):
+        rest = folds != fold
+        points, shares = zip(*_curve(values[rest], looks.right[rest], weight[rest]), strict=True)
+        probability[~rest] = np.interp(values[~rest], points, shares)
+    error = calibration_error(probability, looks.right)
+    return Quality(roc_auc(probability, looks.right), roc_auc(probability, looks.present), error)
+
+
+def _folds(clip: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    order = np.random.default_rng(0).permutation(int(clip.max()) + 1)
+    return np.asarray((order % FOLDS)[clip], np.int64)
+
+
+def _values(features: Array, weights: Array, bias: float) -> Array:
+    return np.asarray(features @ weights + bias, np.float64)
+
+
+def _regression(features: Array, right: Mask, weight: Array) -> tuple[Array, float]:
+    """Weights and bias of the logistic regression: Newton's steps on the weighted loss with a small ridge."""
+    mean, spread = features.mean(axis=0), features.std(axis=0) + 1e-6
+    rows = np.column_stack([(features - mean) / spread, np.ones(len(features))])
+    ridge = np.append(np.full(features.shape[1], RIDGE), 0.0)
+    share, y = weight / weight.sum(), right.astype(np.float64)
+
+    def loss(at: Array) -> float:
+        z = rows @ at
+        return float(share @ (np.logaddexp(0, z) - y * z) + 0.5 * ridge @ at**2)
+
+    found = np.zeros(rows.shape[1])
+    for _ in range(50):
+        p = 1 / (1 + np.exp(-np.clip(rows @ found, -40, 40)))
+        slope = rows.T @ (share * (p - y)) + ridge * found
+        bend = (rows.T * (share * p * (1 - p))) @ rows + np.diag(ridge + 1e-9)
+        step, before = np.linalg.solve(bend, slope), loss(found)
+        while loss(found - step) > before and np.abs(step).max() > 1e-9:
+            step = step / 2
+        found = found - step
+        if before - loss(found) < 1e-9:
+            break
+    weights = found[:-1] / spread
+    return weights, float(found[-1] - weights @ mean)
+
+
+def _curve(values: Array, right: Mask, weight: Array) -> tuple[tuple[float, float], ...]:
+    """Points of a rising curve: mean value and share of right boxes of equal groups, held rising by pooling neighbours
+    (pool adjacent violators). One right and one wrong look are added to each, so that no share is 0 or 1.
+    """
+    pools: list[list[float]] = []  # of weight, of weighted value, of weighted right ones, looks
+    for group in np.array_split(np.argsort(values, kind="stable"), GROUPS):
+        own = weight[group]
+        pools.append([float(own.sum()), float(own @ values[group]), float(own @ right[group]), len(group)])
+        while len(pools) > 1 and pools[-2][2] / pools[-2][0] >= pools[-1][2] / pools[-1][0]:
+            last = pools.pop()
+            pools[-1] = [a + b for a, b in zip(pools[-1], last, strict=True)]
+    points: dict[float, float] = {}
+    for total, value, hits, count in pools:
+        points[round(value / total, 4)] = round((hits / total * count + 1) / (count + 2), 4)
+    return tuple(points.items())

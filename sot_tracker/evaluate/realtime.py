@@ -1,0 +1,173 @@
+"""Evaluation in real time: frames arrive by the clock and wait for nobody.
+
+A frame that arrives while the tracker is at work is missed, but for the newest. Two rules say which box counts for a
+frame, both of one run:
+
+- streaming accuracy (Li, Wang and Ramanan, Towards Streaming Perception, ECCV 2020; their rule asks at the frame's own
+  arrival, here it is asked when the next frame arrives, so that one frame of time is given): the newest box that was
+  published by then, of whichever frame it is;
+- VOT's real-time rule (Kristan et al., VOT2017): the box of the frame itself where the tracker took it, however late;
+  in frames that it missed, its box before.
+
+The start is not timed: the clock begins when `init` has returned.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from sot_tracker.datasets.records import Sequence
+from sot_tracker.errors import UserError
+from sot_tracker.evaluate.metrics import SequenceScores, measure, summarize
+from sot_tracker.stream.range16 import Range16
+from sot_tracker.tables import table
+from sot_tracker.tracker import Image, State, Tracker
+
+Array = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What was published for one frame. at: seconds since the first frame arrived. frame: number of the frame."""
+
+    at: float
+    frame: int
+    box: tuple[float, float, float, float]
+    score: float
+    tracking: bool
+    reported: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One sequence in real time, N frames of that (width, height).
+
+    streaming, vot: N x 4, the box that counts for each frame by either rule. fresh: N, whether the one of streaming is
+    of that very frame and was reported. answers: in the order in which they were published.
+    """
+
+    streaming: Array
+    vot: Array
+    fresh: Mask
+    answers: tuple[Answer, ...]
+    size: tuple[int, int]
+
+
+def follow(
+    tracker: Tracker,
+    sequence: Sequence,
+    fps: float,
+    clock: Callable[[], float] = time.perf_counter,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Run:
+    """Follow the target while frames arrive `fps` times per second by `clock` (seconds).
+
+    All pictures are read before: a sequence must fit into memory. Raises UserError naming the sequence.
+    """
+    try:
+        range16 = Range16()
+        images = [sequence.picture(index, range16) for index in range(len(sequence.frames))]
+        answers = _answers(tracker, images, sequence, fps, clock, sleep)
+    except UserError as error:
+        raise UserError(f"sequence '{sequence.name}': {error}") from None
+    size = (images[0].shape[1], images[0].shape[0])
+    streaming, fresh = _streaming(answers, len(images), fps)
+    return Run(streaming, _vot(answers, len(images)), fresh, tuple(answers), size)
+
+
+def _answers(
+    tracker: Tracker,
+    images: list[Image],
+    sequence: Sequence,
+    fps: float,
+    clock: Callable[[], float],
+    sleep: Callable[[float], None],
+) -> list[Answer]:
+    tracker.init(images[0], sequence.first_box, 0)
+    begin, done = clock(), 0
+    answers = [Answer(0.0, 0, sequence.first_box.xywh, 1.0, True, True)]
+    while done < len(images) - 1:
+        newest = min(int((clock() - begin) * fps + 1e-9), len(images) - 1)
+        if newest <= done:
+            sleep(max(0.0, begin + (done + 1) / fps - clock()))
+            continue
+        estimate = tracker.update(images[newest], round(newest * 1e9 / fps))
+        done = newest
+        seen = estimate.state is State.TRACKING
+        box, at = estimate.box.xywh, clock() - begin
+        answers.append(Answer(at, newest, box, estimate.score, seen, estimate.is_reported))
+    return answers
+
+
+def _streaming(answers: list[Answer], count: int, fps: float) -> tuple[Array, Mask]:
+    """For each frame the newest box published until the next one arrives, and whether it is fresh."""
+    boxes, fresh, newest = np.empty((count, 4)), np.zeros(count, np.bool_), 0
+    for frame in range(count):
+        while newest + 1 < len(answers) and answers[newest + 1].at <= (frame + 1) / fps + 1e-9:
+            newest += 1
+        boxes[frame] = answers[newest].box
+        fresh[frame] = answers[newest].frame == frame and answers[newest].reported
+    return boxes, fresh
+
+
+def _vot(answers: list[Answer], count: int) -> Array:
+    """For each frame the box of the last frame up to it that the tracker took."""
+    boxes = np.empty((count, 4))
+    ends = [answer.frame for answer in answers[1:]] + [count]
+    for answer, end in zip(answers, ends, strict=True):
+        boxes[answer.frame : end] = answer.box
+    return boxes
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One tracker's figures, means over sequences; ratio: of the success AUC in real time to that offline."""
+
+    auc: float | None
+    precision: float | None
+    vot_auc: float | None
+    offline_auc: float | None
+    ratio: float | None
+    fresh: float
+
+
+def row(runs: list[tuple[Sequence, Run]], offline: Mapping[str, SequenceScores]) -> Row:
+    """The figures of one tracker. offline: name of a sequence -> its scores where the tracker was waited for."""
+    streaming, vot = ([_scores(s, getattr(run, rule)) for s, run in runs] for rule in ("streaming", "vot"))
+    fresh = float(np.mean([run.fresh[1:].mean() for _, run in runs]))
+    now, held = summarize(streaming), summarize(vot)
+    then = summarize([offline[s.name] for s, _ in runs])["auc"]
+    ratio = now["auc"] / then if now["auc"] is not None and then else None
+    return Row(now["auc"], now["precision"], held["auc"], then, ratio, fresh)
+
+
+def _scores(sequence: Sequence, boxes: Array) -> SequenceScores:
+    count = len(boxes)
+    size = (10**6, 10**6)  # of the frames; the success curve does not depend on it
+    certain = np.ones(count, np.bool_)
+    truth, visible, known = sequence.truth, sequence.visible, sequence.known
+    return measure(boxes, np.ones(count), certain, np.ones(count), truth, visible, size, known)
+
+
+def report(rows: Mapping[str, Row], fps: float) -> str:
+    """The table, one line per tracker."""
+    head = ["model", "success AUC", "precision", "AUC, VOT's rule", "AUC offline", "ratio", "fresh boxes"]
+    body = [
+        [label, *(_cell(v) for v in (r.auc, r.precision, r.vot_auc, r.offline_auc, r.ratio, r.fresh))]
+        for label, r in rows.items()
+    ]
+    return (
+        f"In real time, {fps:g} frames per second: for each frame the newest box published before the next frame came;"
+        " VOT's rule, offline, and the ratio to offline beside it; share of frames that had a box of their own in time"
+        "\n\n" + table(head, body)
+    )
+
+
+def _cell(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

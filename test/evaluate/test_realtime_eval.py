@@ -1,0 +1,132 @@
+"""Evaluation in real time with a clock that the tracker moves."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from sot_tracker.box import Box
+from sot_tracker.cli import main
+from sot_tracker.datasets import evaluation
+from sot_tracker.errors import UserError
+from sot_tracker.evaluate import realtime
+from sot_tracker.evaluate.metrics import measure
+from sot_tracker.tracker import Estimate, State
+
+from clips import write_sequence
+
+COUNT, FPS = 8, 10.0
+TRUTH = [Box(20 + 6 * index, 30, 24, 24) for index in range(COUNT)]
+
+
+class Clock:
+    now = 50.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        assert seconds > 0, "it waits for nothing"
+        self.now += seconds
+
+
+class Slow:
+    """A tracker that is always right, after `seconds`."""
+
+    def __init__(self, clock: Clock, seconds: float, state: State = State.TRACKING) -> None:
+        self.clock, self.seconds, self.state = clock, seconds, state
+        self.frames: list[int] = []
+
+    def init(self, image, box, stamp_ns=None):
+        self.clock.now += 9.0  # the start is not timed
+        return Estimate(Box.of(box), 1.0, State.TRACKING)
+
+    def update(self, image, stamp_ns=None):
+        self.clock.now += self.seconds
+        self.frames.append(round(stamp_ns * FPS / 1e9))
+        return Estimate(TRUTH[self.frames[-1]], 0.5, self.state)
+
+
+@pytest.fixture
+def sequence(tmp_path):
+    write_sequence(tmp_path / "one", TRUTH)
+    return evaluation.read(tmp_path).sequences[0]
+
+
+def shown(boxes: np.ndarray) -> list[int]:
+    """Of which frame each box is."""
+    return [round((x - 20) / 6) for x in boxes[:, 0]]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "taken", "streaming", "vot"),
+    [
+        pytest.param(0.02, [1, 2, 3, 4, 5, 6, 7], [0, 1, 2, 3, 4, 5, 6, 7], [0, 1, 2, 3, 4, 5, 6, 7], id="fast"),
+        pytest.param(0.1, [1, 2, 3, 4, 5, 6, 7], [0, 1, 2, 3, 4, 5, 6, 7], [0, 1, 2, 3, 4, 5, 6, 7], id="just in time"),
+        pytest.param(0.15, [1, 2, 4, 5, 7], [0, 0, 1, 2, 2, 4, 5, 5], [0, 1, 2, 2, 4, 5, 5, 7], id="one and a half"),
+        pytest.param(0.25, [1, 3, 6, 7], [0, 0, 0, 1, 1, 3, 3, 3], [0, 1, 1, 3, 3, 3, 6, 7], id="two and a half"),
+        pytest.param(5.0, [1, 7], [0] * 8, [0, 1, 1, 1, 1, 1, 1, 7], id="hopeless"),
+    ],
+)
+def test_which_box_counts(sequence, seconds, taken, streaming, vot):
+    clock = Clock()
+    tracker = Slow(clock, seconds)
+    run = realtime.follow(tracker, sequence, FPS, clock, clock.sleep)
+    assert tracker.frames == taken
+    assert shown(run.streaming) == streaming
+    assert shown(run.vot) == vot
+    assert run.fresh.tolist() == [index == frame for frame, index in enumerate(streaming)]
+    assert [answer.frame for answer in run.answers] == [0, *taken]
+
+
+def test_a_box_that_is_not_reported_is_not_fresh(sequence):
+    clock = Clock()
+    run = realtime.follow(Slow(clock, 0.02, State.LOST), sequence, FPS, clock, clock.sleep)
+    assert run.fresh.tolist() == [True] + [False] * 7
+
+
+def test_a_row_compares_with_the_offline_figure(sequence):
+    def figures(seconds: float) -> realtime.Row:
+        clock = Clock()
+        run = realtime.follow(Slow(clock, seconds), sequence, FPS, clock, clock.sleep)
+        return realtime.row([(sequence, run)], {sequence.name: offline})
+
+    boxes, ones = np.array([box.xywh for box in TRUTH]), np.ones(COUNT)
+    offline = measure(boxes, ones, ones > 0, ones, sequence.truth, sequence.visible, (160, 120))
+    fast, slow = figures(0.02), figures(0.25)
+    assert (fast.ratio, fast.fresh) == (1.0, 1.0)
+    assert slow.auc is not None
+    assert slow.auc < slow.vot_auc < fast.auc == fast.offline_auc  # type: ignore[operator]
+    assert slow.ratio == pytest.approx(slow.auc / fast.auc)  # type: ignore[operator]
+    assert slow.fresh == 0.0
+    assert "30 frames per second" in realtime.report({"mine": slow}, 30)
+
+
+def test_a_damaged_picture_names_the_sequence(sequence):
+    sequence.frames[3].write_bytes(b"no picture")
+    with pytest.raises(UserError, match="sequence 'one': "):
+        realtime.follow(Slow(Clock(), 0.02), sequence, FPS)
+
+
+@pytest.mark.parametrize("propagate", ["auto", "off"])
+def test_the_command_writes_a_table_and_json(sequence, tmp_path, capsys, propagate):
+    out = tmp_path / "out"
+    given = ["eval", "--data", str(sequence.frames[0].parent), "--model", "kcf", "--out", str(out), "--no-plots"]
+    assert main([*given, "--realtime", "100", "--propagate", propagate]) == 0
+    assert "In real time, 100 frames per second" in capsys.readouterr().out
+    told = json.loads((out / "summary.json").read_text())["realtime"]
+    assert (told["fps"], told["propagate"]) == (100, propagate)
+    assert told["models"]["kcf"]["ratio"] > 0.2
+    assert len(json.loads((out / "realtime.json").read_text())["answers"]["kcf"]["one"]) >= 2
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [(["--realtime", "0"], "above 0 to 1000"), (["--realtime", "30", "--jobs", "2"], "leave --jobs out")],
+)
+def test_what_cannot_be(sequence, tmp_path, capsys, more, told):
+    given = ["eval", "--data", str(sequence.frames[0].parent), "--model", "kcf", "--out", str(tmp_path / "out")]
+    assert main([*given, *more]) == 2
+    assert told in capsys.readouterr().err
