@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "calibrate": ("calibrate", "learn a probability for the boxes of a network, into its model folder"),
     "models": ("models", "list the models and which weights are here"),
     "bench": ("bench", "measure speed by stage"),
+    "tune": ("tune", "measure what is fastest on this machine, for `auto` to follow"),
     "export": ("export", "turn weights into a model folder (ONNX)"),
     "prepare": ("prepare", "build TensorRT engines ahead of time"),
     "import": ("import_checkpoint", "read a published checkpoint"),

@@ -96,7 +96,8 @@ class Config(Options):
     model: str = option("lite", "Tracker to run; `sot-tracker models` lists the names.")
     engine: str = option(
         "auto",
-        "Inference backend; auto takes the first installed of onnx, openvino, torch that can read the weights.",
+        "Inference backend; auto takes what `sot-tracker tune` found fastest, else the first installed of onnx, "
+        "openvino, torch that can read the weights.",
         choices=("auto", "onnx", "openvino", "torch"),
     )
     device: str = option(
@@ -107,12 +108,13 @@ class Config(Options):
     precision: str = option(
         "auto",
         "Number format of the network; bf16 and fp16 are faster where the hardware has them, and less exact; auto is "
-        "fp32.",
+        "fp32, or what `sot-tracker tune` found faster and as good.",
         choices=("auto", "fp32", "bf16", "fp16"),
     )
     threads: int = option(
         0,
-        "CPU threads of the network; more are faster up to the number of cores; 0 leaves the choice to the engine.",
+        "CPU threads of the network; more are faster up to the number of cores; 0 takes what `sot-tracker tune` found, "
+        "else leaves the choice to the engine.",
         low=0,
         high=256,
     )

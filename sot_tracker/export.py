@@ -94,6 +94,7 @@ def export(
             macs=cost.macs(net, spec),
             variants={DEFAULT_VARIANT: Variant(files)},
             exported_from=_origin(source),
+            calibration=source.manifest.calibration if source.manifest is not None else None,
         ).write(folder)
         progress("comparing with torch")
         worst = check(model, folder)

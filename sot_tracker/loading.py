@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from sot_tracker import cpus
+from sot_tracker import cpus, tuning
 from sot_tracker.catalog import MODELS, ModelSpec, spec
 from sot_tracker.config import OPTIONS, RENAMED, Config, Scope
 from sot_tracker.engines.network import ENGINES, Network
@@ -100,9 +100,10 @@ def load_network(model: ModelSpec, config: Config) -> Network:
     Raises UserError for missing or damaged weights and for what the machine cannot do; MissingPackage where the engine
     is not installed.
     """
+    source = find_weights(model, config.weights)
+    config = tuning.settled(config, source)
     if config.threads == 0 and cpus.is_restricted():  # left alone, ONNX Runtime takes every core of the machine
         config = replace(config, threads=cpus.usable())
-    source = find_weights(model, config.weights)
     name = choose_engine(model, source, config)
     if source.is_seed and name != "torch":
         with tempfile.TemporaryDirectory(prefix="sot_tracker-") as place:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import pytest
 
 from sot_tracker import catalog, opencv_environment
 
+CACHE = tempfile.TemporaryDirectory(prefix="sot_tracker-test-")
+os.environ["XDG_CACHE_HOME"] = CACHE.name  # what was tuned on this machine must not count
 opencv_environment.prepare()  # as every start of the program does, before OpenCV is imported
 
 

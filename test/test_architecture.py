@@ -84,8 +84,8 @@ FORBIDDEN = [
 
 WITHOUT_TORCH = (
     "box", "boxes", "stats", "config", "tracker", "catalog", "crop", "decode", "tracking", "opencv", "loading",
-    "model_folder", "engines.onnx", "engines.openvino", "stream", "datasets", "evaluate", "synth", "bench", "view",
-    "mavlink", "ros", "ros_tools", "cli",
+    "model_folder", "tuning", "agreement", "engines.onnx", "engines.openvino", "stream", "datasets", "evaluate",
+    "synth", "bench", "view", "mavlink", "ros", "ros_tools", "cli",
 )  # fmt: skip
 """Parts that must work where torch is not installed."""
 WITH_ROS = ("ros", "ros_tools")

@@ -1,4 +1,5 @@
 import os
+import platform
 import subprocess
 import sys
 
@@ -40,3 +41,17 @@ def test_engines_get_as_many_threads_as_the_affinity_allows(monkeypatch, allowed
     with pytest.raises(Stop):
         loading.load_network(spec("smat"), Config(model="smat", engine="onnx", threads=threads))
     assert seen == [given]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("model name\t: Fast\nflags\t: avx2 avx512_vnni avx_vnni\n\nmodel name: Other\n", "Fast (AVX2, VNNI)"),
+        ("Features\t: fp asimd asimddp\n", f"{platform.machine()} (NEON, dot product)"),
+        ("", platform.machine()),
+    ],
+)
+def test_processor(tmp_path, text, expected):
+    (tmp_path / "cpuinfo").write_text(text)
+    assert cpus.processor(tmp_path / "cpuinfo") == expected
+    assert cpus.processor(tmp_path / "none") == platform.machine()
