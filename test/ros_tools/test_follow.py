@@ -206,14 +206,14 @@ SECONDS, FPS = 10.0, 15.0
 def test_a_flight_over_real_topics(tmp_path: Path) -> None:
     """Ten seconds of the scene's time, in lock-step: how busy this machine is must not change what is flown."""
     pytest.importorskip("onnxruntime")
-    scene = {"width": SIZE[0], "height": SIZE[1], "fps": FPS, "seconds": 0.0, "seed": 4, "pictures": "procedural"}
+    scene = {"width": SIZE[0], "height": SIZE[1], "fps": FPS, "seconds": 0.0, "seed": 2, "pictures": "procedural"}
     scene |= {"lookalikes": 1, "occluders": 1, "lockstep": True, "wait": 60.0}
     namespace, watcher, executor = "/flight", Watcher("/flight"), SingleThreadedExecutor()
     executor.add_node(watcher)
     with (
         (tmp_path / "log").open("w") as log,
         harness.process(
-            "tracker_node", harness.arguments({"model": "lite"}, namespace), stdout=log, stderr=log
+            "tracker_node", harness.arguments({"model": "lite", "propagate": "off"}, namespace), stdout=log, stderr=log
         ) as tracker,
         harness.process("follow", harness.arguments({"max_age": 1.0}, namespace), stdout=log, stderr=log),
         harness.process("range", harness.arguments(scene, namespace), stdout=log, stderr=log) as camera,
@@ -249,7 +249,7 @@ def check_losses(watcher: Watcher, log: str) -> None:
         if (before, state) == (TRACKING, LOST)
     ]
     assert lost, f"the pillar did not hide it\n{log}"
-    waits = [min(when - at for when, zero in watcher.commands if zero and when >= at - 20 * MS) / MS for at in lost]
+    waits = [min(when - at for when, zero in watcher.commands if zero and when >= at - 5 * MS) / MS for at in lost]
     print("milliseconds from LOST to a zero command:", waits)
     assert max(waits) < 1000, waits
     assert min(waits) < 200, waits
