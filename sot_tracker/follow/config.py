@@ -11,6 +11,9 @@ from sot_tracker.config import Options, Scope, option
 class FollowConfig(Options):
     """How a target's direction becomes a rate command. Angles in radians but for `fov`."""
 
+    target: str = option(
+        "", "Id of the target to follow; empty is the first one, and when that is gone the next.", Scope.NODE
+    )
     gain: float = option(2.5, "Rate per angle off the middle, 1/s; higher is faster.", Scope.NODE, low=0.0, high=20.0)
     integral: float = option(
         2.0,

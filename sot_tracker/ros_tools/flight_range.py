@@ -18,6 +18,7 @@ from sensor_msgs.msg import CameraInfo, Image
 from vision_msgs.msg import Detection2D
 
 from sot_tracker.config import options_of
+from sot_tracker.errors import UserError
 from sot_tracker.ros import messages, parameters
 from sot_tracker.ros.process import run
 from sot_tracker.ros_tools.range_config import RangeConfig
@@ -25,6 +26,8 @@ from sot_tracker.synth import builtin_pictures, procedural_pictures
 from sot_tracker.synth.flight_range import FlightRange, RangeFrame
 
 POLL = 0.05  # seconds between two looks for those who take part
+
+ASK_S = 1.0  # seconds after which the target's box is sent again to a tracker that has none
 
 
 class RangeNode(Node):
@@ -46,9 +49,13 @@ class RangeNode(Node):
         self.create_subscription(TwistStamped, "cmd_vel", self._on_command, QoSProfile(depth=1))
         self._began = self._last = time.monotonic()
         self._is_steered = False  # whether a command ever came
+        self._has_target = not config.start
+        self._asked = self._began  # when init_box was sent last
         self._answered = self._stamp = 0  # nanoseconds: when the state of the last picture was published; its stamp
-        if config.lockstep:
-            self.create_subscription(messages.state_type(), "state", self._on_state, QoSProfile(depth=10))
+        state = messages.state_type()
+        if state is None:
+            raise UserError("sot_tracker/TrackerState was not generated: build the package with colcon and source it")
+        self.create_subscription(state, "state", self._on_state, QoSProfile(depth=10))
         self._count = self._in_middle = 0
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._timer = self.create_timer(POLL, self._wait_for_others, clock=self._steady)
@@ -68,7 +75,10 @@ class RangeNode(Node):
         self._show()
 
     def _on_state(self, message: Any) -> None:
-        if messages.stamp_of(message.header) == self._stamp:
+        if messages.stamp_of(message.header) != self._stamp:
+            return
+        self._has_target = self._has_target or message.state != message.IDLE
+        if self._has_target:
             self._answered = self._stamp + int(message.frame_age_ms * 1e6)
 
     def _on_command(self, message: TwistStamped) -> None:
@@ -81,6 +91,8 @@ class RangeNode(Node):
         gone = time.monotonic() - self._last
         if not self._config.lockstep:
             self._step(gone)
+        elif not self._has_target and gone > ASK_S:  # the first picture or its box was lost on the way
+            self._step(0.0)
         elif gone > self._config.step_timeout:
             self.get_logger().warning(f"no state and command within {self._config.step_timeout:g} s")
             self._step(1 / self._config.fps)
@@ -105,7 +117,10 @@ class RangeNode(Node):
         message.header.frame_id = self._config.frame_id
         message.header.stamp = self.get_clock().now().to_msg()
         self._stamp, self._answered = messages.stamp_of(message.header), 0
-        if self._boxes is not None and self._count == 1 and frame.box is not None:
+        now = time.monotonic()
+        is_due = self._count == 1 or now - self._asked > ASK_S
+        if self._boxes is not None and not self._has_target and is_due and frame.box is not None:
+            self._asked = now
             self._boxes.publish(messages.detection_of(frame.box, 1.0, message.header, ""))
         self._infos.publish(self._info(message.header))
         self._images.publish(message)

@@ -20,7 +20,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from vision_msgs.msg import Detection2D
 
 from sot_tracker.config import options_of
-from sot_tracker.errors import UserError
+from sot_tracker.errors import UserError, one_line
 from sot_tracker.follow.config import FollowConfig
 from sot_tracker.follow.control import Command, Controller, Mode
 from sot_tracker.follow.pointing import Camera, Direction
@@ -31,7 +31,7 @@ from sot_tracker.stream.encodings import compressed_picture
 from sot_tracker.stream.range16 import Range16
 from sot_tracker.stream.statistics import Throttle
 
-KEPT = 30  # directions, by the stamp of their frame
+KEPT = 60  # directions, by the stamp of their frame and the target's id
 CAMERA_INFO_S = 2.0  # seconds without camera_info after which the field of view is taken
 JUMP_S = 1.0  # a stamp that lies further back than this is another recording or clock, and no late message
 STATES = {0: "idle", 1: "tracking", 2: "lost", 3: "uncertain"}
@@ -49,8 +49,9 @@ class FollowNode(Node):
         self._throttle = Throttle(5.0)
         self._camera: Camera | None = None
         self._info: Any = None  # what the newest camera_info said
-        self._directions: OrderedDict[int, Direction] = OrderedDict()
+        self._directions: OrderedDict[tuple[int, str], Direction] = OrderedDict()
         self._state: Any = None  # the newest
+        self._target = ""  # the id of the one that is followed, where none was asked for
         self._heard = 0.0  # when it came, by the monotonic clock
         self._is_used = True  # whether the newest state has gone into the controller
         self._mode = Mode.IDLE
@@ -133,41 +134,62 @@ class FollowNode(Node):
 
     def _on_detection(self, message: Detection2D) -> None:
         box = messages.box_of(message)
-        stamp = messages.stamp_of(message.header)
-        if self._camera is not None and box.is_valid and stamp not in self._directions:
-            self._keep(stamp, self._camera.direction(*box.center))
+        if self._camera is not None and box.is_valid:
+            self._keep(messages.stamp_of(message.header), message.id, self._camera.direction(*box.center))
 
     def _on_bearing(self, message: Vector3Stamped) -> None:
-        """Of the tracker node, which knows the camera; for the same frame it is as good as the detection."""
+        """Of a tracker node that knows the camera; it names no target, and a detection that can be used wins."""
         try:
             direction = Direction.of_ray(message.vector.x, message.vector.y, message.vector.z)
         except UserError as error:
             self._warn("bearing", f"bearing refused: {error}")
             return
-        self._keep(messages.stamp_of(message.header), direction)
+        self._keep(messages.stamp_of(message.header), "", direction)
 
-    def _keep(self, stamp: int, direction: Direction) -> None:
-        self._directions[stamp] = direction
+    def _keep(self, stamp: int, target_id: str, direction: Direction) -> None:
+        self._directions[stamp, target_id] = direction
         while len(self._directions) > KEPT:
             self._directions.popitem(last=False)
         if not self._is_used and stamp == messages.stamp_of(self._state.header):
-            self._see()
+            self._see(self._direction())
 
     def _on_state(self, message: Any) -> None:
         if self._state is not None:
             behind = messages.stamp_of(self._state.header) - messages.stamp_of(message.header)
             if 0 < behind < JUMP_S * 1e9:
                 return  # an older frame's
+        if not self._is_ours(message):
+            return
         self._state, self._is_used, self._heard = message, False, time.monotonic()
-        if message.state != message.TRACKING or messages.stamp_of(message.header) in self._directions:
-            self._see()
+        direction = self._direction()
+        if message.state != message.TRACKING or direction is not None:
+            self._see(direction)
 
-    def _see(self) -> None:
-        """The newest state, with its direction, goes into the controller."""
+    def _is_ours(self, message: Any) -> bool:
+        """Whether it tells of the target to follow: the one asked for, else the first; when that is gone, the next."""
+        wanted = self._config.target
+        if wanted:
+            return bool(message.target_id == wanted or not message.target_id)
+        is_gone = time.monotonic() - self._heard > self._config.max_age
+        if message.target_id and (not self._target or is_gone) and message.target_id != self._target:
+            self._target = message.target_id
+            self.get_logger().info(f"target {one_line(self._target)}")
+        elif not message.target_id:
+            self._target = ""
+        return bool(message.target_id == self._target)
+
+    def _direction(self) -> Direction | None:
+        """Of the newest state's target in its frame."""
+        stamp = messages.stamp_of(self._state.header)
+        return self._directions.get((stamp, self._state.target_id)) or self._directions.get((stamp, ""))
+
+    def _see(self, direction: Direction | None) -> None:
+        """The newest state goes into the controller."""
+        if self._state.state == self._state.TRACKING and direction is None:
+            return  # its detection has not come yet
         self._is_used = True
         now, state = time.monotonic(), self._state
         age = 0.0 if math.isnan(state.frame_age_ms) else state.frame_age_ms * 1e-3 + now - self._heard
-        direction = self._directions.get(messages.stamp_of(state.header))
         if state.state == state.TRACKING and abs(age) > self._config.max_age:
             self._warn(
                 "age",

@@ -31,7 +31,7 @@ class RangeConfig(Options):
     step_timeout: float = option(
         5.0, "Seconds to wait for them in lock-step before going on.", Scope.NODE, low=0.01, high=3600.0
     )
-    start: bool = option(True, "Send the target's box as init_box with the first picture.", Scope.NODE)
+    start: bool = option(True, "Send the target's box as init_box until the tracker has a target.", Scope.NODE)
     wait: float = option(
         10.0,
         "Longest wait in seconds for a tracker and for commands before the first picture.",
