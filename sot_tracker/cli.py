@@ -37,6 +37,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "label": ("label", "let trackers label unlabelled video, for training"),
     "average": ("average", "write the mean of several trained weights"),
     "synth": ("synth", "write generated sequences with exact truth"),
+    "range": ("range", "a synthetic flight range: a camera that obeys rate commands, before moving targets"),
     "doctor": ("doctor", "check this installation and explain what is wrong"),
 }
 _PIP_NAMES = {"cv2": "opencv-contrib-python", "skimage": "scikit-image", "yaml": "PyYAML", "PIL": "pillow"}

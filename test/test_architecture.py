@@ -51,7 +51,9 @@ DYNAMIC = {
 """Module with `import_module` -> the modules that it may import that way (a prefix), and why."""
 
 ENTRY_POINTS = ("cli", "commands", "__main__")
-ABOVE_CORE = ("stream", "datasets", "evaluate", "train", "bench", "view", "mavlink", "ros", "ros_tools", *ENTRY_POINTS)
+ABOVE_CORE = (
+    "stream", "datasets", "evaluate", "follow", "train", "bench", "view", "mavlink", "ros", "ros_tools", *ENTRY_POINTS,
+)  # fmt: skip
 PARTS = sorted({path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in PACKAGE.rglob("*.py")})
 CORE = tuple(part for part in PARTS if part not in (*ABOVE_CORE, "synth", "__init__"))
 FORBIDDEN = [
@@ -63,7 +65,7 @@ FORBIDDEN = [
     ),
     (("view",), ("evaluate", "train", "mavlink", "ros", "ros_tools", *ENTRY_POINTS), "it shows reports, whoever sends"),
     (("mavlink",), ("evaluate", "train", "view", "ros", "ros_tools", *ENTRY_POINTS), "it tells reports, whoever sends"),
-    (("evaluate", "train", "bench"), ("ros", "ros_tools", *ENTRY_POINTS), "they run without ROS"),
+    (("evaluate", "train", "bench", "follow"), ("ros", "ros_tools", *ENTRY_POINTS), "they run without ROS"),
     (("evaluate",), ("train",), "evaluation needs no torch"),
     (("ros",), ("evaluate", "train", "synth", "ros_tools", *ENTRY_POINTS), "the node needs none of them"),
     (("ros_tools",), ("train", *ENTRY_POINTS), "a tool is used by commands, not the other way round"),
@@ -85,7 +87,7 @@ FORBIDDEN = [
 WITHOUT_TORCH = (
     "box", "boxes", "stats", "config", "tracker", "catalog", "crop", "decode", "tracking", "opencv", "loading",
     "model_folder", "tuning", "agreement", "engines.onnx", "engines.openvino", "stream", "datasets", "evaluate",
-    "synth", "bench", "view", "mavlink", "ros", "ros_tools", "cli",
+    "synth", "follow", "bench", "view", "mavlink", "ros", "ros_tools", "cli",
 )  # fmt: skip
 """Parts that must work where torch is not installed."""
 WITH_ROS = ("ros", "ros_tools")
@@ -93,6 +95,7 @@ WITH_ROS = ("ros", "ros_tools")
 
 EXCEPTIONS = {
     ("sot_tracker.ros.usage", "sot_tracker.ros_tools.player_config"): "prints the usage of every node",
+    ("sot_tracker.ros.usage", "sot_tracker.ros_tools.range_config"): "prints the usage of every node",
 }
 
 

@@ -54,6 +54,10 @@ def given_options(args: argparse.Namespace, options: type[Group]) -> Group:
 
 
 def _add(group: argparse._ArgumentGroup, name: str, facts: Option, default: Any) -> None:
+    if isinstance(default, bool):
+        text = f"{facts.help} (default: {'on' if default else 'off'})".replace("%", "%%")
+        group.add_argument(flag(name), action=argparse.BooleanOptionalAction, default=default, help=text)
+        return
     metavar = None if facts.choices else {int: "N", float: "X"}.get(type(default), name.upper())
     group.add_argument(
         flag(name),

@@ -15,6 +15,8 @@ NODES = {
     "player": "sot_tracker.ros_tools.player",
     "view": "sot_tracker.ros.view",
     "mavlink": "sot_tracker.ros.mavlink",
+    "follow": "sot_tracker.ros_tools.follow",
+    "range": "sot_tracker.ros_tools.flight_range",
 }
 PIP = {"aiohttp": "view", "pymavlink": "mavlink"}
 """Packages that are not ROS's -> the extra of pyproject.toml that brings them."""

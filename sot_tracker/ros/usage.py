@@ -5,8 +5,10 @@ from __future__ import annotations
 import textwrap
 
 from sot_tracker.config import Config, Options, defaults_of, options_of
+from sot_tracker.follow.config import FollowConfig
 from sot_tracker.mavlink.config import MavlinkNodeConfig
 from sot_tracker.ros_tools.player_config import PlayerConfig
+from sot_tracker.ros_tools.range_config import RangeConfig
 from sot_tracker.view.config import ViewNodeConfig
 
 _NODES: dict[str, tuple[type[Options], str, str]] = {
@@ -29,6 +31,16 @@ _NODES: dict[str, tuple[type[Options], str, str]] = {
         MavlinkNodeConfig,
         "Shows a tracker node as a MAVLink camera, and starts and stops it at the ground station's command.",
         "-r image:=/camera/image_raw -p connection:=udpout:192.168.1.20:14550",
+    ),
+    "follow": (
+        FollowConfig,
+        "Turns a camera so that the target stays in the middle: detections in, rate commands (cmd_vel) out.",
+        "-r cmd_vel:=/gimbal/cmd_vel -p max_yaw_rate:=0.5",
+    ),
+    "range": (
+        RangeConfig,
+        "A synthetic flight range: a camera on a mount that obeys cmd_vel, before moving targets.",
+        "-p seed:=3 -p seconds:=60.0",
     ),
 }
 

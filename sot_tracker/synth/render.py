@@ -54,25 +54,25 @@ def render(config: ClipConfig, pictures: Sequence[Picture] | None = None) -> Ite
 
 def _frame(config: ClipConfig, scene: Scene, sensor: Sensor, time: int, shutter: float) -> SynthFrame:
     image = _background(config, scene, time, shutter)
-    cover: _Cover | None = None
+    cover: Cover | None = None
     for index, actor in enumerate(scene.actors):
         matrices = _exposure(actor.track, scene.shake, scene.middle, actor.sprite.anchor, time, shutter)
         if actor.shadow is not None:
-            _draw(image, actor.shadow, [_fallen(matrices[len(matrices) // 2], actor.sprite.size)])
-        where, alpha = _draw(image, actor.sprite, matrices)
+            draw_sprite(image, actor.shadow, [_fallen(matrices[len(matrices) // 2], actor.sprite.size)])
+        where, alpha = draw_sprite(image, actor.sprite, matrices)
         if index == scene.target:
-            cover = _Cover(where, alpha.astype(np.float32))
+            cover = Cover(where, alpha.astype(np.float32))
         elif cover is not None:
             cover.hide(where, alpha)
     target = scene.actors[scene.target]
     (matrix,) = _exposure(target.track, scene.shake, scene.middle, target.sprite.anchor, time, 0.0)
     full = target.sprite.area * abs(float(np.linalg.det(matrix[:2, :2])))
     visible = min(1.0, cover.total / full) if cover is not None else 0.0
-    box = _truth(target.sprite, matrix).clipped(config.width, config.height)
+    box = outline_box(target.sprite, matrix).clipped(config.width, config.height)
     return SynthFrame(sensor.expose(image, time), box if visible >= config.min_visible else None, visible)
 
 
-class _Cover:
+class Cover:
     """What still shows of the target: its alpha, lessened by every actor drawn after it."""
 
     def __init__(self, where: tuple[int, int, int, int], alpha: npt.NDArray[np.float32]) -> None:
@@ -92,7 +92,8 @@ class _Cover:
         return float(self._alpha.sum()) / 255
 
 
-def _truth(sprite: Sprite, matrix: Array) -> Box:
+def outline_box(sprite: Sprite, matrix: Array) -> Box:
+    """The upright box around a sprite that is drawn with that 3 x 3 map; it may leave the frame."""
     corners = sprite.outline @ matrix[:2, :2].T + matrix[:2, 2] + 0.5
     return Box.from_xyxy(*corners.min(0), *corners.max(0))
 
@@ -144,7 +145,7 @@ def _mean(images: Sequence[npt.NDArray[Any]]) -> npt.NDArray[np.uint8]:
     return np.asarray(cv2.convertScaleAbs(total, alpha=1 / len(images)), np.uint8)
 
 
-def _draw(
+def draw_sprite(
     image: npt.NDArray[np.uint8], sprite: Sprite, matrices: list[Array]
 ) -> tuple[tuple[int, int, int, int], npt.NDArray[np.uint8]]:
     """Blend the sprite into the image; returns the rectangle x1, y1, x2, y2 that was touched and the alpha in it."""

@@ -1,0 +1,224 @@
+"""`follow`: turns a camera (a gimbal, a vehicle) so that the tracked target stays in the middle of its picture.
+
+From `detection` (or `bearing`) and `state` of the tracker node to `cmd_vel`, a TwistStamped. docs/follow.md has the
+frames, the rules and the limits. The control law is `sot_tracker.follow.control`.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections import OrderedDict
+from typing import Any
+
+from geometry_msgs.msg import TwistStamped, Vector3Stamped
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from vision_msgs.msg import Detection2D
+
+from sot_tracker.config import options_of
+from sot_tracker.errors import UserError, one_line
+from sot_tracker.follow.config import FollowConfig
+from sot_tracker.follow.control import Command, Controller, Mode
+from sot_tracker.follow.pointing import Camera, Direction
+from sot_tracker.ros import messages, parameters
+from sot_tracker.ros.process import run
+from sot_tracker.ros.subscription import MatchingSubscription
+from sot_tracker.stream.encodings import compressed_picture
+from sot_tracker.stream.range16 import Range16
+from sot_tracker.stream.statistics import Throttle
+
+KEPT = 60  # directions, by the stamp of their frame and the target's id
+CAMERA_INFO_S = 2.0  # seconds without camera_info after which the field of view is taken
+JUMP_S = 1.0  # a stamp that lies further back than this is another recording or clock, and no late message
+STATES = {0: "idle", 1: "tracking", 2: "lost", 3: "uncertain"}
+"""TrackerState.state -> what the controller calls it."""
+
+
+class FollowNode(Node):
+    """Publishes a command for every state of the tracker, and `rate` times per second; never from an old box."""
+
+    def __init__(self, **options: Any) -> None:
+        """options: of rclpy's Node. Raises UserError for a parameter that is not possible."""
+        super().__init__("follow", **options)
+        self._config = parameters.declare(self, FollowConfig, tuple(options_of(FollowConfig)))
+        self._controller = Controller(self._config)
+        self._throttle = Throttle(5.0)
+        self._camera: Camera | None = None
+        self._info: Any = None  # what the newest camera_info said
+        self._directions: OrderedDict[tuple[int, str], Direction] = OrderedDict()
+        self._state: Any = None  # the newest
+        self._target = ""  # the id of the one that is followed, where none was asked for
+        self._heard = 0.0  # when it came, by the monotonic clock
+        self._is_used = True  # whether the newest state has gone into the controller
+        self._mode = Mode.IDLE
+        self._commands = self.create_publisher(TwistStamped, "cmd_vel", QoSProfile(depth=1))
+        self._subscriptions_ = self._subscribe()
+        self._size_input: MatchingSubscription | None = None
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._began = time.monotonic()
+        self.create_timer(
+            1 / self._config.rate, lambda: self._publish(self._controller.command(time.monotonic())), clock=steady
+        )
+        self.create_timer(0.2, self._watch, clock=steady)
+        self._watch()
+
+    def _subscribe(self) -> list[MatchingSubscription]:
+        state = messages.state_type()
+        if state is None:
+            raise UserError("sot_tracker/TrackerState was not generated: build the package with colcon and source it")
+        kinds = {
+            "state": ("sot_tracker/msg/TrackerState", state, self._on_state),
+            "detection": ("vision_msgs/msg/Detection2D", Detection2D, self._on_detection),
+            "bearing": ("geometry_msgs/msg/Vector3Stamped", Vector3Stamped, self._on_bearing),
+            "camera_info": ("sensor_msgs/msg/CameraInfo", CameraInfo, self._on_camera_info),
+        }
+        return [
+            MatchingSubscription(self, self.resolve_topic_name(topic), {name: kind}, receive, 5, "auto")
+            for topic, (name, kind, receive) in kinds.items()
+        ]
+
+    def _watch(self) -> None:
+        for subscription in self._subscriptions_:
+            subscription.watch()
+        if self._camera is None and time.monotonic() - self._began > CAMERA_INFO_S:
+            self._watch_for_size()
+        elif self._camera is not None and self._size_input is not None:
+            self._size_input.close()
+            self._size_input = None
+
+    def _watch_for_size(self) -> None:
+        """Without camera_info one picture is taken, for its size."""
+        if self._size_input is None:
+            kinds = {"sensor_msgs/msg/Image": Image, "sensor_msgs/msg/CompressedImage": CompressedImage}
+            topic = self.resolve_topic_name("image")
+            self._size_input = MatchingSubscription(self, topic, kinds, self._on_image, 1, "auto", eager=False)
+        self._size_input.watch()
+
+    # ---- the camera
+
+    def _on_camera_info(self, message: CameraInfo) -> None:
+        """One comes with every picture; a new calibration, or another size, is taken over."""
+        size, lens = (message.width, message.height), (tuple(message.k), tuple(message.d), message.distortion_model)
+        if (size, lens) == self._info:
+            return
+        self._info = size, lens
+        try:
+            self._camera = Camera.of_info(*size, message.k, message.d, message.distortion_model)
+            self.get_logger().info(f"camera_info: {size[0]}x{size[1]}, focal length {lens[0][0]:.0f} pixels")
+        except UserError as error:
+            self._warn("camera_info", f"{error}: taking a field of view of {self._config.fov:g} degrees")
+            self._camera = Camera.of_fov(*size, self._config.fov) if min(size) > 0 else self._camera
+
+    def _on_image(self, message: Any) -> None:
+        if self._camera is not None:
+            return
+        try:
+            if hasattr(message, "format"):
+                picture = compressed_picture(message.data, message.format, Range16(()))
+                height, width = picture.shape[:2]
+            else:
+                height, width = message.height, message.width
+        except UserError as error:
+            self._warn("image", str(error))
+            return
+        if min(width, height) > 0:
+            self._camera = Camera.of_fov(width, height, self._config.fov)
+            view = f"a field of view of {self._config.fov:g} degrees"
+            self.get_logger().info(f"nobody publishes camera_info: taking {view} for pictures of {width}x{height}")
+
+    # ---- the target
+
+    def _on_detection(self, message: Detection2D) -> None:
+        box = messages.box_of(message)
+        if self._camera is not None and box.is_valid:
+            self._keep(messages.stamp_of(message.header), message.id, self._camera.direction(*box.center))
+
+    def _on_bearing(self, message: Vector3Stamped) -> None:
+        """Of a tracker node that knows the camera; it names no target, and a detection that can be used wins."""
+        try:
+            direction = Direction.of_ray(message.vector.x, message.vector.y, message.vector.z)
+        except UserError as error:
+            self._warn("bearing", f"bearing refused: {error}")
+            return
+        self._keep(messages.stamp_of(message.header), "", direction)
+
+    def _keep(self, stamp: int, target_id: str, direction: Direction) -> None:
+        self._directions[stamp, target_id] = direction
+        while len(self._directions) > KEPT:
+            self._directions.popitem(last=False)
+        if not self._is_used and stamp == messages.stamp_of(self._state.header):
+            self._see(self._direction())
+
+    def _on_state(self, message: Any) -> None:
+        if self._state is not None:
+            behind = messages.stamp_of(self._state.header) - messages.stamp_of(message.header)
+            if 0 < behind < JUMP_S * 1e9:
+                return  # an older frame's
+        if not self._is_ours(message):
+            return
+        self._state, self._is_used, self._heard = message, False, time.monotonic()
+        direction = self._direction()
+        if message.state != message.TRACKING or direction is not None:
+            self._see(direction)
+
+    def _is_ours(self, message: Any) -> bool:
+        """Whether it tells of the target to follow: the one asked for, else the first; when that is gone, the next."""
+        wanted = self._config.target
+        if wanted:
+            return bool(message.target_id == wanted or not message.target_id)
+        is_gone = time.monotonic() - self._heard > self._config.max_age
+        if message.target_id and (not self._target or is_gone) and message.target_id != self._target:
+            self._target = message.target_id
+            self.get_logger().info(f"target {one_line(self._target)}")
+        elif not message.target_id:
+            self._target = ""
+        return bool(message.target_id == self._target)
+
+    def _direction(self) -> Direction | None:
+        """Of the newest state's target in its frame."""
+        stamp = messages.stamp_of(self._state.header)
+        return self._directions.get((stamp, self._state.target_id)) or self._directions.get((stamp, ""))
+
+    def _see(self, direction: Direction | None) -> None:
+        """The newest state goes into the controller."""
+        if self._state.state == self._state.TRACKING and direction is None:
+            return  # its detection has not come yet
+        self._is_used = True
+        now, state = time.monotonic(), self._state
+        age = 0.0 if math.isnan(state.frame_age_ms) else state.frame_age_ms * 1e-3 + now - self._heard
+        if state.state == state.TRACKING and abs(age) > self._config.max_age:
+            self._warn(
+                "age",
+                f"the box is {age:.2f} s old by this computer's clock and drives nothing (max_age is "
+                f"{self._config.max_age:g}): a slow tracker or camera, or the camera's stamps are of another clock",
+            )
+        self._publish(self._controller.see(now, STATES.get(state.state, "lost"), direction, age))
+
+    def _publish(self, command: Command) -> None:
+        message = TwistStamped()
+        message.header.stamp = self.get_clock().now().to_msg()
+        message.header.frame_id = self._config.frame_id
+        # x forward, y left, z up: a turn to the right is negative about z, a turn down is positive about y.
+        message.twist.angular.z, message.twist.angular.y = -command.yaw, command.pitch
+        self._commands.publish(message)
+        mode = self._controller.mode
+        if mode is not self._mode:
+            self._mode = mode
+            if self._throttle.ready(mode.value):
+                self.get_logger().info(mode.value)
+
+    def _warn(self, kind: str, text: str) -> None:
+        if self._throttle.ready(kind):
+            self.get_logger().warning(text)
+
+
+def main() -> int:
+    return run(FollowNode)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,287 @@
+"""The closed loop over real DDS: range, tracker node and follow node as processes, and somebody who watches."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sot_tracker.box import Box
+
+pytestmark = [pytest.mark.ros, pytest.mark.usefixtures("ros_domain")]
+pytest.importorskip("rclpy", reason="ROS 2 is not here: `make test` brings it")
+
+from geometry_msgs.msg import TwistStamped, Vector3Stamped  # noqa: E402
+from rcl_interfaces.srv import SetParameters  # noqa: E402
+from rclpy.executors import SingleThreadedExecutor  # noqa: E402
+from rclpy.node import Node  # noqa: E402
+from rclpy.parameter import Parameter  # noqa: E402
+from rclpy.time import Time  # noqa: E402
+from sensor_msgs.msg import CameraInfo, Image  # noqa: E402
+from sot_tracker.msg import TrackerState  # noqa: E402
+from std_msgs.msg import Header  # noqa: E402
+from vision_msgs.msg import Detection2D  # noqa: E402
+
+from sot_tracker.ros import messages  # noqa: E402
+from sot_tracker.ros_tools import harness  # noqa: E402
+from sot_tracker.ros_tools.follow import FollowNode  # noqa: E402
+
+IDLE, TRACKING, LOST, UNCERTAIN = 0, 1, 2, 3
+MS = 1_000_000
+PATIENCE = 40.0
+
+
+def rates(message: TwistStamped) -> tuple[float, float]:
+    """About z and about y."""
+    return message.twist.angular.z, message.twist.angular.y
+
+
+class Bench:
+    """A follow node in this process, and a node that plays the tracker."""
+
+    def __init__(self, namespace: str, **parameters: Any) -> None:
+        given = [Parameter(name, value=value) for name, value in parameters.items()]
+        self.node = FollowNode(namespace=namespace, parameter_overrides=given)
+        self.player = Node("player_of_tracker", namespace=namespace)
+        self.executor = SingleThreadedExecutor()
+        for node in (self.node, self.player):
+            self.executor.add_node(node)
+        kinds = {
+            "state": TrackerState,
+            "detection": Detection2D,
+            "bearing": Vector3Stamped,
+            "camera_info": CameraInfo,
+            "image": Image,
+        }
+        self.topics = {name: self.player.create_publisher(kind, name, 10) for name, kind in kinds.items()}
+        self.commands: list[TwistStamped] = []
+        self.player.create_subscription(TwistStamped, "cmd_vel", self.commands.append, 100)
+        self.until(lambda: bool(self.commands), "the first command")
+        needed = [self.topics[name] for name in ("state", "detection", "bearing", "camera_info")]
+        self.until(lambda: all(topic.get_subscription_count() > 0 for topic in needed), "the subscriptions")
+
+    def until(self, condition: Any, what: str, patience: float = PATIENCE) -> None:
+        assert harness.spin_until(self.executor, condition, patience), f"{what} did not come"
+
+    def calibrate(self) -> None:
+        info = CameraInfo(width=640, height=480, distortion_model="plumb_bob", d=[0.0] * 5)
+        info.k = [500.0, 0.0, 319.5, 0.0, 500.0, 239.5, 0.0, 0.0, 1.0]
+        self.topics["camera_info"].publish(info)
+        self.until(lambda: self.node._camera is not None, "the calibration")
+
+    def frame(
+        self, state: int, box: Box | None = None, ray: Any = None, age_ms: float = 5.0, stamp: int = 0, name: str = "1"
+    ) -> None:
+        """What a tracker says of one target in one frame."""
+        now = self.player.get_clock().now().nanoseconds
+        header = Header(stamp=Time(nanoseconds=stamp or now).to_msg())
+        if box is not None:
+            self.topics["detection"].publish(messages.detection_of(box, 1.0, header, name))
+        if ray is not None:
+            bearing = Vector3Stamped(header=header)
+            bearing.vector.x, bearing.vector.y, bearing.vector.z = ray
+            self.topics["bearing"].publish(bearing)
+        name = "" if state == IDLE else name
+        self.topics["state"].publish(TrackerState(header=header, state=state, frame_age_ms=age_ms, target_id=name))
+
+    def drive(self, **what: Any) -> tuple[float, float]:
+        """Say it until a command that is not zero came; that command."""
+        self.commands.clear()
+
+        def moved() -> bool:
+            self.frame(TRACKING, **what)
+            harness.spin_until(self.executor, lambda: False, 0.03)
+            return bool(self.commands) and any(rates(self.commands[-1]))
+
+        self.until(moved, "a command")
+        return rates(self.commands[-1])
+
+    def is_still(self, state: int, **what: Any) -> bool:
+        """Whether fifteen frames of that kind end in a zero command."""
+        for _ in range(15):
+            self.frame(state, **what)
+            harness.spin_until(self.executor, lambda: False, 0.02)
+        return not any(rates(self.commands[-1]))
+
+    def close(self) -> None:
+        self.executor.shutdown()
+        for node in (self.node, self.player):
+            node.destroy_node()
+
+
+@pytest.fixture
+def bench() -> Any:
+    made = Bench("/bench", coast=0.05)
+    yield made
+    made.close()
+
+
+RIGHT_AND_BELOW, LEFT_AND_ABOVE = Box(500, 400, 40, 40), Box(50, 30, 40, 40)
+
+
+def test_a_detection_turns_the_camera_and_everything_else_stops_it(bench: Bench) -> None:
+    bench.calibrate()
+    for state, what in (
+        (LOST, {}),
+        (IDLE, {}),
+        (UNCERTAIN, {"box": RIGHT_AND_BELOW}),
+        (TRACKING, {}),  # no detection came with it
+        (TRACKING, {"box": RIGHT_AND_BELOW, "age_ms": 900.0}),
+        (TRACKING, {"box": Box(float("nan"), 1, 5, 5)}),
+        (99, {"box": RIGHT_AND_BELOW}),
+    ):
+        about_z, about_y = bench.drive(box=RIGHT_AND_BELOW)
+        assert about_z < 0 < about_y, "x forward, y left, z up: right is negative, down is positive"
+        assert bench.is_still(state, **what), (state, what)
+    about_z, about_y = bench.drive(box=LEFT_AND_ABOVE)
+    assert about_z > 0 > about_y
+    assert bench.commands[-1].header.frame_id == "camera_link"
+
+
+def test_silence_and_frames_of_the_past_stop_it(bench: Bench) -> None:
+    bench.calibrate()
+    bench.drive(box=RIGHT_AND_BELOW)
+    last = bench.player.get_clock().now().nanoseconds
+    bench.until(lambda: not any(rates(bench.commands[-1])), "a stop", 2.0)
+    stopped = Time.from_msg(bench.commands[-1].header.stamp).nanoseconds
+    assert stopped - last < 1000 * MS
+    bench.drive(box=RIGHT_AND_BELOW)
+    newest = bench.player.get_clock().now().nanoseconds
+    bench.frame(LOST, stamp=newest)
+    bench.until(lambda: not any(rates(bench.commands[-1])), "a stop")
+    bench.commands.clear()
+    for back in (10, 100, 900):
+        bench.frame(TRACKING, box=RIGHT_AND_BELOW, stamp=newest - back * MS)
+    harness.spin_until(bench.executor, lambda: False, 0.15)
+    assert not any(any(rates(message)) for message in bench.commands)
+
+
+def test_a_bearing_needs_no_camera(bench: Bench) -> None:
+    about_z, about_y = bench.drive(ray=(-0.3, 0.2, 1.0))
+    assert about_z > 0
+    assert about_y > 0
+    assert bench.is_still(TRACKING, ray=(0.0, 0.0, 0.0))
+
+
+def test_without_camera_info_one_picture_and_the_field_of_view_do(bench: Bench) -> None:
+    def sized() -> bool:
+        bench.topics["image"].publish(Image(width=640, height=480, encoding="bgr8"))
+        bench.executor.spin_once(timeout_sec=0.05)
+        return bench.node._camera is not None
+
+    bench.until(sized, "the size of the picture")
+    assert bench.node._camera is not None
+    assert bench.node._camera.matrix[0] == pytest.approx(554.26, abs=0.01)
+    about_z, _ = bench.drive(box=RIGHT_AND_BELOW)
+    assert about_z < 0
+    bench.topics["camera_info"].publish(CameraInfo(width=640, height=480))  # not calibrated: changes nothing
+    bench.calibrate()
+    assert bench.drive(box=RIGHT_AND_BELOW)[0] < 0
+
+
+def test_of_several_targets_one_is_followed(bench: Bench) -> None:
+    bench.calibrate()
+    assert bench.drive(box=RIGHT_AND_BELOW)[0] < 0
+    for _ in range(10):
+        bench.frame(TRACKING, box=RIGHT_AND_BELOW)
+        bench.frame(TRACKING, box=LEFT_AND_ABOVE, name="2")
+        harness.spin_until(bench.executor, lambda: False, 0.02)
+        assert rates(bench.commands[-1])[0] <= 0, "the second one is none of its business"
+    bench.until(lambda: turned_left(bench), "the second, when the first is gone")
+
+
+def turned_left(bench: Bench) -> bool:
+    bench.frame(TRACKING, box=LEFT_AND_ABOVE, name="2")
+    harness.spin_until(bench.executor, lambda: False, 0.03)
+    return rates(bench.commands[-1])[0] > 0
+
+
+class Watcher(Node):
+    """Notes, by stamps of the system's clock, what the tracker said and what was commanded."""
+
+    def __init__(self, namespace: str) -> None:
+        super().__init__("watcher", namespace=namespace)
+        self.states: list[tuple[int, int]] = []  # when it was published, and the state
+        self.commands: list[tuple[int, bool]] = []  # when, and whether it is zero
+        self.seen: dict[int, Box] = {}  # truth by stamp
+        self.create_subscription(TrackerState, "state", self._on_state, 1000)
+        self.create_subscription(TwistStamped, "cmd_vel", self._on_command, 1000)
+        self.create_subscription(Detection2D, "truth", self._on_truth, 1000)
+        self.setter = self.create_client(SetParameters, "tracker_node/set_parameters")
+
+    def _on_state(self, message: TrackerState) -> None:
+        self.states.append((messages.stamp_of(message.header) + int(message.frame_age_ms * MS), message.state))
+
+    def _on_command(self, message: TwistStamped) -> None:
+        self.commands.append((messages.stamp_of(message.header), not any(rates(message))))
+
+    def forget_target(self) -> None:
+        """From now on no score is good enough."""
+        change = Parameter("lost_threshold", value=1.0).to_parameter_msg()
+        self.setter.call_async(SetParameters.Request(parameters=[change]))
+
+    def _on_truth(self, message: Detection2D) -> None:
+        self.seen[messages.stamp_of(message.header)] = messages.box_of(message)
+
+
+SIZE = (320, 240)
+SECONDS, FPS = 10.0, 15.0
+
+
+def test_a_flight_over_real_topics(tmp_path: Path) -> None:
+    """Ten seconds of the scene's time, in lock-step: how busy this machine is must not change what is flown."""
+    pytest.importorskip("onnxruntime")
+    scene = {"width": SIZE[0], "height": SIZE[1], "fps": FPS, "seconds": 0.0, "seed": 3, "pictures": "procedural"}
+    scene |= {"lookalikes": 1, "occluders": 1, "lockstep": True, "wait": 60.0}
+    namespace, watcher, executor = "/flight", Watcher("/flight"), SingleThreadedExecutor()
+    executor.add_node(watcher)
+    with (
+        (tmp_path / "log").open("w") as log,
+        harness.process(
+            "tracker_node", harness.arguments({"model": "lite", "propagate": "off"}, namespace), stdout=log, stderr=log
+        ) as tracker,
+        harness.process("follow", harness.arguments({"max_age": 1.0}, namespace), stdout=log, stderr=log),
+        harness.process("range", harness.arguments(scene, namespace), stdout=log, stderr=log) as camera,
+    ):
+        flown = harness.spin_until(executor, lambda: len(watcher.states) > SECONDS * FPS, 2 * PATIENCE)
+        assert flown, (tmp_path / "log").read_text()
+        watcher.forget_target()
+        is_lost = harness.spin_until(executor, lambda: watcher.states[-1][1] == LOST, PATIENCE)
+        assert is_lost, (tmp_path / "log").read_text()
+        followed, _ = watcher.states[-1]
+        harness.spin_until(executor, lambda: watcher.commands[-1][0] > followed + 500 * MS, PATIENCE)
+        tracker.send_signal(signal.SIGKILL)
+        end = watcher.states[-1][0]
+        late = end + int(1.2e9)
+        assert harness.spin_until(executor, lambda: watcher.commands[-1][0] > late, PATIENCE)
+        assert camera.poll() is None
+    executor.shutdown()
+    watcher.destroy_node()
+    text = (tmp_path / "log").read_text()
+    assert "Traceback" not in text
+    assert all(zero for at, zero in watcher.commands if at > late), "an old box drove it"
+    check_middle([box for stamp, box in watcher.seen.items() if stamp < followed], text)
+    check_losses(watcher, text)
+
+
+def check_middle(boxes: list[Box], log: str) -> None:
+    """At least 90 % with their centre in the middle third."""
+    inside = [all(abs(at / side - 0.5) < 1 / 6 for at, side in zip(box.center, SIZE, strict=True)) for box in boxes]
+    assert len(inside) > 0.7 * SECONDS * FPS
+    assert sum(inside) > 0.9 * len(inside), (sum(inside), len(inside), log)
+
+
+def check_losses(watcher: Watcher, log: str) -> None:
+    """A zero command within 200 ms of every LOST, as far as this machine lets processes run: then within a second."""
+    lost = [
+        at
+        for (_, before), (at, state) in zip(watcher.states, watcher.states[1:], strict=False)
+        if before != LOST and state == LOST
+    ]
+    assert lost, log
+    waits = [min(when - at for when, zero in watcher.commands if zero and when >= at - 5 * MS) / MS for at in lost]
+    print("milliseconds from LOST to a zero command:", waits)
+    assert max(waits) < 1000, waits
+    assert min(waits) < 200, waits
