@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -21,7 +22,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from sot_tracker.errors import UserError, one_line
 from sot_tracker.stream.reports import Control, Report
 from sot_tracker.stream.requests import Request
-from sot_tracker.view.access import Access
+from sot_tracker.view.access import Access, address_to_open
 from sot_tracker.view.client import SEND_TIMEOUT, Client
 from sot_tracker.view.config import ViewConfig
 from sot_tracker.view.pictures import jpeg_of
@@ -91,7 +92,8 @@ class ViewServer:
         except OSError as error:
             self._end_loop()
             where = f"{self._config.host}:{self._config.port}"
-            raise UserError(f"the page cannot listen on {where}: {error.strerror or error}") from None
+            reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+            raise UserError(f"the page cannot listen on {where}: {reason or error}") from None
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -101,7 +103,7 @@ class ViewServer:
     @property
     def url(self) -> str:
         """What to open, with the token where one is needed."""
-        host = f"[{self._config.host}]" if ":" in self._config.host else self._config.host
+        host = address_to_open(self._config.host)
         token = f"/#{self._access.token}" if self._access.token else "/"
         return f"http://{host}:{self._port}{token}"
 

@@ -333,7 +333,7 @@ def test_another_origin_is_refused(origin: str | None) -> None:
 )
 def test_without_the_token_nothing_is_told(options: dict[str, Any], wrong: list[str]) -> None:
     async def check(server: ViewServer, net: Net) -> None:
-        net.base = net.base.replace("0.0.0.0", "127.0.0.1")
+        net.base = f"http://127.0.0.1:{server._port}"
         assert net.token
         server.publish(report(0))
         for token in wrong:
