@@ -136,7 +136,8 @@ class LiveFollower:
                     self._say(f"{self._source.name} gives no more pictures")
                     return
                 offset = stamp + round(1e9 / self._source.fps)
-                if self._follower.stop() and not self._end.is_set():
+                had_target = self._follower.stop() and not self._end.is_set()
+                if had_target and self._first is None:
                     self._say(f"{self._source.name} begins again: the target is forgotten")
         except UserError as error:  # a frame that cannot be read
             self.failure = str(error)
