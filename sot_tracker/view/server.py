@@ -185,16 +185,16 @@ class ViewServer:
         self._clients.append(client)  # before the first await: the limit holds for who comes at the same time
         try:
             await socket.prepare(request)
-            await self._converse(client, socket)
+            await self._converse(client, socket, request)
         finally:
             self._clients.remove(client)
         return socket
 
-    async def _converse(self, client: Client, socket: web.WebSocketResponse) -> None:
+    async def _converse(self, client: Client, socket: web.WebSocketResponse, request: web.Request) -> None:
         facts = {"name": self._facts.name, "model": self._facts.model, "models": self._facts.models}
         client.tell(text_of(hello=facts))
         self._wake.set()
-        sending = asyncio.ensure_future(self._send(client, socket))
+        sending = asyncio.ensure_future(_send(client, request))
         allowance, before = _BURST, self._loop.time()
         try:
             async for message in socket:
@@ -205,8 +205,7 @@ class ViewServer:
                 except UserError as error:
                     client.tell(text_of(note=str(error)))
                     command = None
-                if isinstance(command, Seen):
-                    client.seen()
+                if isinstance(command, Seen) and client.seen():
                     self._wake.set()
                     continue
                 now = self._loop.time()
@@ -217,13 +216,6 @@ class ViewServer:
                     self._obey(client, command)
         finally:
             sending.cancel()
-
-    async def _send(self, client: Client, socket: web.WebSocketResponse) -> None:
-        try:
-            await client.send()
-        except (asyncio.TimeoutError, ConnectionError):
-            client.watching = False
-            await socket.close(code=WSCloseCode.TRY_AGAIN_LATER, message=b"nothing is read")
 
     def _obey(self, client: Client, command: Command) -> None:
         def answer(reason: str) -> None:
@@ -299,6 +291,15 @@ class ViewServer:
         for client in self._clients:
             if client.wants_picture and client.number < number:
                 client.offer(number, message)
+
+
+async def _send(client: Client, request: web.Request) -> None:
+    """Send until the browser leaves, or takes nothing."""
+    try:
+        await client.send()
+    except (asyncio.TimeoutError, ConnectionError):
+        if request.transport is not None:
+            request.transport.abort()  # an orderly end would wait behind what is not read
 
 
 async def _turned_away(request: web.Request, code: int, reason: bytes) -> web.StreamResponse:

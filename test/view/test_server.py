@@ -15,10 +15,14 @@ import pytest
 
 from sot_tracker.box import Box
 from sot_tracker.errors import UserError
+from sot_tracker.stream.frame import Frame
+from sot_tracker.stream.reports import Report
 from sot_tracker.stream.requests import Request
 
 aiohttp = pytest.importorskip("aiohttp", reason="aiohttp is not here: pip install 'sot_tracker[view]'")
 
+from sot_tracker.view import client as view_client  # noqa: E402
+from sot_tracker.view import server as view_server  # noqa: E402
 from sot_tracker.view.config import ViewConfig  # noqa: E402
 from sot_tracker.view.server import TOO_MANY, WRONG_TOKEN, Facts, ViewServer  # noqa: E402
 from sot_tracker.view.wire import MOST_BYTES  # noqa: E402
@@ -287,6 +291,28 @@ def test_a_browser_that_does_not_read_delays_nobody() -> None:
     talk(check, fps=240.0)
 
 
+def test_a_browser_that_claims_to_have_seen_what_it_does_not_read_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(view_client, "SEND_TIMEOUT", 0.2)
+    monkeypatch.setattr(view_server, "COMMANDS_PER_SECOND", 1e6)  # this is not what ends it
+
+    async def check(server: ViewServer, net: Net) -> None:
+        peer = await net.connect()
+        peer.socket._response.connection.transport.pause_reading()  # type: ignore[union-attr]
+        big = np.random.default_rng(0).integers(0, 255, (1080, 1920, 3), dtype=np.uint8)
+        large = Report(0, (1920, 1080), frame=Frame(0, lambda: big))
+        await until(lambda: len(server._clients) == 1)
+        for _ in range(400):
+            server.publish(large)
+            await peer.send(do="seen")
+            await asyncio.sleep(0.005)
+            if not server._clients:
+                break
+        await until(lambda: not server._clients)
+        assert not server.is_watched
+
+    talk(check, fps=240.0, width=1920)
+
+
 def test_the_rate_is_limited() -> None:
     async def check(server: ViewServer, net: Net) -> None:
         peer = await net.connect()
@@ -371,13 +397,14 @@ def test_too_many_browsers_are_turned_away_until_one_leaves() -> None:
     talk(check, clients=2)
 
 
-def test_a_flood_of_requests_ends_the_connection() -> None:
+@pytest.mark.parametrize("verb", ["stop", "seen", "fly"])
+def test_a_flood_of_requests_ends_the_connection(verb: str) -> None:
     control = Asked()
 
     async def check(server: ViewServer, net: Net) -> None:
         peer = await net.connect()
         for _ in range(60):
-            await peer.send(do="stop")
+            await peer.send(do=verb)
         assert await peer.closed() == 1008
         assert control.calls.qsize() < 30
 
