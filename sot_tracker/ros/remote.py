@@ -34,9 +34,9 @@ class Reports:
         kind = messages.state_type()
         if kind is None:
             raise MissingPackage("sot_tracker.msg", "this node", "colcon build")
-        self._subscriptions = [
-            node.create_subscription(kind, "state", self._on_state, QoSProfile(depth=10)),
+        self._subscriptions = [  # in the order in which the tracker node publishes
             node.create_subscription(Detection2D, "detection", self._on_detection, QoSProfile(depth=10)),
+            node.create_subscription(kind, "state", self._on_state, QoSProfile(depth=10)),
         ]
 
     def close(self) -> None:

@@ -75,10 +75,12 @@ class Joiner:
 
     def _complete(self, stamp: int) -> Report | None:
         parts = self._parts[stamp]
-        waits_for_box = parts.box is None and parts.state is not None and parts.state.state in WITH_BOX
-        if parts.state is None or waits_for_box or not self._is_enough(parts):
-            return None
-        return self._taken(stamp)
+        if parts.state is not None and self._is_enough(parts) and not _lacks_box(parts):
+            return self._taken(stamp)
+        # A tracker that is uncertain for long publishes no box any more: parts of the next frame show that none comes.
+        earlier = list(self._parts)[: list(self._parts).index(stamp)]
+        without = [s for s in earlier if _is_uncertain(self._parts[s]) and self._is_enough(self._parts[s])]
+        return self._taken(without[-1]) if without else None
 
     def _taken(self, stamp: int) -> Report:
         """The report of that frame; what came before it is forgotten."""
@@ -89,3 +91,11 @@ class Joiner:
         state = parts.state or Report(stamp, None, SILENT)
         size = parts.frame.size if parts.frame is not None else None
         return replace(state, size=size, box=parts.box, frame=parts.frame, jpeg=parts.jpeg)
+
+
+def _lacks_box(parts: _Parts) -> bool:
+    return parts.box is None and parts.state is not None and parts.state.state in WITH_BOX
+
+
+def _is_uncertain(parts: _Parts) -> bool:
+    return parts.state is not None and parts.state.state == "UNCERTAIN"

@@ -21,6 +21,8 @@ HISTORY, HISTORY_BYTES = 90, 256 << 20
 """Recent frames kept, so that a box may be drawn in a picture that is up to three seconds old."""
 MOST_WAITING = 16
 """Requests that may wait for the next frame."""
+MADE_UP_S = 0.25
+"""Delays of a file's frames up to this long are made up for."""
 _SAY_PERIOD = 5.0  # seconds between two sayings of one kind
 
 
@@ -134,7 +136,8 @@ class LiveFollower:
                     self._say(f"{self._source.name} gives no more pictures")
                     return
                 offset = stamp + round(1e9 / self._source.fps)
-                if self._follower.stop() and not self._end.is_set():
+                had_target = self._follower.stop() and not self._end.is_set()
+                if had_target and self._first is None:
                     self._say(f"{self._source.name} begins again: the target is forgotten")
         except UserError as error:  # a frame that cannot be read
             self.failure = str(error)
@@ -169,15 +172,19 @@ class LiveFollower:
             serve()
 
     def _at_its_speed(self) -> Iterator[Frame]:
-        """The frames of one pass; those of a file at the times of their stamps. Who is late goes on from now."""
+        """The frames of one pass; those of a file at the times of their stamps.
+
+        A small delay is made up for; after a longer one it goes on from now, so that no burst of frames follows.
+        """
         start: float | None = None
         for frame in self._source:
             if not self._source.live:
                 now = time.monotonic()
-                due = now if start is None else start + frame.stamp * 1e-9
+                if start is None or now - start - frame.stamp * 1e-9 > MADE_UP_S:
+                    start = now - frame.stamp * 1e-9
+                due = start + frame.stamp * 1e-9
                 if due > now and self._end.wait(due - now):
                     return
-                start = max(due, now) - frame.stamp * 1e-9
             if self._end.is_set():
                 return
             yield frame

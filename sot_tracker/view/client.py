@@ -39,9 +39,12 @@ class Client:
         self._texts.append(text)
         self._wake.set()
 
-    def seen(self) -> None:
-        """The browser has shown a picture."""
-        self._on_the_way = max(0, self._on_the_way - 1)
+    def seen(self) -> bool:
+        """The browser has shown a picture; False where none was on its way."""
+        if self._on_the_way == 0:
+            return False
+        self._on_the_way -= 1
+        return True
 
     async def send(self) -> None:
         """Send what there is, for ever. Raises TimeoutError or ConnectionError when the browser takes nothing."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -21,7 +22,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from sot_tracker.errors import UserError, one_line
 from sot_tracker.stream.reports import Control, Report
 from sot_tracker.stream.requests import Request
-from sot_tracker.view.access import Access
+from sot_tracker.view.access import Access, address_to_open
 from sot_tracker.view.client import SEND_TIMEOUT, Client
 from sot_tracker.view.config import ViewConfig
 from sot_tracker.view.pictures import jpeg_of
@@ -91,7 +92,8 @@ class ViewServer:
         except OSError as error:
             self._end_loop()
             where = f"{self._config.host}:{self._config.port}"
-            raise UserError(f"the page cannot listen on {where}: {error.strerror or error}") from None
+            reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+            raise UserError(f"the page cannot listen on {where}: {reason or error}") from None
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -101,7 +103,7 @@ class ViewServer:
     @property
     def url(self) -> str:
         """What to open, with the token where one is needed."""
-        host = f"[{self._config.host}]" if ":" in self._config.host else self._config.host
+        host = address_to_open(self._config.host)
         token = f"/#{self._access.token}" if self._access.token else "/"
         return f"http://{host}:{self._port}{token}"
 
@@ -183,16 +185,16 @@ class ViewServer:
         self._clients.append(client)  # before the first await: the limit holds for who comes at the same time
         try:
             await socket.prepare(request)
-            await self._converse(client, socket)
+            await self._converse(client, socket, request)
         finally:
             self._clients.remove(client)
         return socket
 
-    async def _converse(self, client: Client, socket: web.WebSocketResponse) -> None:
+    async def _converse(self, client: Client, socket: web.WebSocketResponse, request: web.Request) -> None:
         facts = {"name": self._facts.name, "model": self._facts.model, "models": self._facts.models}
         client.tell(text_of(hello=facts))
         self._wake.set()
-        sending = asyncio.ensure_future(self._send(client, socket))
+        sending = asyncio.ensure_future(_send(client, request))
         allowance, before = _BURST, self._loop.time()
         try:
             async for message in socket:
@@ -203,8 +205,7 @@ class ViewServer:
                 except UserError as error:
                     client.tell(text_of(note=str(error)))
                     command = None
-                if isinstance(command, Seen):
-                    client.seen()
+                if isinstance(command, Seen) and client.seen():
                     self._wake.set()
                     continue
                 now = self._loop.time()
@@ -215,13 +216,6 @@ class ViewServer:
                     self._obey(client, command)
         finally:
             sending.cancel()
-
-    async def _send(self, client: Client, socket: web.WebSocketResponse) -> None:
-        try:
-            await client.send()
-        except (asyncio.TimeoutError, ConnectionError):
-            client.watching = False
-            await socket.close(code=WSCloseCode.TRY_AGAIN_LATER, message=b"nothing is read")
 
     def _obey(self, client: Client, command: Command) -> None:
         def answer(reason: str) -> None:
@@ -297,6 +291,15 @@ class ViewServer:
         for client in self._clients:
             if client.wants_picture and client.number < number:
                 client.offer(number, message)
+
+
+async def _send(client: Client, request: web.Request) -> None:
+    """Send until the browser leaves, or takes nothing."""
+    try:
+        await client.send()
+    except (asyncio.TimeoutError, ConnectionError):
+        if request.transport is not None:
+            request.transport.abort()  # an orderly end would wait behind what is not read
 
 
 async def _turned_away(request: web.Request, code: int, reason: bytes) -> web.StreamResponse:

@@ -213,10 +213,15 @@ def test_stop() -> None:
 
 
 @pytest.mark.parametrize("confirmation", [0, 1])
-def test_a_start_that_is_repeated_because_its_answer_got_lost_is_answered_and_not_done_again(confirmation: int) -> None:
+@pytest.mark.parametrize(
+    ("number", "parameters"), [(RECTANGLE, (0.25, 0.5, 0.5, 0.75)), (POINT, (0.5, 0.5, math.nan, math.nan))]
+)
+def test_a_start_that_is_repeated_because_its_answer_got_lost_is_answered_and_not_done_again(
+    number: int, parameters: tuple[float, ...], confirmation: int
+) -> None:
     made = camera()
-    made.receive(command(RECTANGLE, 0.25, 0.5, 0.5, 0.75, math.nan), 0.5)
-    again = made.receive(command(RECTANGLE, 0.25, 0.5, 0.5, 0.75, math.nan, confirmation=confirmation), 0.8)
+    assert made.receive(command(number, *parameters), 0.5).ask is not None
+    again = made.receive(command(number, *parameters, confirmation=confirmation), 0.8)
     assert (results(again), again.ask) == ([ACCEPTED], None)
 
 

@@ -101,3 +101,15 @@ def test_little_is_kept():
         rig.give("picture", stamp)
     assert rig.give("state", 0, "IDLE") is None
     assert rig.give("state", 2, "IDLE").stamp == 2
+
+
+@pytest.mark.parametrize(("state", "shown"), [("UNCERTAIN", 1), ("TRACKING", None)])
+def test_an_uncertain_frame_without_a_box_is_shown_when_the_next_frame_comes(state, shown):
+    rig = Rig()
+    rig.give("picture", 1)
+    assert rig.give("state", 1, state) is None
+    report = rig.give("picture", 2)
+    assert (report and report.stamp) == shown
+    assert report is None or (report.state, report.box) == ("UNCERTAIN", None)
+    rig.give("state", 2, state)
+    assert rig.give("detection", 2).box == BOX

@@ -171,11 +171,22 @@ def test_too_many_requests_are_refused():
 def test_a_file_begins_again_with_stamps_of_its_own_and_the_first_box():
     with Rig(Clip(length=4, live=False), first=box_at(0)) as rig:
         reports = [rig.reports.get(timeout=PATIENCE) for _ in range(9)]
-        told = rig.said.get(timeout=PATIENCE)
+    assert rig.said.empty()
     assert [report.stamp for report in reports] == [index * STEP for index in range(9)]
     assert [reports[index].box for index in (0, 4, 8)] == [box_at(0)] * 3
     assert [report.target_id for report in reports] == ["1"] * 4 + ["2"] * 4 + ["3"]
-    assert told == "clip begins again: the target is forgotten"
+
+
+def test_a_file_that_begins_again_forgets_a_target_that_was_started_meanwhile():
+    with Rig(Clip(length=30, live=False)) as rig:
+        rig.reports.get(timeout=PATIENCE)
+        rig.follower.start(Request(box_at(1)), rig.answers.put)
+        assert rig.answer() == ""
+        assert rig.said.get(timeout=PATIENCE) == "clip begins again: the target is forgotten"
+        states = [rig.reports.get(timeout=PATIENCE) for _ in range(30)]
+        while states[-1].stamp < 31 * STEP:
+            states.append(rig.reports.get(timeout=PATIENCE))
+    assert states[-1].state == IDLE
 
 
 def test_a_camera_that_ends_is_said():

@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from sot_tracker.view.access import Access, host_name, is_loopback
+from sot_tracker.view.access import Access, address_to_open, host_name, is_loopback
 from sot_tracker.view.config import ViewConfig
 
 LOCAL = Access.of(ViewConfig())
@@ -92,3 +92,17 @@ def test_tokens():
     given = Access.of(ViewConfig(token="secret"))
     assert given.allows_token("secret")
     assert not given.allows_token("")
+
+
+@pytest.mark.parametrize(
+    ("host", "address"),
+    [("127.0.0.1", "127.0.0.1"), ("::1", "[::1]"), ("robot", "robot"), ("192.168.1.5", "192.168.1.5")],
+)
+def test_the_address_to_open(host, address):
+    assert address_to_open(host) == address
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+def test_the_address_to_open_of_a_server_on_every_network_is_one_that_can_be_opened(host):
+    assert address_to_open(host) not in ("0.0.0.0", "[::]")
+    assert OPEN.allows_host(f"{address_to_open(host)}:8080")
