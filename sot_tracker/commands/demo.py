@@ -16,6 +16,7 @@ from sot_tracker.errors import UserError
 from sot_tracker.model_folder import find_weights
 from sot_tracker.opencv_peers import find_files
 from sot_tracker.progress import progress
+from sot_tracker.stream.recordings import Recording
 from sot_tracker.stream.sources import FrameSource, open_source
 from sot_tracker.stream.statistics import dropping
 from sot_tracker.synth import ClipConfig, builtin_pictures, demo_clip, write_sequence
@@ -55,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     source = open_source(video)
     if source.live:
         raise UserError(f"'{video}' is live: the demo needs a clip with an end; use the player node for cameras")
-    truth = truth_of(Path(video), bool(args.box))
+    truth = None if isinstance(source, Recording) else truth_of(Path(video), bool(args.box))
     box = _first_box(args.box, truth, video)
     require_trackable(box, *source.size)
     log = args.out / "sent.csv"
