@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -32,6 +32,14 @@ EPILOG = """
 For example: track clip.mp4 --box 310,120,48,96 --save out.mp4 --csv boxes.csv; track run.mcap --topic /camera/image_raw
 --init 310,120,48,96@12.5 --save-bag out.mcap
 """
+
+
+class Written(NamedTuple):
+    """A file that an output wrote. replaced: another file had its name before. note: of the output."""
+
+    path: Path
+    replaced: bool
+    note: str
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -105,7 +113,8 @@ def run(args: argparse.Namespace) -> int:
         summary = Summary(truth)
         total = args.frames or (source.length and -(-source.length // args.stride))
         interrupted = _consume(chain([started], followed), outputs, summary, total)
-    _report(summary, name, source, args, [(output.path, output.path in replaced) for output in outputs if output.path])
+    written = [Written(output.path, output.path in replaced, output.note) for output in outputs if output.path]
+    _report(summary, name, source, args, written)
     return INTERRUPTED if interrupted else 0
 
 
@@ -124,18 +133,21 @@ def _consume(followed: Iterator[Step], outputs: list[Output], summary: Summary, 
     return False
 
 
-def _report(
-    summary: Summary, name: str, source: FrameSource, args: argparse.Namespace, written: list[tuple[Path, bool]]
-) -> None:
+def _report(summary: Summary, name: str, source: FrameSource, args: argparse.Namespace, written: list[Written]) -> None:
     if args.json:
-        files = {"written": [str(path) for path, _ in written], "replaced": [str(path) for path, old in written if old]}
+        files = {
+            "written": [str(file.path) for file in written],
+            "replaced": [str(file.path) for file in written if file.replaced],
+        }
         print(json.dumps({"source": source.name, "model": name, **summary.values(), **files}, indent=1))
         return
     print(f"{name} on {source.name}: {summary}")
     for line in summary.lost_lines():
         print(line)
-    for path, old in written:
-        print(f"written: {path}{' (the file that was there is replaced)' if old else ''}")
+    for file in written:
+        notes = [file.note, "the file that was there is replaced" if file.replaced else ""]
+        told = "; ".join(filter(None, notes))
+        print(f"written: {file.path}{f' ({told})' if told else ''}")
 
 
 def _name(tracker: Tracker) -> str:
