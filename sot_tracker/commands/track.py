@@ -17,16 +17,16 @@ from sot_tracker.box import Box
 from sot_tracker.commands.numbers import whole
 from sot_tracker.commands.options import add_tracker_options, tracker_options
 from sot_tracker.errors import INTERRUPTED, UserError
-from sot_tracker.loading import load
+from sot_tracker.loading import load_many
 from sot_tracker.progress import progress
 from sot_tracker.stream.encodings import FrameError
-from sot_tracker.stream.follow import Selected, SeparateTargets, Start, Step, ahead, follow, named, select
+from sot_tracker.stream.follow import Selected, Start, Step, ahead, follow, named, select
 from sot_tracker.stream.lost import Lost
 from sot_tracker.stream.recordings import Recording
 from sot_tracker.stream.sinks import CSV_COLUMNS, Output, open_outputs, select_box
 from sot_tracker.stream.sources import FrameSource, open_source, parse_range16
 from sot_tracker.stream.video_writer import VIDEO_CODECS
-from sot_tracker.tracker import Tracker
+from sot_tracker.tracker import TrackerInfo
 
 EPILOG = """
 For example: track clip.mp4 --box 310,120,48,96 --save out.mp4 --csv boxes.csv; track run.mcap --topic /camera/image_raw
@@ -96,8 +96,8 @@ def run(args: argparse.Namespace) -> int:
     with ExitStack() as stack:
         stack.callback(source.close)
         truth = _truth(source, args, bool(starts))
-        first = load(args.model, realtime=source.live, **tracker_options(args))
-        name = _name(first)
+        targets = load_many(args.model, max(1, len(starts)), realtime=source.live, **tracker_options(args))
+        name = _name(targets.info)
         flags = {"--save": args.save, "--csv": args.csv, "--save-bag": args.save_bag}
         outputs = open_outputs(flags, args.show, source, name, args.stride)
         frames = select(source, args.start, args.stride)
@@ -105,7 +105,6 @@ def run(args: argparse.Namespace) -> int:
         if not starts:
             start, frames = _first_box(truth, frames, args)
             starts = named([start])
-        targets = SeparateTargets(lambda: load(args.model, realtime=source.live, **tracker_options(args)), first)
         followed = follow(targets, islice(frames, args.frames), starts)
         started = next(followed)  # what is wrong with the box is told before a file is made
         replaced = [output.path for output in outputs if output.path and output.path.is_file()]
@@ -150,8 +149,8 @@ def _report(summary: Summary, name: str, source: FrameSource, args: argparse.Nam
         print(f"written: {file.path}{f' ({told})' if told else ''}")
 
 
-def _name(tracker: Tracker) -> str:
-    return f"{tracker.info.name} (random weights)" if tracker.info.random else tracker.info.name
+def _name(info: TrackerInfo) -> str:
+    return f"{info.name} (random weights)" if info.random else info.name
 
 
 def _truth(source: FrameSource, args: argparse.Namespace, has_box: bool) -> np.ndarray | None:

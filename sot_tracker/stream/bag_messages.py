@@ -10,7 +10,7 @@ import numpy as np
 
 from sot_tracker.errors import UserError
 from sot_tracker.stream.bag_types import COMPRESSED, DETECTION, STATE, types
-from sot_tracker.tracker import Estimate, Image, State
+from sot_tracker.tracker import Estimate, Image, Reason
 
 CLASS_ID = "target"
 _QUALITY = 90
@@ -42,15 +42,14 @@ def state(estimate: Estimate, head: Any, target_id: str, since: int, processed: 
     Milliseconds are left out, so that two runs over one recording give the same bytes.
     """
     kind = _kinds()[STATE]
-    number = {State.TRACKING: kind.TRACKING, State.LOST: kind.LOST}.get(estimate.state, kind.UNCERTAIN)
     message = kind(
         header=head,
-        state=number,
+        state=getattr(kind, estimate.state.name),
         target_id=target_id,
-        reason=kind.NO_REASON if number == kind.TRACKING else kind.SCORE,
+        reason=kind.NO_REASON if estimate.reason is Reason.NONE else getattr(kind, estimate.reason.name),
         since=_time(since),
         score=float(estimate.score),
-        probability=math.nan,
+        probability=estimate.probability,
         source=estimate.source,
         look_age_ms=float(estimate.look_age_ms),
         stage_names=[],

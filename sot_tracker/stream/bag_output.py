@@ -61,7 +61,7 @@ class BagFile:
             before = self._since.get(target)
             if before is None or before[0] is not estimate.state:
                 self._since[target] = (estimate.state, stamp)
-            if estimate.state is State.TRACKING:
+            if estimate.is_reported:
                 self._writer.write("/detection", stamp, bag_messages.detection(estimate, head, target))
             since = self._since[target][1]
             self._writer.write("/state", stamp, bag_messages.state(estimate, head, target, since, self._count))
