@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         import shtab
     except ModuleNotFoundError:
-        raise MissingPackage("shtab", "shell completion", "pip install 'sot_tracker[completion]'") from None
+        raise MissingPackage("shtab", "shell completion", "pip install shtab") from None
     parser = args.whole_parser()
     for action in _actions(parser):
         if action.dest == "model":
