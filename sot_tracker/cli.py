@@ -11,6 +11,7 @@ import logging
 import os
 import re
 import sys
+import textwrap
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
@@ -38,9 +39,25 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "average": ("average", "write the mean of several trained weights"),
     "synth": ("synth", "write generated sequences with exact truth"),
     "range": ("range", "a synthetic flight range: a camera that obeys rate commands, before moving targets"),
+    "completion": ("completion", "print what makes a shell complete these commands"),
     "doctor": ("doctor", "check this installation and explain what is wrong"),
 }
 _PIP_NAMES = {"cv2": "opencv-contrib-python", "skimage": "scikit-image", "yaml": "PyYAML", "PIL": "pillow"}
+
+
+class Help(argparse.HelpFormatter):
+    """Breaks no line within `sot-tracker` or an option, so that examples can be copied."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        words = " ".join(text.split())
+        return textwrap.fill(
+            words,
+            width,
+            initial_indent=indent,
+            subsequent_indent=indent,
+            break_on_hyphens=False,
+            break_long_words=False,
+        )
 
 
 class Parser(argparse.ArgumentParser):
@@ -85,21 +102,27 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: list[str]) -> int:
+    wanted = next((word for word in arguments if not word.startswith("-")), None)
+    parser, commands, modules = _parser({wanted} & set(COMMANDS))
+    args, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        commands[args.command].error(f"unrecognized arguments: {' '.join(unknown)}")
+    args.whole_parser = lambda: _parser(set(COMMANDS))[0]
+    return int(modules[args.command].run(args))
+
+
+def _parser(wanted: set[str | None]) -> tuple[Parser, dict[str, Parser], dict[str, ModuleType]]:
+    """The parser, and by command its own parser and module; only the wanted commands are imported and have options."""
     parser = Parser(prog="sot-tracker", description="Single-object tracking for ROS 2 and plain Python.")
     parser.add_argument("--version", action="version", version=_version())
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
-    wanted = next((word for word in arguments if not word.startswith("-")), None)
-    chosen: ModuleType | None = None
+    modules: dict[str, ModuleType] = {}
     for name, (module, text) in COMMANDS.items():
-        sub = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
-        if name == wanted:
-            chosen = importlib.import_module(f"sot_tracker.commands.{module}")
-            chosen.add_arguments(sub)
-    args, unknown = parser.parse_known_args(arguments)
-    if unknown:
-        commands.choices[args.command].error(f"unrecognized arguments: {' '.join(unknown)}")
-    assert chosen is not None, "argparse admits only known commands"
-    return int(chosen.run(args))
+        sub = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".", formatter_class=Help)
+        if name in wanted:
+            modules[name] = importlib.import_module(f"sot_tracker.commands.{module}")
+            modules[name].add_arguments(sub)
+    return parser, dict(commands.choices), modules
 
 
 def _report(error: UserError) -> int:

@@ -388,3 +388,39 @@ def test_the_installed_script_can_be_read_by_child_processes():
 )
 def test_options_are_named_as_flags(text, told):
     assert cli.in_flags(text) == told
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_an_example(command, capsys):
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    told = " ".join(capsys.readouterr().out.split())
+    assert re.search(rf"xample: (sot-tracker )?{command} |sot-tracker {command} ", told.rpartition("options:")[2])
+
+
+def test_common_options_of_the_tracker_come_first(capsys):
+    with pytest.raises(SystemExit):
+        main(["track", "--help"])
+    common, _, others = capsys.readouterr().out.rpartition("tracker, seldom needed:")
+    assert set(re.findall(r"^  (--[\w-]+)", common.partition("\ntracker:")[2], re.MULTILINE)) == {
+        "--model",
+        "--device",
+        "--threads",
+        "--weights",
+    }
+    assert "--lost-threshold" in others
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["models", "models lite", "doctor", "bench --model kcf --frames 1 --size 64x64 --json -"],
+)
+def test_json_on_standard_output_is_json_alone(command, capsys):
+    assert main([*command.split(), *([] if "--json" in command else ["--json"])]) in (0, 1)
+    found = json.loads(capsys.readouterr().out)
+    assert found
+    if command == "models lite":
+        assert found["model"] == "lite"
+        assert "FOD-A" in found["licence"], "the whole licence"
+    elif command == "models":
+        assert [row["model"] for row in found] == list(catalog.MODELS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 from pathlib import Path
 
@@ -11,11 +12,13 @@ from sot_tracker.errors import UserError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = "Example: sot-tracker average --model smat --out mean.safetensors a.safetensors b.safetensors"
     parser.add_argument(
         "files", nargs="+", type=Path, metavar="FILE", help="weights of the same network (.safetensors)"
     )
     parser.add_argument("--model", required=True, metavar="NAME", help="network, see `sot-tracker models`")
     parser.add_argument("--out", required=True, type=Path, metavar="FILE", help=".safetensors file to write")
+    parser.add_argument("--json", action="store_true", help="print what was written as JSON")
     parser.add_argument(
         "--cache",
         type=Path,
@@ -39,5 +42,8 @@ def run(args: argparse.Namespace) -> int:
     cache = None if args.cache is None else open_cache(args.cache)
     net = average.mean(args.model, args.files, scratch(args.model), cache)
     save_state_dict(args.out, args.model, net.state_dict(), {"mean_of": " ".join(path.name for path in args.files)})
-    print(f"{args.out}: mean of {len(args.files)} weights of {args.model}")
+    if args.json:
+        print(json.dumps({"out": str(args.out), "model": args.model, "files": [str(path) for path in args.files]}))
+    else:
+        print(f"{args.out}: mean of {len(args.files)} weights of {args.model}")
     return 0

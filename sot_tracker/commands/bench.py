@@ -7,7 +7,7 @@ import itertools
 import json
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,14 @@ from sot_tracker.cpus import processor
 from sot_tracker.errors import UserError
 from sot_tracker.manifest import SEARCH
 from sot_tracker.model_folder import find_weights, shipped_folder
+from sot_tracker.tables import table
 
 _BASELINES = ("csrt", "kcf")
 _MANY = ("engine", "precision", "threads")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = "Example: sot-tracker bench --model lite --model smat --threads 1 --threads 2"
     parser.add_argument(
         "--model", action="append", metavar="NAME", help="repeat for several (default: all networks, csrt and kcf)"
     )
@@ -55,7 +57,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--frames", type=int, default=100, metavar="N", help="frames measured (default: 100)")
     parser.add_argument("--size", default="1280x720", metavar="WxH", help="of the generated clip (default: 1280x720)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the rows there")
+    parser.add_argument(
+        "--json", nargs="?", const="-", metavar="FILE", help="print the rows as JSON, or also write them into FILE"
+    )
     parser.add_argument(
         "--against",
         type=Path,
@@ -74,8 +78,8 @@ def run(args: argparse.Namespace) -> int:
     if args.frames < 1:
         raise UserError(f"--frames {args.frames}: give at least 1")
     models = [spec(name) for name in args.model or [*(m for m in MODELS if MODELS[m].network), *_BASELINES]]
-    if args.json:
-        _require_writable(args.json)
+    if args.json not in (None, "-"):
+        _require_writable(Path(args.json))
     if args.against is not None:
         return _run_against(args, models)
     rows, mistakes = [], []
@@ -89,11 +93,13 @@ def run(args: argparse.Namespace) -> int:
                 rows.append(measure_apart(clip, _with_weights(options, Path(place))))
             except UserError as error:
                 mistakes.append(f"{options['model']} {options.get('engine', '')}: {error}")
-    _print_rows(rows, f"{args.frames} frames of {width}x{height}, search window on the truth")
-    if not args.no_pipeline:
-        _print_pipeline(measure_pipeline())
-    if args.json:
-        args.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+
+    def show() -> None:
+        _print_rows(rows, f"{args.frames} frames of {width}x{height}, search window on the truth")
+        if not args.no_pipeline:
+            _print_pipeline(measure_pipeline())
+
+    _tell(args.json, rows, show)
     for line in mistakes:
         print(f"sot-tracker: error: {line}", file=sys.stderr)
     return 2 if mistakes else 0
@@ -106,7 +112,8 @@ def _run_against(args: argparse.Namespace, models: Sequence[ModelSpec]) -> int:
     require_checkout(args.against)
     names = {"max_targets": "targets"}
     jobs = [{names.get(k, k): v for k, v in job.items()} for model in models for job in _jobs(model, args)]
-    print(f"{processor()}, {cpus.usable()} usable; {args.frames} frames of {args.size}")
+    machine = f"{processor()}, {cpus.usable()} usable; {args.frames} frames of {args.size}"
+    print(machine, file=sys.stderr if args.json == "-" else sys.stdout)
     here, there = Path(sot_tracker.__file__).resolve().parents[1], args.against.resolve()
     with (
         tempfile.TemporaryDirectory(prefix="sot_tracker-") as place,
@@ -117,10 +124,19 @@ def _run_against(args: argparse.Namespace, models: Sequence[ModelSpec]) -> int:
             return measure_checkout(checkout, job, args.frames, args.size, Path(place) / "rows.json")
 
         rows = compare(here, there, jobs, args.rounds, measure, bar.update)
-    print_rows(rows, args.rounds)
-    if args.json:
-        args.json.write_text(json.dumps({"processor": processor(), "rows": rows}, indent=1) + "\n", encoding="utf-8")
+    _tell(args.json, {"processor": processor(), "rows": rows}, lambda: print_rows(rows, args.rounds))
     return 0
+
+
+def _tell(to: str | None, found: Any, show: Callable[[], None]) -> None:
+    """Show the tables or, for `--json` without a file, print JSON alone; write it where a file is named."""
+    text = json.dumps(found, indent=1)
+    if to == "-":
+        print(text)
+    else:
+        show()
+    if to not in (None, "-"):
+        Path(to).write_text(text + "\n", encoding="utf-8")
 
 
 def _require_writable(path: Path) -> None:
@@ -177,20 +193,33 @@ def _size(text: str) -> tuple[int, int]:
     return width, height
 
 
-_COLUMNS = "crop", "template", "search", "decode", "total"
+_STAGES = "total", "crop", "search", "decode", "template"
+_HEAD = ("model", "engine", "precision", "threads", "fps", *_STAGES, "params", "GMAC", "MB")
+_LEGEND = """
+Milliseconds, median / 95th percentile. total: one frame, of crop (the search window), search (the network) and decode
+(its maps); template: once per target. fps: 1000 / total. params: of the network, millions. GMAC: billions of
+multiplications for one search. MB: memory of the whole process."""
 
 
 def _print_rows(rows: Sequence[Row], title: str) -> None:
-    print(f"\n{title}; milliseconds, median / 95th percentile")
-    head = f"{'model':<12} {'engine':<9} {'prec.':<5} {'thr.':>4} "
-    print(head + " ".join(f"{name:>15}" for name in _COLUMNS) + f" {'M param':>8} {'G MAC':>6} {'MB':>6}")
-    for row in rows:
-        threads = row["threads"] or "auto"
-        name = row["model"] + (f" x{row['targets']}" if row["targets"] > 1 else "")
-        cells = [f"{name:<12} {row['engine']:<9} {row['precision'] or '-':<5} {threads:>4}"]
-        cells += [f"{_pair(row, name):>15}" for name in _COLUMNS]
-        cells += [_scaled(row["parameters"], 1e6, 8), _scaled(row["macs"], 1e9, 6), _scaled(row["memory_mb"], 1, 6, 0)]
-        print(" ".join(cells) + ("  RANDOM WEIGHTS" if row["random"] else ""))
+    print(f"\n{title}\n")
+    print(table(list(_HEAD), [_cells(row) for row in rows], right=_HEAD[3:]))
+    print(_LEGEND)
+
+
+def _cells(row: Row) -> list[str]:
+    total, several = row["total_ms"], f" x{row['targets']}" if row["targets"] > 1 else ""
+    return [
+        f"{row['model']}{several}{' RANDOM WEIGHTS' if row['random'] else ''}",
+        row["engine"],
+        row["precision"] or "-",
+        str(row["threads"] or "auto"),
+        f"{1000 / total:.1f}" if total else "-",
+        *(_pair(row, stage) for stage in _STAGES),
+        _scaled(row["parameters"], 1e6),
+        _scaled(row["macs"], 1e9),
+        _scaled(row["memory_mb"], 1, 0),
+    ]
 
 
 def _pair(row: Row, stage: str) -> str:
@@ -199,8 +228,8 @@ def _pair(row: Row, stage: str) -> str:
     return f"{row[f'{stage}_ms']:.2f} / {row[f'{stage}_p95']:.2f}"
 
 
-def _scaled(value: float | None, unit: float, width: int, digits: int = 2) -> str:
-    return f"{'-' if value is None else format(value / unit, f'.{digits}f'):>{width}}"
+def _scaled(value: float | None, unit: float, digits: int = 2) -> str:
+    return "-" if value is None else format(value / unit, f".{digits}f")
 
 
 def _print_pipeline(rows: Sequence[Row]) -> None:

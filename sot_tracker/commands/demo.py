@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import json
 import math
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from sot_tracker.errors import UserError
 from sot_tracker.model_folder import find_weights
 from sot_tracker.opencv_peers import find_files
 from sot_tracker.progress import progress
+from sot_tracker.stream.recordings import Recording
 from sot_tracker.stream.sources import FrameSource, open_source
 from sot_tracker.stream.statistics import dropping
 from sot_tracker.synth import ClipConfig, builtin_pictures, demo_clip, write_sequence
@@ -25,6 +28,7 @@ NAMESPACE = "/sot_demo"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `sot-tracker demo`."""
+    parser.epilog = "Example: sot-tracker demo --video clip.mp4 --box 310,120,48,96 --model kcf"
     add_tracker_options(parser)
     parser.add_argument("--video", default="", help="your own video, folder of pictures (the built-in clip)")
     parser.add_argument("--box", default="", help="x,y,w,h of the target in its first frame (the folder's truth file)")
@@ -33,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--lockstep", action="store_true", help="send a frame when the last one's result came")
     parser.add_argument("--transport", choices=("raw", "compressed"), default="raw", help="of the images (raw)")
     parser.add_argument("--frames", type=int, default=0, help="stop after so many frames (all)")
+    parser.add_argument("--json", action="store_true", help="print the summary as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -55,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     source = open_source(video)
     if source.live:
         raise UserError(f"'{video}' is live: the demo needs a clip with an end; use the player node for cameras")
-    truth = truth_of(Path(video), bool(args.box))
+    truth = None if isinstance(source, Recording) else truth_of(Path(video), bool(args.box))
     box = _first_box(args.box, truth, video)
     require_trackable(box, *source.size)
     log = args.out / "sent.csv"
@@ -78,11 +83,16 @@ def run(args: argparse.Namespace) -> int:
     rows = report.rows_of(report.read_log(log), recording)
     summary = {"clip": source.name, "model": args.model, **report.summarize(rows, recording, truth)}
     _write(args.out, source, rows, truth, summary, args.rate or source.fps)
-    print(report.table(summary))
+    print(json.dumps(summary, indent=1) if args.json else report.table(summary))
     if advice := dropping(summary["frames processed"], summary["frames dropped"], _seconds(rows)):
-        print(f"warning: {advice}")
-    print(f"written: {args.out}/debug.mp4, boxes.csv, summary.json")
+        print(f"warning: {advice}", file=_aside(args))
+    print(f"written: {args.out}/debug.mp4, boxes.csv, summary.json", file=_aside(args))
     return 0
+
+
+def _aside(args: argparse.Namespace) -> Any:
+    """Where messages go, so that standard output is JSON alone where it is asked for."""
+    return sys.stderr if args.json else sys.stdout
 
 
 def _write(out: Path, source: FrameSource, rows: list[Any], truth: Any, summary: dict[str, Any], fps: float) -> None:
@@ -114,7 +124,9 @@ def _built_in_clip(folder: Path, config: ClipConfig) -> Path:
     """The clip as a sequence folder; rendered once, and again when its description changed."""
     note = folder / "clip.txt"
     if not note.is_file() or note.read_text() != repr(config):
-        print(f"rendering the built-in clip ({config.frames} frames, {config.width}x{config.height}) ...", flush=True)
+        print(
+            f"rendering the built-in clip ({config.frames} frames, {config.width}x{config.height}) ...", file=sys.stderr
+        )
         write_sequence(config, folder, builtin_pictures())
         note.write_text(repr(config))
     return folder

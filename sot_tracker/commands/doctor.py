@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import importlib
+import json
 import os
 import platform
 import subprocess
@@ -34,15 +36,19 @@ class Finding:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.epilog = "Exit status 1 if something needs fixing; notes do not count."
+    parser.add_argument("--json", action="store_true", help="print the findings as JSON")
+    parser.epilog = "Exit status 1 if something needs fixing; notes do not count. Example: sot-tracker doctor --json"
 
 
 def run(args: argparse.Namespace) -> int:
     findings = [finding for check in CHECKS for finding in check()]
+    problems = sum(item.kind == "problem" for item in findings)
+    if args.json:
+        print(json.dumps([dataclasses.asdict(item) for item in findings], indent=1))
+        return 1 if problems else 0
     for item in findings:
         advice = f"\n{'':7}-> {item.advice}" if item.advice else ""
         print(f"[{_MARKS[item.kind]}] {item.subject}: {item.found}{advice}")
-    problems = sum(item.kind == "problem" for item in findings)
     print(f"\n{problems} problem{'' if problems == 1 else 's'}" if problems else "\nnothing to fix")
     return 1 if problems else 0
 

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from sot_tracker.evaluate.submission import Run
 
 EPILOG = """
-DIR is a data set in the layout of GOT-10k, LaSOT, OTB, VOT, TrackingNet or UAV123, a list (annotations.jsonl), or any
-folder of pictures with groundtruth.txt, x,y,w,h per line; at any depth. docs/datasets.md says what is read and how.
+DIR is a data set in the layout of GOT-10k, LaSOT, OTB, VOT, TrackingNet or UAV123, a list (annotations.jsonl), any
+folder of pictures with groundtruth.txt, x,y,w,h per line, or recordings with a topic of true boxes; at any depth.
+docs/datasets.md says what is read and how.
 Finished sequences are not run again, unless they were made with other options, weights or frames; what is odd in the
 data is left out, reported at the end, and makes the exit status 2. For example:
 sot-tracker eval --data OTB100 --model smat --model kcf --sequences "Blur*" David --out out/eval
@@ -46,6 +47,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--sequences", nargs="+", default=[], metavar="NAME", help="only these; * stands for any characters"
     )
     parser.add_argument("--frames", type=int, metavar="N", help="only the first N frames of each sequence")
+    parser.add_argument("--topic", default="", metavar="NAME", help="image topic of recordings that have several")
+    parser.add_argument(
+        "--truth-topic",
+        default="",
+        metavar="NAME",
+        help="Detection2D topic that holds the true boxes of recordings (default: truth or ground_truth)",
+    )
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="sequences at once (default: 1)")
     parser.add_argument("--again", action="store_true", help="run finished sequences again")
     parser.add_argument(
@@ -78,6 +86,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Evaluate, write, print; returns 0. Raises UserError, after the report, if anything had to be left out."""
     from sot_tracker.datasets import evaluation
+    from sot_tracker.datasets.layouts import Topics
     from sot_tracker.evaluate import ope
     from sot_tracker.evaluate.plots import require_plots
     from sot_tracker.evaluate.report import write_report
@@ -86,7 +95,7 @@ def run(args: argparse.Namespace) -> int:
     if not args.no_plots:
         require_plots()
     entries = _entries(args)
-    data = evaluation.read(args.data, args.sequences, args.frames or 0)
+    data = evaluation.read(args.data, args.sequences, args.frames or 0, Topics(args.topic, args.truth_topic))
     _check_submission(args.submission, data.sequences)
     _make(args.out, entries, data)
 

@@ -16,6 +16,7 @@ _STEPS = 5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = "Example: sot-tracker export --model hit_base --weights hit_base.safetensors --out my/hit_base"
     parser.add_argument("--model", required=True, metavar="NAME", help="network, see `sot-tracker models`")
     parser.add_argument("--weights", required=True, help=".safetensors file, model folder, or random")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="model folder to write")

@@ -12,6 +12,7 @@ _LISTED = 20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = "Example: sot-tracker import HiT_ep1500.pth.tar --model hit_base --out hit_base.safetensors"
     parser.add_argument("checkpoint", type=Path, help="published file (.pth, .pt, .pth.tar)")
     parser.add_argument(
         "--model", required=True, help=f"network it belongs to: {', '.join(m for m in MODELS if MODELS[m].network)}"

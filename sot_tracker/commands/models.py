@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import textwrap
 from pathlib import Path
@@ -30,13 +31,20 @@ _OPENCV = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", nargs="?", metavar="NAME", help="print everything known of this model")
-    parser.epilog = "Licence is that of the weights, and for OpenCV's trackers that of OpenCV. Example: models fermt"
+    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
+    parser.epilog = (
+        "Licence is that of the weights, and for OpenCV's trackers that of OpenCV. Example: sot-tracker models fermt"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Raises UserError for an unknown name."""
+    if args.json:
+        found = [_facts(model) for model in ([spec(args.name)] if args.name else MODELS.values())]
+        print(json.dumps(found[0] if args.name else found, indent=1))
+        return 0
     if args.name:
-        print("\n".join(_details(spec(args.name))))
+        print("\n".join(_details(_facts(spec(args.name)))))
         return 0
     print(table(list(HEAD), [list(_row(model)) for model in MODELS.values()], right={"parameters"}))
     print("\n* taken where no model is named. All of one, with the whole licence: sot-tracker models NAME")
@@ -59,8 +67,8 @@ def _row(model: ModelSpec) -> tuple[str, ...]:
     return name, "here", parameters, _of_card(folder, "good for"), _short_licence(folder)
 
 
-def _details(model: ModelSpec) -> list[str]:
-    """One line per fact, wrapped to `WIDTH`."""
+def _facts(model: ModelSpec) -> dict[str, str]:
+    """All that is known of a model, in the order in which it is printed."""
     facts = {"model": model.name, "title": model.title, "source": model.source}
     folder = shipped_folder(model.name)
     if model.opencv_weights:
@@ -81,6 +89,11 @@ def _details(model: ModelSpec) -> list[str]:
             facts["variants"] = ", ".join(manifest.variants)
             facts["lost_threshold"] = f"{manifest.lost_threshold:g}"
         facts |= {"licence": _of_card(folder, "licen[cs]e"), "more": str(folder / "card.md")}
+    return facts
+
+
+def _details(facts: dict[str, str]) -> list[str]:
+    """One line per fact, wrapped to `WIDTH`."""
     wide = max(map(len, facts)) + 2
     return [
         textwrap.fill(f"{name + ':':{wide}}{value}", WIDTH, subsequent_indent=" " * wide, break_on_hyphens=False)

@@ -21,6 +21,9 @@ from sot_tracker.config import (
 
 Group = TypeVar("Group", bound=Options)
 
+COMMON = ("model", "weights", "device", "threads")
+"""Options of the tracker that stand first in the help."""
+
 
 class OldName(argparse.Action):
     """A flag's old name: stores the value under the present one, with a warning."""
@@ -31,10 +34,14 @@ class OldName(argparse.Action):
 
 
 def add_tracker_options(parser: argparse.ArgumentParser, without: Collection[str] = ()) -> None:
-    """A flag for every option of a tracker (`Scope.TRACKER`) but those `without`, and hidden ones for old names."""
-    group = parser.add_argument_group("tracker")
+    """A flag for every option of a tracker (`Scope.TRACKER`) but those `without`, and hidden ones for old names.
+
+    Those that most users want are a group of their own.
+    """
+    common = parser.add_argument_group("tracker")
+    group = parser.add_argument_group("tracker, seldom needed")
     for name in _names(without):
-        _add(group, name, OPTIONS[name], DEFAULTS[name])
+        _add(common if name in COMMON else group, name, OPTIONS[name], DEFAULTS[name])
     for old, name in RENAMED.items():
         if name in _names(without):
             kind, hidden = type(DEFAULTS[name]), argparse.SUPPRESS

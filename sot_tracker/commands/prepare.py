@@ -25,6 +25,7 @@ _OF_THE_LOOP = {name for name, facts in OPTIONS.items() if facts.scope is Scope.
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = "Example: sot-tracker prepare --model fermt --device tensorrt --precision fp16"
     parser.add_argument("--model", required=True, help="network, see `sot-tracker models`")
     add_tracker_options(parser, without={"model", *_OF_THE_LOOP})
 

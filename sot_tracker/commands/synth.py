@@ -29,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     plain = ClipConfig()
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = "events:\n" + "\n".join(f"  {name:<11} {text}" for name, text in EVENTS.items())
+    parser.epilog += "\n\nExample: sot-tracker synth --preset benchmark --out out/clips"
     parser.add_argument("--out", type=Path, required=True, help="folder for the clips, one folder each, and list.txt")
     parser.add_argument("--preset", choices=sorted(PRESETS), help="one of the project's fixed sets instead of --seed")
     parser.add_argument("--clips", type=whole(1), help="how many (1; with --preset: all of it)")

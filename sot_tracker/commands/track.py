@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,21 +17,29 @@ from sot_tracker.box import Box
 from sot_tracker.commands.numbers import whole
 from sot_tracker.commands.options import add_tracker_options, tracker_options
 from sot_tracker.errors import INTERRUPTED, UserError
-from sot_tracker.loading import load
+from sot_tracker.loading import load_many
 from sot_tracker.progress import progress
 from sot_tracker.stream.encodings import FrameError
-from sot_tracker.stream.follow import Selected, SeparateTargets, Start, Step, ahead, follow, named, select
+from sot_tracker.stream.follow import Selected, Start, Step, ahead, follow, named, select
 from sot_tracker.stream.lost import Lost
 from sot_tracker.stream.recordings import Recording
 from sot_tracker.stream.sinks import CSV_COLUMNS, Output, open_outputs, select_box
 from sot_tracker.stream.sources import FrameSource, open_source, parse_range16
 from sot_tracker.stream.video_writer import VIDEO_CODECS
-from sot_tracker.tracker import Tracker
+from sot_tracker.tracker import TrackerInfo
 
 EPILOG = """
 For example: track clip.mp4 --box 310,120,48,96 --save out.mp4 --csv boxes.csv; track run.mcap --topic /camera/image_raw
 --init 310,120,48,96@12.5 --save-bag out.mcap
 """
+
+
+class Written(NamedTuple):
+    """A file that an output wrote. replaced: another file had its name before. note: of the output."""
+
+    path: Path
+    replaced: bool
+    note: str
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -88,8 +96,8 @@ def run(args: argparse.Namespace) -> int:
     with ExitStack() as stack:
         stack.callback(source.close)
         truth = _truth(source, args, bool(starts))
-        first = load(args.model, realtime=source.live, **tracker_options(args))
-        name = _name(first)
+        targets = load_many(args.model, max(1, len(starts)), realtime=source.live, **tracker_options(args))
+        name = _name(targets.info)
         flags = {"--save": args.save, "--csv": args.csv, "--save-bag": args.save_bag}
         outputs = open_outputs(flags, args.show, source, name, args.stride)
         frames = select(source, args.start, args.stride)
@@ -97,7 +105,6 @@ def run(args: argparse.Namespace) -> int:
         if not starts:
             start, frames = _first_box(truth, frames, args)
             starts = named([start])
-        targets = SeparateTargets(lambda: load(args.model, realtime=source.live, **tracker_options(args)), first)
         followed = follow(targets, islice(frames, args.frames), starts)
         started = next(followed)  # what is wrong with the box is told before a file is made
         replaced = [output.path for output in outputs if output.path and output.path.is_file()]
@@ -105,7 +112,8 @@ def run(args: argparse.Namespace) -> int:
         summary = Summary(truth)
         total = args.frames or (source.length and -(-source.length // args.stride))
         interrupted = _consume(chain([started], followed), outputs, summary, total)
-    _report(summary, name, source, args, [(output.path, output.path in replaced) for output in outputs if output.path])
+    written = [Written(output.path, output.path in replaced, output.note) for output in outputs if output.path]
+    _report(summary, name, source, args, written)
     return INTERRUPTED if interrupted else 0
 
 
@@ -124,22 +132,25 @@ def _consume(followed: Iterator[Step], outputs: list[Output], summary: Summary, 
     return False
 
 
-def _report(
-    summary: Summary, name: str, source: FrameSource, args: argparse.Namespace, written: list[tuple[Path, bool]]
-) -> None:
+def _report(summary: Summary, name: str, source: FrameSource, args: argparse.Namespace, written: list[Written]) -> None:
     if args.json:
-        files = {"written": [str(path) for path, _ in written], "replaced": [str(path) for path, old in written if old]}
+        files = {
+            "written": [str(file.path) for file in written],
+            "replaced": [str(file.path) for file in written if file.replaced],
+        }
         print(json.dumps({"source": source.name, "model": name, **summary.values(), **files}, indent=1))
         return
     print(f"{name} on {source.name}: {summary}")
     for line in summary.lost_lines():
         print(line)
-    for path, old in written:
-        print(f"written: {path}{' (the file that was there is replaced)' if old else ''}")
+    for file in written:
+        notes = [file.note, "the file that was there is replaced" if file.replaced else ""]
+        told = "; ".join(filter(None, notes))
+        print(f"written: {file.path}{f' ({told})' if told else ''}")
 
 
-def _name(tracker: Tracker) -> str:
-    return f"{tracker.info.name} (random weights)" if tracker.info.random else tracker.info.name
+def _name(info: TrackerInfo) -> str:
+    return f"{info.name} (random weights)" if info.random else info.name
 
 
 def _truth(source: FrameSource, args: argparse.Namespace, has_box: bool) -> np.ndarray | None:

@@ -38,6 +38,7 @@ ONNX = "onnx:"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = "Example: sot-tracker train --model smat --data path/to/got10k --data path/to/coco --out runs/smat"
     add = parser.add_argument
     add("--model", required=True, help="network to train; `sot-tracker models` lists the names")
     add("--data", action="append", default=[], metavar="[NAME=]DIR", help="data set folder; may be given several times")

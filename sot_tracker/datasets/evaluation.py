@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
-from sot_tracker.datasets.find import find
+from sot_tracker.datasets.find import NO_TOPICS, find
+from sot_tracker.datasets.layouts import Topics
 from sot_tracker.datasets.records import Refused, Sequence
 from sot_tracker.errors import UserError
 
@@ -23,14 +24,14 @@ class DataSet:
     stills: int = 0
 
 
-def read(data: Path, names: Collection[str] = (), frames: int = 0) -> DataSet:
+def read(data: Path, names: Collection[str] = (), frames: int = 0, topics: Topics = NO_TOPICS) -> DataSet:
     """The sequences of a data folder, or those of these names (own or with folders, * and ? allowed), or only so many
-    frames of each.
+    frames of each. topics: of recordings.
 
     Raises UserError if the folder has no known layout, a name is not there, or nothing is left to evaluate.
     """
     sequences, refused, stills = [], [], 0
-    for found in find(data):
+    for found in find(data, topics):
         if names and not _wanted(found, names):
             continue
         if isinstance(found, Refused):
@@ -41,7 +42,7 @@ def read(data: Path, names: Collection[str] = (), frames: int = 0) -> DataSet:
             refused.append(Refused(found.name, UserError(_no_target(found))))
         else:
             sequences.append(first_frames(found, frames) if frames else found)
-    _require_all_names(names, sequences, refused, data)
+    _require_all_names(names, sequences, refused, data, topics)
     if not sequences:
         if refused:
             raise refused[0].error
@@ -73,11 +74,13 @@ def _wanted(found: Sequence | Refused, names: Collection[str]) -> bool:
     return any(fnmatch.fnmatchcase(found.name, name) or fnmatch.fnmatchcase(own, name) for name in names)
 
 
-def _require_all_names(names: Collection[str], sequences: list[Sequence], refused: list[Refused], data: Path) -> None:
+def _require_all_names(
+    names: Collection[str], sequences: list[Sequence], refused: list[Refused], data: Path, topics: Topics
+) -> None:
     for name in names:
         here: list[Sequence | Refused] = [*sequences, *refused]
         if not any(_wanted(found, [name]) for found in here):
-            there = [found.name for found in find(data)]
+            there = [found.name for found in find(data, topics)]
             near = get_close_matches(name, there, 3, 0.4)
             raise UserError(
                 f"--sequences {name}: no sequence of '{data}' is called so"

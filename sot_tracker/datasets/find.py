@@ -9,36 +9,44 @@ from pathlib import Path
 
 import numpy as np
 
-from sot_tracker.datasets.layouts import LAYOUTS, Layout, Place
+from sot_tracker.datasets.layouts import LAYOUTS, Layout, Place, Topics
 from sot_tracker.datasets.layouts.coco import read_listing
+from sot_tracker.datasets.layouts.recording import read_recordings
 from sot_tracker.datasets.layouts.sequence_folder import PICTURE_FOLDERS
 from sot_tracker.datasets.pictures import list_pictures
 from sot_tracker.datasets.records import Array, Refused, Sequence
 from sot_tracker.errors import UserError
 from sot_tracker.natural import natural
+from sot_tracker.stream.recordings import is_recording
+
+NO_TOPICS = Topics()
 
 
-def find(data: Path) -> Iterator[Sequence | Refused]:
+def find(data: Path, topics: Topics = NO_TOPICS) -> Iterator[Sequence | Refused]:
     """Every sequence at or below that folder, or in that listing of COCO, in natural order of the names.
 
-    Links are followed, each folder is read once, hidden ones and __MACOSX are left out. A sequence that cannot be read
-    comes as `Refused`, so that the others can be used. Raises UserError if nothing there has a known layout.
+    topics: of recordings. Links are followed, each folder is read once, hidden ones and __MACOSX are left out. A
+    sequence that cannot be read comes as `Refused`, so that the others can be used. Raises UserError if nothing there
+    has a known layout.
     """
     if not data.exists():
         raise UserError(f"data folder '{data}' does not exist: give a folder in one of the layouts of {_names()}")
     if data.is_file():
+        if is_recording(data):
+            yield from read_recordings(Place(data.parent, frozenset(), frozenset([data.name]), topics))
+            return
         if data.suffix != ".json":
-            raise UserError(f"data '{data}' is a file: give a folder, or a listing of COCO (.json)")
+            raise UserError(f"data '{data}' is a file: give a folder, a recording, or a listing of COCO (.json)")
         yield from read_listing(data)
         return
     empty = True
-    for place, layout in _places(data):
+    for place, layout in _places(data, topics):
         empty = False
         yield from _read(place, layout, data)
     if empty:
         raise UserError(
             f"'{data}' has none of the known layouts ({_names()}), nor its subfolders: there is no groundtruth.txt or "
-            "groundtruth_rect.txt and no listing; see docs/datasets.md"
+            "groundtruth_rect.txt, no recording and no listing; see docs/datasets.md"
         )
 
 
@@ -60,7 +68,7 @@ def layout_of(place: Place) -> Layout | None:
     return next((layout for layout in LAYOUTS if layout.detect(place)), None)
 
 
-def _places(data: Path) -> Iterator[tuple[Place, Layout]]:
+def _places(data: Path, topics: Topics) -> Iterator[tuple[Place, Layout]]:
     """Every folder that a layout knows, and that layout; below one that is read as a whole nothing is looked for."""
     seen = set()
     for name, subfolders, files in os.walk(data, followlinks=True):
@@ -70,7 +78,7 @@ def _places(data: Path) -> Iterator[tuple[Place, Layout]]:
             continue
         seen.add(real)
         subfolders[:] = sorted((f for f in subfolders if not f.startswith(".") and f != "__MACOSX"), key=natural)
-        place = Place(folder, frozenset(subfolders), frozenset(f for f in files if not f.startswith(".")))
+        place = Place(folder, frozenset(subfolders), frozenset(f for f in files if not f.startswith(".")), topics)
         layout = layout_of(place)
         if layout is None:
             continue

@@ -25,6 +25,9 @@ Cutter = Callable[[np.ndarray, XYWH | None], Mask | None]
 
 MaskReader = Callable[[], Mask]
 
+PictureReader = Callable[[int, Range16 | None], Image]
+"""Index of a frame, and the limits of 16-bit pictures -> its picture. Raises UserError."""
+
 Array = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
@@ -42,6 +45,7 @@ class Sequence:
     whether the target is there and shows; labels may say that it does not although there is a box. known: N, whether
     the data set says anything about the frame.
     masks: N readers of the target's mask, None for a frame without; empty where there are none at all.
+    reader: gives the pictures where they are no files of their own, as in a recording; `frames` are then names alone.
     truth_kind: "box", or the "polygon" or "mask" that the boxes were made from.
     """
 
@@ -57,6 +61,7 @@ class Sequence:
     source: str = ""
     masks: tuple[MaskReader | None, ...] = ()
     truth_kind: str = "box"
+    reader: PictureReader | None = None
 
     @property
     def name(self) -> str:
@@ -71,6 +76,8 @@ class Sequence:
         """H x W x 3 BGR pixels of a frame as they are stored: annotations are made on these, so EXIF's turn is not
         applied. range16: scales 16-bit pictures, one for all pictures of a pass. Raises UserError if it cannot be read.
         """
+        if self.reader is not None:
+            return self.reader(index, range16)
         return read_picture(self.frames[index], range16)
 
 

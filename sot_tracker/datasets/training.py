@@ -22,6 +22,8 @@ def read(root: Path, source: str = "") -> list[Track]:
     for found in find(root):
         if isinstance(found, Refused):
             refused.append(found)
+        elif found.reader is not None:
+            refused.append(Refused(found.name, UserError(f"'{found.name}' is a recording, which training cannot read")))
         elif track := track_of(found):
             tracks.append(dataclasses.replace(track, source=source) if source else track)
     if refused:

@@ -25,7 +25,9 @@ from sot_tracker.errors import UserError
 from sot_tracker.ros import messages, parameters
 from sot_tracker.ros.process import run
 from sot_tracker.ros_tools.player_config import PlayerConfig
+from sot_tracker.stream.encodings import FrameError
 from sot_tracker.stream.output_files import same_file
+from sot_tracker.stream.recordings import Recording
 from sot_tracker.stream.sources import FrameSource, open_source
 
 POLL = 0.02  # seconds between two looks for subscribers
@@ -43,7 +45,7 @@ class Player(Node):
         self._config = parameters.declare(self, PlayerConfig, tuple(options_of(PlayerConfig)))
         with parameters.explained(self, PlayerConfig):
             self._source = _open(self._config)
-        self._truth = _truth_of(self._config.source, bool(self._config.init_box)) if self._source.files else None
+        self._truth = _truth_of(self._source, self._config)
         self._scale = _scale(self._source, self._config)
         self._messages = self._make_messages()
         self._next: Any = None
@@ -152,7 +154,11 @@ class Player(Node):
         while True:
             last: int | None = None
             for number, frame in enumerate(self._source):
-                picture = frame.image
+                try:
+                    picture = frame.image
+                except FrameError as error:
+                    self.get_logger().warning(f"frame {number} is left out: {error}")
+                    continue
                 size = (self._config.width or picture.shape[1], self._config.height or picture.shape[0])
                 message = self._message(picture if size == picture.shape[1::-1] else cv2.resize(picture, size))
                 self._gap = regular if self._config.rate or last is None else (frame.stamp - last) * 1e-9
@@ -201,15 +207,20 @@ def _open(config: PlayerConfig) -> FrameSource:
     except (OSError, ValueError) as error:  # a name that no file can have
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"log '{config.log[:77]}...' cannot be written: {reason}") from None
-    source = open_source(config.source, config.range16)
+    source = open_source(config.source, config.range16, config.topic)
     if config.log and any(same_file(Path(config.log), path) for path in source.files):
         raise UserError(f"log '{config.log}' is what is played: give another name")
     return source
 
 
-def _truth_of(source: str, has_box: bool) -> Any | None:
-    """N x 4 boxes of the folder's truth file; None without one."""
-    return truth_of(Path(source).expanduser(), has_box)
+def _truth_of(source: FrameSource, config: PlayerConfig) -> Any | None:
+    """N x 4 boxes of the folder's truth file or the recording's topic; None without one."""
+    if isinstance(source, Recording):
+        truth = source.truth(config.truth_topic)
+        return None if truth is None else truth.boxes
+    if config.truth_topic:
+        raise UserError(f"truth_topic is for recordings, and '{config.source}' is none")
+    return truth_of(Path(config.source).expanduser(), bool(config.init_box)) if source.files else None
 
 
 def _scale(source: FrameSource, config: PlayerConfig) -> tuple[float, float]:

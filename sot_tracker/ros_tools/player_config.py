@@ -13,9 +13,12 @@ class PlayerConfig(Options):
 
     source: str = option(
         "",
-        "Video file, folder or pattern (%06d.jpg) of pictures, camera number, stream address or GStreamer pipeline.",
+        "Video file, folder or pattern (%06d.jpg) of pictures, recording (.mcap, rosbag2 folder), camera number, "
+        "stream address or GStreamer pipeline.",
         Scope.NODE,
     )
+    topic: str = option("", "Image topic of a recording that has several.", Scope.NODE)
+    truth_topic: str = option("", "Detection2D topic of a recording that holds the true boxes.", Scope.NODE)
     rate: float = option(
         0.0, "Frames per second; 0 follows the source's own time stamps.", Scope.NODE, low=0.0, high=1000.0
     )

@@ -27,6 +27,8 @@ class BagFile:
     Raises UserError for another suffix or a place that cannot be written.
     """
 
+    note = ""
+
     def __init__(self, path: Path, name: str) -> None:
         if path.suffix != ".mcap":
             raise UserError(f"--save-bag '{path}' must end in .mcap")

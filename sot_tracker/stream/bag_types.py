@@ -78,4 +78,4 @@ def types() -> Typestore:
 
 def missing_rosbags() -> MissingPackage:
     """What to tell a user who has no rosbags."""
-    return MissingPackage("rosbags", "reading or writing a recording", "pip install 'sot_tracker[bags]'")
+    return MissingPackage("rosbags", "reading or writing a recording", "pip install 'rosbags>=0.11,<0.12'")

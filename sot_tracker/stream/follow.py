@@ -6,7 +6,7 @@ import logging
 import math
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -15,11 +15,11 @@ from typing import Any, NamedTuple, Protocol
 from sot_tracker.box import Box, BoxLike
 from sot_tracker.config import DEFAULTS
 from sot_tracker.errors import UserError
-from sot_tracker.loading import load
+from sot_tracker.loading import load_many
 from sot_tracker.stream.encodings import FrameError
 from sot_tracker.stream.frame import Frame
 from sot_tracker.stream.sources import FrameSource, open_source
-from sot_tracker.tracker import Estimate, Image, Tracker
+from sot_tracker.tracker import Estimate, Image
 
 log = logging.getLogger(__name__)
 
@@ -72,32 +72,13 @@ class Selected(NamedTuple):
 
 
 class Targets(Protocol):
-    """Several targets in one stream of frames."""
+    """Several targets in one stream of frames: what `MultiTracker` is."""
 
-    def start(self, image: Image, start: Start, stamp_ns: int) -> Estimate:
+    def start(self, target_id: str, image: Image, box: BoxLike, stamp_ns: int | None = None) -> Estimate:
         """Begin with a target that is followed from the next frame on. Raises UserError, changing nothing."""
 
-    def update(self, image: Image, stamp_ns: int) -> dict[str, Estimate]:
-        """Follow all targets into the next frame: estimates by `target_id`."""
-
-
-class SeparateTargets:
-    """A tracker of its own for each target. make: loads one."""
-
-    def __init__(self, make: Callable[[], Tracker], first: Tracker | None = None) -> None:
-        """first: a tracker that is loaded already, for the first target."""
-        self._make, self._first = make, first
-        self._trackers: dict[str, Tracker] = {}
-
-    def start(self, image: Image, start: Start, stamp_ns: int) -> Estimate:
-        tracker = self._first if self._first is not None and not self._trackers else self._make()
-        estimate = tracker.init(image, start.box, stamp_ns)
-        self._trackers[start.target_id] = tracker
-        # The milliseconds of outputs are those of updates: starting takes no time in them.
-        return replace(estimate, times={})
-
-    def update(self, image: Image, stamp_ns: int) -> dict[str, Estimate]:
-        return {name: tracker.update(image, stamp_ns) for name, tracker in self._trackers.items()}
+    def update(self, image: Image, stamp_ns: int | None = None) -> dict[str, Estimate]:
+        """Follow all targets into the next frame: estimates by name."""
 
 
 def select(frames: Iterable[Frame], start: float = 0.0, stride: int = 1) -> Iterator[Selected]:
@@ -155,7 +136,9 @@ def follow(targets: Targets, frames: Iterable[Selected], starts: Iterable[Start]
         before = time.perf_counter()
         estimates = targets.update(image, frame.stamp) if running else {}
         for start in due:
-            estimates[start.target_id] = targets.start(image, start, frame.stamp)
+            estimate = targets.start(start.target_id, image, start.box, frame.stamp)
+            # The milliseconds of outputs are those of updates: starting takes no time in them.
+            estimates[start.target_id] = replace(estimate, times={})
         running, waiting = True, waiting[len(due) :]
         yield Step(number, frame, estimates, time.perf_counter() - before)
     if damaged:
@@ -187,8 +170,8 @@ def track(
         raise UserError(f"source is {source!r:.40}: give a text, as for `sot-tracker track`")
     start = Start(Box.of(box), target_id="1")
     opened = open_source(os.fspath(source), topic=topic)
-    tracker = load(model or DEFAULTS["model"], realtime=opened.live, **options)
-    return _track(opened, SeparateTargets(lambda: tracker), start)
+    targets = load_many(model or DEFAULTS["model"], 1, realtime=opened.live, **options)
+    return _track(opened, targets, start)
 
 
 def _track(source: FrameSource, targets: Targets, start: Start) -> Iterator[tuple[Image, Estimate]]:

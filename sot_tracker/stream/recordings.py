@@ -89,13 +89,20 @@ class Recording:
         return stamps, size
 
     def __iter__(self) -> Iterator[Frame]:
-        range16 = Range16(self._range16)  # of this pass, so that every pass gives the same pixels
-        for time, message in self._bag.messages(self.topic):
-            yield _frame(time, message, range16)
+        return self.since(0, Range16(self._range16))  # limits of this pass: every pass gives the same pixels
 
     def stamps(self) -> npt.NDArray[np.int64]:
         """N, of all frames, nanoseconds, without decoding anything."""
         return np.array([stamp_of(data) or time for time, data in self._bag.raw(self.topic)], np.int64)
+
+    def times(self) -> npt.NDArray[np.int64]:
+        """N, when each frame was recorded, nanoseconds."""
+        return np.array([time for time, _ in self._bag.raw(self.topic)], np.int64)
+
+    def since(self, time: int, range16: Range16) -> Iterator[Frame]:
+        """The frames that were recorded at that time and later."""
+        for recorded, message in self._bag.messages(self.topic, time):
+            yield _frame(recorded, message, range16)
 
     def truth(self, topic: str = "") -> Truth | None:
         """From a topic of Detection2D with the stamps of the frames; None where the recording has no such topic.
@@ -172,16 +179,16 @@ class Bag:
     def count(self, topic: str) -> int:
         return self.topics(tuple({c.msgtype for c in self._of(topic)}))[topic]
 
-    def raw(self, topic: str) -> Iterator[tuple[int, bytes]]:
-        """Time of recording in nanoseconds, and the serialized message, in order."""
+    def raw(self, topic: str, since: int = 0) -> Iterator[tuple[int, bytes]]:
+        """Time of recording in nanoseconds, and the serialized message, in order, from the time `since` on."""
         with self._explained():
-            for _, time, data in self._reader.messages(self._of(topic)):
+            for _, time, data in self._reader.messages(self._of(topic), start=since or None):
                 yield time, data
 
-    def messages(self, topic: str) -> Iterator[tuple[int, Any]]:
-        """Time of recording in nanoseconds, and the message, in order."""
+    def messages(self, topic: str, since: int = 0) -> Iterator[tuple[int, Any]]:
+        """As `raw`, with the message itself."""
         store, kind = types(), self._of(topic)[0].msgtype
-        for time, data in self.raw(topic):
+        for time, data in self.raw(topic, since):
             with self._explained():
                 message = store.deserialize_cdr(data, kind)
             yield time, message

@@ -38,6 +38,8 @@ class Output(Protocol):
     """
 
     path: Path | None
+    note: str
+    """What a user should know about the file; mostly nothing."""
 
     def __enter__(self) -> Self: ...
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None: ...
@@ -76,9 +78,11 @@ class VideoFile:
         self.path: Path | None = path
         self._name, self._fps, self._size = name, fps, size
         self._file = NewFile(path, "--save")
+        self.note = ""
 
     def __enter__(self) -> Self:
         self._writer = VideoWriter(self._file.place, self._fps, self._size, f"--save '{self.path}'")
+        self.note = self._writer.note
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
@@ -103,6 +107,8 @@ class CsvFile:
     frame, nanoseconds. probability: empty where it is not known. reported: 1 where the node would publish the box, else
     0.
     """
+
+    note = ""
 
     def __init__(self, path: Path) -> None:
         self.path: Path | None = path
@@ -153,6 +159,7 @@ class Window:
     """A live view that ends on q or Esc. Raises UserError without a display."""
 
     path: Path | None = None
+    note = ""
 
     def __init__(self, name: str) -> None:
         require_display("--show")

@@ -179,7 +179,7 @@ def test_without_rosbags_the_node_says_what_to_install(
     node = TrackerNode(namespace="/inside", parameter_overrides=given)
     assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
     assert node.trigger_activate() == TransitionCallbackReturn.FAILURE
-    assert "pip install 'sot_tracker[bags]'" in capfd.readouterr().err
+    assert "pip install 'rosbags>=" in capfd.readouterr().err
     node.destroy_node()
 
 

@@ -32,6 +32,7 @@ from vision_msgs.msg import Detection2D  # noqa: E402
 from sot_tracker.box import Box  # noqa: E402
 from sot_tracker.cli import main  # noqa: E402
 from sot_tracker.config import markdown_table  # noqa: E402
+from sot_tracker.errors import UserError  # noqa: E402
 from sot_tracker.ros import messages  # noqa: E402
 from sot_tracker.ros.main import NODES  # noqa: E402
 from sot_tracker.ros_tools import harness, player  # noqa: E402
@@ -355,3 +356,41 @@ def test_ctrl_c_in_the_demo_ends_every_process_without_a_traceback(clip: Path, t
     with pytest.raises(ProcessLookupError):
         os.killpg(child.pid, 0)
     assert "Traceback" not in log.read_text()
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> str:
+    """Four frames, the second of them damaged, another image topic, and true boxes."""
+    bags = pytest.importorskip("bags", reason="reads recordings")
+    stamps = [(index + 1) * 10**9 for index in range(4)]
+    pictures = [("/a", stamp, bags.compressed(frame(i), stamp)) for i, stamp in enumerate(stamps)]
+    pictures[1][2].data = np.zeros(9, np.uint8)
+    truth = [("/truth", stamp, bags.detection(box_at(i), stamp)) for i, stamp in enumerate(stamps)]
+    return str(bags.write_bag(tmp_path / "run", [*pictures, ("/b", 1, bags.image(frame(0), 1)), *truth]))
+
+
+def test_a_recording_is_played_with_its_truth(recording: str) -> None:
+    with playing(source=recording, topic="/a", rate=10.0) as (listener, child):
+        until_end(listener, child)
+    assert len(listener.images) >= 2
+    assert [(t.id, messages.box_of(t)) for t in listener.truths] == [(str(k), box_at(k)) for k in (0, 2, 3)]
+    assert any(np.array_equal(pixels(image), frame(3)) for image in listener.images)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [({}, "several image topics"), ({"topic": "/c"}, "has no image topic /c"), ({"topic": "/a"}, "")],
+)
+def test_topics_of_recordings(recording: str, given: dict[str, str], words: str) -> None:
+    config = PlayerConfig.from_mapping({"source": recording, **given})
+    if words:
+        with pytest.raises(UserError, match=words):
+            player._open(config)
+    else:
+        assert player._truth_of(player._open(config), config).shape == (4, 4)
+
+
+def test_other_sources_have_no_truth_topic(clip: Path) -> None:
+    config = PlayerConfig.from_mapping({"source": str(clip), "truth_topic": "/truth"})
+    with pytest.raises(UserError, match="truth_topic is for recordings"):
+        player._truth_of(player._open(config), config)

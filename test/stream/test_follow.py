@@ -14,9 +14,10 @@ import sot_tracker
 from sot_tracker.box import Box
 from sot_tracker.errors import UserError
 from sot_tracker.stream.encodings import FrameError
-from sot_tracker.stream.follow import SeparateTargets, Start, ahead, follow, named, select
+from sot_tracker.stream.follow import Start, ahead, follow, named, select
 from sot_tracker.stream.frame import Frame
 from sot_tracker.tracker import Estimate, State
+from sot_tracker.tracking.many import MultiTracker
 
 from clips import boxes, frame, write_video
 
@@ -47,7 +48,7 @@ def frames(count: int, damaged: tuple[int, ...] = ()) -> list[Frame]:
 
 
 def run(starts: list[Start], count: int = 6, damaged: tuple[int, ...] = (), **chosen: Any) -> list[Any]:
-    return list(follow(SeparateTargets(Fake), select(frames(count, damaged), **chosen), named(starts)))
+    return list(follow(MultiTracker([Fake(), Fake()]), select(frames(count, damaged), **chosen), named(starts)))
 
 
 A, B = Box(1, 2, 3, 4), Box(5, 6, 7, 8)

@@ -140,7 +140,7 @@ def test_other_sources_have_no_topic(tmp_path: Path) -> None:
 def test_without_rosbags_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = write_bag(tmp_path / "run", clip(TRUTH))
     monkeypatch.setitem(sys.modules, "rosbags.rosbag2", None)
-    with pytest.raises(MissingPackage, match=r"pip install 'sot_tracker\[bags\]'"):
+    with pytest.raises(MissingPackage, match=r"pip install 'rosbags>="):
         open_source(str(run))
 
 

@@ -11,12 +11,21 @@ from sot_tracker.errors import UserError
 
 
 @dataclass(frozen=True)
+class Topics:
+    """Of recordings: which topics hold the pictures and the true boxes; empty for the only ones."""
+
+    image: str = ""
+    truth: str = ""
+
+
+@dataclass(frozen=True)
 class Place:
     """A folder and the names in it, listed once for all layouts. Hidden names are left out."""
 
     folder: Path
     folders: frozenset[str]
     files: frozenset[str]
+    topics: Topics = Topics()
 
 
 @dataclass(frozen=True)
