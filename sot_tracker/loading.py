@@ -155,7 +155,7 @@ def _suits(name: str, source: Source, config: Config) -> bool:
 def _load(name: str, model: ModelSpec, source: Source, config: Config) -> Network:
     network: Network = import_module(f"sot_tracker.engines.{name}").load(model, source, config)
     assert model.network is not None  # or it would have no weights
-    network.warm_up(model.network)
+    network.warm_up(model.network, config.max_targets)
     return network
 
 

@@ -120,8 +120,10 @@ class Network(ABC):
         """
         return [self.search(cached, patch) for cached, patch in looks]
 
-    def warm_up(self, spec: NetworkSpec) -> None:
+    def warm_up(self, spec: NetworkSpec, targets: int = 1) -> None:
         """Run once, so that the first frame is as fast as the others, and see that the maps are those of `spec`.
+
+        targets: most that will be searched together; with more than one, that is run once too.
 
         Raises UserError if the runtime fails, and for maps of other names or shapes or with numbers that are not
         finite.
@@ -131,7 +133,8 @@ class Network(ABC):
         try:
             cached = self.template(template)
             maps = self.search(cached, search)
-            self.search_many([(cached, search)] * 2)
+            if targets > 1:
+                self.search_many([(cached, search)] * targets)
         except self.failures as error:
             reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
             raise UserError(f"{self.facts.runtime} cannot run {self.facts.weights} ({reason}): export again") from None
