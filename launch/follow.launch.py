@@ -18,16 +18,16 @@ TRACK = Path(get_package_share_directory("sot_tracker")) / "launch" / "track.lau
 ARGUMENTS = {
     **launching.described(FollowConfig),
     "cmd_vel": "Topic of the commands, geometry_msgs/TwistStamped",
-    "camera_info": "Topic of the camera's calibration",
+    "camera_info": "Topic of the camera's calibration; empty is the one beside the image",
     "range": "true to fly in a synthetic flight range, which obeys the commands",
 }
-PRESET = {"cmd_vel": "cmd_vel", "camera_info": "camera_info", "range": "false"}
+PRESET = {"cmd_vel": "cmd_vel", "range": "false"}
 
 
 def start(context):
     given = context.launch_configurations
     clock = {"use_sim_time": given["use_sim_time"].lower() == "true"}
-    topics = [(name, given[name]) for name in ("image", "cmd_vel", "camera_info")]
+    topics = [(name, given[name]) for name in ("image", "cmd_vel", "camera_info") if given[name]]
     shared = {"package": "sot_tracker", "namespace": given["namespace"], "remappings": topics, "output": "screen"}
     follow = {**launching.values(given, FollowConfig), **clock}
     nodes = [Node(executable="follow", name="follow", parameters=[follow], **shared)]

@@ -193,11 +193,7 @@ def test_follow_includes_the_tracker_and_passes_everything_on(launch: Any) -> No
     (node,) = follow(launch, **given, image="/eye/image")
     assert node.parameters == [{"gain": 3.0, "search": True, "target": "7", "use_sim_time": False}]
     assert node.namespace == "nose"
-    assert dict(node.remappings) == {
-        "image": "/eye/image",
-        "cmd_vel": "/gimbal/rates",
-        "camera_info": "camera_info",
-    }
+    assert dict(node.remappings) == {"image": "/eye/image", "cmd_vel": "/gimbal/rates"}
     assert (ROOT / "scripts" / node.executable).is_file()
 
 
