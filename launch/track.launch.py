@@ -7,18 +7,17 @@ An argument that is left empty changes nothing.
 import os
 from pathlib import Path
 
-import yaml
 from ament_index_python.packages import get_package_share_directory
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
 from launch_ros.actions import Node
 
 from sot_tracker import config
-from sot_tracker.ros import PROFILE_VARIABLES
+from sot_tracker.ros import PROFILE_VARIABLES, launching
 
 CONFIG = Path(get_package_share_directory("sot_tracker")) / "config"
 ARGUMENTS = {
-    **{name: facts.help for name, facts in config.OPTIONS.items()},
+    **launching.described(config.Config),
     **{old: f"Old name of {name}" for old, name in config.RENAMED.items()},
     "image": "Image topic to follow the target in",
     "params_file": "YAML file with parameters of your own",
@@ -29,15 +28,6 @@ ARGUMENTS = {
 PRESET = {"image": "image", "use_sim_time": "false", "rviz": "false"}
 
 
-def parameter(name, text):
-    """An option's value from its launch argument."""
-    try:
-        value = config.check(name, text if isinstance(config.DEFAULTS[name], str) else yaml.safe_load(text))
-    except yaml.YAMLError:
-        raise RuntimeError(f"{name}:={text} cannot be read: give it as in a YAML file") from None
-    return list(value) if isinstance(value, tuple) else value
-
-
 def start(context):
     given = {name: context.launch_configurations[name] for name in ARGUMENTS}
     files = [str(CONFIG / "default.yaml")]
@@ -46,7 +36,7 @@ def start(context):
             raise RuntimeError(f"params_file '{given['params_file']}' does not exist")
         files.append(given["params_file"])
     options = config.present_names({name: text for name, text in given.items() if text})
-    values = {name: parameter(name, options[name]) for name in config.OPTIONS if name in options}
+    values = launching.values(options)
     values["use_sim_time"] = given["use_sim_time"].lower() == "true"
     nodes = [
         Node(

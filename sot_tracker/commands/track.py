@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import chain, islice
@@ -25,6 +26,7 @@ from sot_tracker.stream.lost import Lost
 from sot_tracker.stream.recordings import Recording
 from sot_tracker.stream.sinks import CSV_COLUMNS, Output, open_outputs, select_box
 from sot_tracker.stream.sources import FrameSource, open_source, parse_range16
+from sot_tracker.stream.statistics import falling_behind
 from sot_tracker.stream.video_writer import VIDEO_CODECS
 from sot_tracker.tracker import TrackerInfo
 
@@ -111,9 +113,13 @@ def run(args: argparse.Namespace) -> int:
         outputs = [stack.enter_context(output) for output in outputs]
         summary = Summary(truth)
         total = args.frames or (source.length and -(-source.length // args.stride))
+        began = time.monotonic()
         interrupted = _consume(chain([started], followed), outputs, summary, total)
+        seconds = time.monotonic() - began
     written = [Written(output.path, output.path in replaced, output.note) for output in outputs if output.path]
     _report(summary, name, source, args, written)
+    if source.live and (advice := summary.falling_behind(seconds, source.fps / args.stride)):
+        print(f"warning: {advice}", file=sys.stderr)
     return INTERRUPTED if interrupted else 0
 
 
@@ -216,6 +222,10 @@ class Summary:
         if self._overlaps:
             parts.append(f"mean overlap with the truth {np.mean(self._overlaps):.3f}")
         return ", ".join(parts)
+
+    def falling_behind(self, seconds: float, rate: float) -> str:
+        """A warning where a camera of that rate gave more frames in so many seconds than were followed."""
+        return falling_behind(self._frames, seconds, rate, self._seconds)
 
     def lost_lines(self) -> list[str]:
         """Where each target was lost, by number of the frame; nothing where none was."""

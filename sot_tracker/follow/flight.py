@@ -13,7 +13,7 @@ import numpy as np
 
 from sot_tracker.follow.config import FollowConfig
 from sot_tracker.follow.control import Command, Controller, Mode
-from sot_tracker.follow.pointing import Camera
+from sot_tracker.follow.pointing import Direction, camera_of_fov
 from sot_tracker.synth.flight_range import FlightRange, RangeFrame
 from sot_tracker.tracker import Estimate, Tracker
 
@@ -44,7 +44,7 @@ def fly(
     """Start on the target and follow it for so many seconds. latency: at most the time between two frames."""
     controller, latency = Controller(config), min(latency, 1 / fps)
     frame = scene.look()
-    camera = Camera.of_fov(frame.image.shape[1], frame.image.shape[0], fov)
+    camera = camera_of_fov(frame.image.shape[1], frame.image.shape[0], fov)
     for index in range(round(seconds * fps)):
         taken = scene.time
         if index:
@@ -54,7 +54,8 @@ def fly(
             assert frame.box is not None, "a flight range begins with its target in view"
             estimate = tracker.init(frame.image, frame.box, round(taken * 1e9))
         scene.step(latency)
-        command = controller.see(scene.time, estimate.state.value, camera.direction(*estimate.box.center), latency)
+        direction = Direction.of_point(camera, estimate.box.center)
+        command = controller.see(scene.time, estimate.state.value, direction, latency)
         scene.mount.command(command.yaw, command.pitch)
         yield Moment(taken, frame, estimate, controller.mode, command)
         scene.step(1 / fps - latency)

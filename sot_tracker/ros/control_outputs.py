@@ -6,6 +6,7 @@ from typing import Any
 
 from geometry_msgs.msg import Vector3, Vector3Stamped
 from rclpy.lifecycle import LifecycleNode
+from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo
@@ -83,7 +84,7 @@ class ControlOutputs:
             self._node.get_logger().warning(f"camera_info cannot be used, no bearing is published: {error}")
 
 
-def info_topic(node: LifecycleNode) -> str:
+def info_topic(node: Node) -> str:
     """`camera_info` where it was remapped, else the one beside the image topic, as camera drivers have it."""
     own = str(node.resolve_topic_name("camera_info"))
     plain = f"{node.get_namespace().rstrip('/')}/camera_info"

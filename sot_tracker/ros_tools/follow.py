@@ -23,10 +23,12 @@ from sot_tracker.config import options_of
 from sot_tracker.errors import UserError, one_line
 from sot_tracker.follow.config import FollowConfig
 from sot_tracker.follow.control import Command, Controller, Mode
-from sot_tracker.follow.pointing import Camera, Direction
+from sot_tracker.follow.pointing import Direction, camera_of_fov
 from sot_tracker.ros import messages, parameters
+from sot_tracker.ros.control_outputs import info_topic
 from sot_tracker.ros.process import run
 from sot_tracker.ros.subscription import MatchingSubscription
+from sot_tracker.stream import control
 from sot_tracker.stream.encodings import compressed_picture
 from sot_tracker.stream.range16 import Range16
 from sot_tracker.stream.statistics import Throttle
@@ -47,7 +49,7 @@ class FollowNode(Node):
         self._config = parameters.declare(self, FollowConfig, tuple(options_of(FollowConfig)))
         self._controller = Controller(self._config)
         self._throttle = Throttle(5.0)
-        self._camera: Camera | None = None
+        self._camera: control.Camera | None = None
         self._info: Any = None  # what the newest camera_info said
         self._directions: OrderedDict[tuple[int, str], Direction] = OrderedDict()
         self._state: Any = None  # the newest
@@ -71,13 +73,13 @@ class FollowNode(Node):
         if state is None:
             raise UserError("sot_tracker/TrackerState was not generated: build the package with colcon and source it")
         kinds = {
-            "state": ("sot_tracker/msg/TrackerState", state, self._on_state),
-            "detection": ("vision_msgs/msg/Detection2D", Detection2D, self._on_detection),
-            "bearing": ("geometry_msgs/msg/Vector3Stamped", Vector3Stamped, self._on_bearing),
-            "camera_info": ("sensor_msgs/msg/CameraInfo", CameraInfo, self._on_camera_info),
+            self.resolve_topic_name("state"): ("sot_tracker/msg/TrackerState", state, self._on_state),
+            self.resolve_topic_name("detection"): ("vision_msgs/msg/Detection2D", Detection2D, self._on_detection),
+            self.resolve_topic_name("bearing"): ("geometry_msgs/msg/Vector3Stamped", Vector3Stamped, self._on_bearing),
+            info_topic(self): ("sensor_msgs/msg/CameraInfo", CameraInfo, self._on_camera_info),
         }
         return [
-            MatchingSubscription(self, self.resolve_topic_name(topic), {name: kind}, receive, 5, "auto")
+            MatchingSubscription(self, topic, {name: kind}, receive, 5, "auto")
             for topic, (name, kind, receive) in kinds.items()
         ]
 
@@ -102,16 +104,17 @@ class FollowNode(Node):
 
     def _on_camera_info(self, message: CameraInfo) -> None:
         """One comes with every picture; a new calibration, or another size, is taken over."""
-        size, lens = (message.width, message.height), (tuple(message.k), tuple(message.d), message.distortion_model)
-        if (size, lens) == self._info:
+        size = (message.width, message.height)
+        fields = (message.distortion_model, tuple(message.k), tuple(message.d), size)
+        if fields == self._info:
             return
-        self._info = size, lens
+        self._info = fields
         try:
-            self._camera = Camera.of_info(*size, message.k, message.d, message.distortion_model)
-            self.get_logger().info(f"camera_info: {size[0]}x{size[1]}, focal length {lens[0][0]:.0f} pixels")
+            self._camera = control.camera(*fields)
+            self.get_logger().info(f"camera_info: {size[0]}x{size[1]}, focal length {message.k[0]:.0f} pixels")
         except UserError as error:
             self._warn("camera_info", f"{error}: taking a field of view of {self._config.fov:g} degrees")
-            self._camera = Camera.of_fov(*size, self._config.fov) if min(size) > 0 else self._camera
+            self._camera = camera_of_fov(*size, self._config.fov) if min(size) > 0 else self._camera
 
     def _on_image(self, message: Any) -> None:
         if self._camera is not None:
@@ -126,7 +129,7 @@ class FollowNode(Node):
             self._warn("image", str(error))
             return
         if min(width, height) > 0:
-            self._camera = Camera.of_fov(width, height, self._config.fov)
+            self._camera = camera_of_fov(width, height, self._config.fov)
             view = f"a field of view of {self._config.fov:g} degrees"
             self.get_logger().info(f"nobody publishes camera_info: taking {view} for pictures of {width}x{height}")
 
@@ -134,8 +137,11 @@ class FollowNode(Node):
 
     def _on_detection(self, message: Detection2D) -> None:
         box = messages.box_of(message)
-        if self._camera is not None and box.is_valid:
-            self._keep(messages.stamp_of(message.header), message.id, self._camera.direction(*box.center))
+        if self._camera is None or not box.is_valid:
+            return
+        direction = Direction.of_point(self._camera, box.center)
+        if direction is not None:
+            self._keep(messages.stamp_of(message.header), message.id, direction)
 
     def _on_bearing(self, message: Vector3Stamped) -> None:
         """Of a tracker node that knows the camera; it names no target, and a detection that can be used wins."""

@@ -27,6 +27,16 @@ def dropping(processed: int, dropped: int, seconds: float) -> str:
     )
 
 
+def falling_behind(processed: int, seconds: float, rate: float, busy: float) -> str:
+    """As `dropping`, for a camera of that rate (frames per second) that does not count what nobody took.
+
+    seconds: how long it ran. busy: seconds of these in the tracker; where that is less than half, a slow camera is to
+    blame and nothing is said.
+    """
+    missed = round(seconds * rate) - processed
+    return dropping(processed, missed, seconds) if missed > 0 and busy > 0.5 * seconds else ""
+
+
 class Throttle:
     """Whether it is time to report an event of some kind again."""
 

@@ -173,3 +173,40 @@ def test_two_cameras_live_in_two_namespaces(launch: Any) -> None:
     known = launch("track.launch.py").ARGUMENTS
     assert all(set(dict(include.launch_arguments)) <= set(known) for include in includes)
     assert Path(includes[0].args[0].args[0]).is_file()
+
+
+def follow(launch: Any, **given: str) -> list[Any]:
+    """What follow.launch.py starts beside the tracker."""
+    file = launch("follow.launch.py")
+    declared = [a for a in file.generate_launch_description().args[0] if type(a).__name__ == "DeclareLaunchArgument"]
+    defaults = {a.args[0]: a.default_value for a in declared}
+    track = {"image": "image", "namespace": "", "use_sim_time": "false"}  # as the file that it includes declares them
+    return file.start(SimpleNamespace(launch_configurations={**defaults, **track, **given}))
+
+
+def test_follow_includes_the_tracker_and_passes_everything_on(launch: Any) -> None:
+    file = launch("follow.launch.py")
+    (include,) = [a for a in file.generate_launch_description().args[0] if type(a).__name__.startswith("Include")]
+    assert Path(include.args[0].args[0]).name == "track.launch.py"
+    assert not set(file.ARGUMENTS) & set(launch("track.launch.py").ARGUMENTS), "one name, one meaning"
+    given = {"gain": "3", "search": "true", "target": "7", "cmd_vel": "/gimbal/rates", "namespace": "nose"}
+    (node,) = follow(launch, **given, image="/eye/image")
+    assert node.parameters == [{"gain": 3.0, "search": True, "target": "7", "use_sim_time": False}]
+    assert node.namespace == "nose"
+    assert dict(node.remappings) == {"image": "/eye/image", "cmd_vel": "/gimbal/rates"}
+    assert (ROOT / "scripts" / node.executable).is_file()
+
+
+def test_follow_flies_in_the_range_if_asked(launch: Any) -> None:
+    _, camera = follow(launch, range="true")
+    assert camera.executable == "range"
+    assert (ROOT / "scripts" / camera.executable).is_file()
+    with pytest.raises(UserError, match="out of range: give 0 to 20"):
+        follow(launch, gain="99")
+
+
+def test_show_args_tells_help_choices_and_default(launch: Any) -> None:
+    texts = launch("track.launch.py").ARGUMENTS
+    assert texts["propagate"].endswith("One of: auto, off. Default: auto.")
+    assert texts["autostart"].endswith("Default: true.")
+    assert "Default" not in texts["weights"]

@@ -340,13 +340,13 @@ def test_without_generated_messages_it_runs_without_state(tmp_path: Any) -> None
 
 
 def test_help_helps_instead_of_starting(capsys: pytest.CaptureFixture[str]) -> None:
-    for program in ("tracker_node", "player"):
+    for program, option in (("tracker_node", "init_box"), ("player", "init_box"), ("follow", "gain"), ("range", "fov")):
         done = subprocess.run(
             [sys.executable, f"scripts/{program}", "--help"], capture_output=True, text=True, timeout=30
         )
         assert (done.returncode, done.stderr) == (0, "")
         assert f"ros2 run sot_tracker {program} --ros-args" in done.stdout
-        assert "init_box" in done.stdout
+        assert option in done.stdout
 
 
 DAMAGED = {

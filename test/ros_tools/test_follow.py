@@ -173,7 +173,7 @@ def test_without_camera_info_one_picture_and_the_field_of_view_do(bench: Bench) 
 
     bench.until(sized, "the size of the picture")
     assert bench.node._camera is not None
-    assert bench.node._camera.matrix[0] == pytest.approx(554.26, abs=0.01)
+    assert bench.node._camera.matrix[0, 0] == pytest.approx(554.26, abs=0.01)
     about_z, _ = bench.drive(box=RIGHT_AND_BELOW)
     assert about_z < 0
     bench.topics["camera_info"].publish(CameraInfo(width=640, height=480))  # not calibrated: changes nothing

@@ -5,7 +5,16 @@ import math
 import pytest
 
 from sot_tracker.box import Box
-from sot_tracker.stream.statistics import WINDOW, Sequence, StateTimes, Throttle, Times, dropping, percentiles
+from sot_tracker.stream.statistics import (
+    WINDOW,
+    Sequence,
+    StateTimes,
+    Throttle,
+    Times,
+    dropping,
+    falling_behind,
+    percentiles,
+)
 from sot_tracker.tracker import Estimate, State
 
 
@@ -82,3 +91,17 @@ def test_states_of_many_targets_have_times_of_their_own() -> None:
     for name in range(2 * StateTimes.MOST):
         since.see(str(name), tracked, 50)
     assert since.see("a", tracked, 60) == 60, "so many others came since that it is forgotten"
+
+
+@pytest.mark.parametrize(
+    ("processed", "busy", "told"),
+    [
+        (150, 9.0, "150 of 300 frames dropped: 15.0 of 30.0 per second are processed; take a faster model"),
+        (150, 3.0, ""),  # the tracker waited most of the time: the camera gives fewer than it says
+        (290, 9.0, ""),
+        (310, 9.0, ""),
+    ],
+)
+def test_a_camera_that_is_faster_than_the_tracker(processed: int, busy: float, told: str) -> None:
+    assert falling_behind(processed, 10.0, 30.0, busy).startswith(told)
+    assert bool(falling_behind(processed, 10.0, 30.0, busy)) == bool(told)

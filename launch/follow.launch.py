@@ -1,0 +1,45 @@
+"""Track a target and turn the camera after it: ros2 launch sot_tracker follow.launch.py image:=/camera/image_raw
+
+With range:=true a synthetic flight range is the camera. All arguments of track.launch.py can be given too.
+"""
+
+from pathlib import Path
+
+from ament_index_python.packages import get_package_share_directory
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch_ros.actions import Node
+
+from sot_tracker.follow.config import FollowConfig
+from sot_tracker.ros import launching
+
+TRACK = Path(get_package_share_directory("sot_tracker")) / "launch" / "track.launch.py"
+ARGUMENTS = {
+    **launching.described(FollowConfig),
+    "cmd_vel": "Topic of the commands, geometry_msgs/TwistStamped",
+    "camera_info": "Topic of the camera's calibration; empty is the one beside the image",
+    "range": "true to fly in a synthetic flight range, which obeys the commands",
+}
+PRESET = {"cmd_vel": "cmd_vel", "range": "false"}
+
+
+def start(context):
+    given = context.launch_configurations
+    clock = {"use_sim_time": given["use_sim_time"].lower() == "true"}
+    topics = [(name, given[name]) for name in ("image", "cmd_vel", "camera_info") if given[name]]
+    shared = {"package": "sot_tracker", "namespace": given["namespace"], "remappings": topics, "output": "screen"}
+    follow = {**launching.values(given, FollowConfig), **clock}
+    nodes = [Node(executable="follow", name="follow", parameters=[follow], **shared)]
+    if given["range"].lower() == "true":
+        nodes.append(Node(executable="range", name="range", **shared))
+    return nodes
+
+
+def generate_launch_description():
+    arguments = [
+        DeclareLaunchArgument(name, default_value=PRESET.get(name, ""), description=text)
+        for name, text in ARGUMENTS.items()
+    ]
+    track = IncludeLaunchDescription(PythonLaunchDescriptionSource(str(TRACK)))
+    return LaunchDescription([*arguments, track, OpaqueFunction(function=start)])
