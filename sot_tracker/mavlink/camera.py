@@ -45,9 +45,13 @@ class Outgoing:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """The tracker is to start on this target."""
+    """The tracker is to start on this target.
+
+    point: where only a point was given, in pixels; the request's box is then a square around it.
+    """
 
     request: Request
+    point: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +235,8 @@ class Camera:
         _require_fractions(x, y)
         has_radius = math.isfinite(radius) and 0 < radius <= 1
         side = 2 * radius * width if has_radius else self._config.point_size * min(width, height)
-        self._start(Box.from_cxcywh(x * width, y * height, side, side), command, now, reaction)
+        box, point = Box.from_cxcywh(x * width, y * height, side, side), (x * width, y * height)
+        self._start(box, command, now, reaction, None if has_radius else point)
 
     def _on_rectangle(self, command: _Command, now: float, reaction: Reaction) -> None:
         x1, y1, x2, y2 = command.parameters[:4]
@@ -240,7 +245,14 @@ class Camera:
         box = Box.from_xyxy(min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2)).scaled(width, height)
         self._start(box, command, now, reaction)
 
-    def _start(self, box: Box, command: _Command, now: float, reaction: Reaction) -> None:
+    def _start(
+        self,
+        box: Box,
+        command: _Command,
+        now: float,
+        reaction: Reaction,
+        point: tuple[float, float] | None = None,
+    ) -> None:
         if self._last is not None and self._last[0] == command and now - self._last[1] < REPEATED_S:
             return  # the target has moved since: it must not be started again
         width, height = self._frame(now)
@@ -250,7 +262,7 @@ class Camera:
             raise Refused(dialect.MAV_RESULT_DENIED, str(error)) from None
         if min(box.w, box.h) < 1:
             raise Refused(dialect.MAV_RESULT_DENIED, "the rectangle is less than one pixel wide or high")
-        reaction.ask = Start(Request(box))
+        reaction.ask = Start(Request(box), point)
         self._last = (command, now)
 
     def _on_stop(self, command: _Command, now: float, reaction: Reaction) -> None:
@@ -315,7 +327,7 @@ class Camera:
         state, report = self._state(now), self._report
         if state == IDLE:
             return self._status(dialect.CAMERA_TRACKING_STATUS_FLAGS_IDLE)
-        box = report.box if report is not None and state in _TRACKED else None
+        box = report.box if report is not None and report.fresh and state in _TRACKED else None
         if report is None or report.size is None or box is None or not box.is_valid:
             return self._status(dialect.CAMERA_TRACKING_STATUS_FLAGS_ERROR)
         width, height = report.size

@@ -25,7 +25,7 @@ class MavlinkConfig(Options):
     point_size: float = option(
         0.2,
         "Side of the box around a point that is to be tracked, in shares of the frame's shorter side, where the ground "
-        "station names no radius.",
+        "station names no radius and no object stands out there.",
         Scope.NODE,
         low=0.01,
         high=1.0,

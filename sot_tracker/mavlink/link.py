@@ -7,16 +7,21 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
 from typing import Any
 
+import cv2
 from pymavlink import mavutil
 from pymavlink.dialects.v20 import common as dialect
 
 from sot_tracker.errors import UserError
 from sot_tracker.mavlink.camera import Camera, Outgoing, Reaction, Start
 from sot_tracker.mavlink.config import MavlinkConfig
+from sot_tracker.stream.frame import Frame
+from sot_tracker.stream.object_at import object_at
 from sot_tracker.stream.reports import Control, Report
+from sot_tracker.stream.requests import Request
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +74,8 @@ class Link:
         self._parser.robust_parsing = True  # damaged bytes are skipped, not raised
         self._packer = dialect.MAVLink(None, config.system, config.component)
         self._newest: Report | None = None
+        self._frame: Frame | None = None
+        self._starter = ThreadPoolExecutor(1, thread_name_prefix="start")  # looking for an object takes 0.1 to 0.3 s
         self._reasons: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, name="mavlink", daemon=True)
@@ -81,6 +88,7 @@ class Link:
     def __exit__(self, *error: object) -> None:
         self._end.set()
         self._thread.join(5.0)
+        self._starter.shutdown(cancel_futures=True)
         self._connection.close()
 
     def publish(self, report: Report) -> None:
@@ -111,6 +119,7 @@ class Link:
         if self._newest is not None:
             report, self._newest = self._newest, None
             self._camera.update(report, now)
+            self._frame = report.frame
         while not self._reasons.empty():
             self._send(self._camera.complain(self._reasons.get()))
         self._send(self._camera.tick(now))
@@ -125,9 +134,21 @@ class Link:
     def _react(self, reaction: Reaction) -> None:
         self._send(reaction.send)
         if isinstance(reaction.ask, Start):
-            self._control.start(reaction.ask.request, self._answer)
+            self._starter.submit(self._start, reaction.ask)
         elif reaction.ask is not None:
-            self._control.stop(lambda reason: None)  # that there was no target is what was wanted
+            # In the same thread, so that it comes after a start. That there was no target is what was wanted.
+            self._starter.submit(self._control.stop, lambda reason: None)
+
+    def _start(self, start: Start) -> None:
+        """Start on the box, or on the object at the point where there is a picture to look for it."""
+        frame, request = self._frame, start.request
+        if start.point is not None and frame is not None:
+            try:
+                found = object_at(frame.image, *start.point)
+            except (UserError, cv2.error):  # the frame cannot be decoded
+                found = None
+            request = Request(found, frame.stamp) if found is not None else request
+        self._control.start(request, self._answer)
 
     def _answer(self, reason: str) -> None:
         if reason:

@@ -71,9 +71,9 @@ class MavlinkNode(Node):
         """options: of rclpy's Node. Raises UserError where the connection cannot be opened."""
         super().__init__("mavlink", **options)
         self._config = parameters.declare(self, MavlinkNodeConfig, tuple(options_of(MavlinkNodeConfig)))
-        self._tracker = RemoteTracker(self, self._config.tracker)
-        self._link = camera_link(self._config, self._config.tracker, self._tracker).__enter__()
         self._joiner = Joiner(pictures=False)
+        self._tracker = RemoteTracker(self, self._config.tracker, self._joiner.show)
+        self._link = camera_link(self._config, self._config.tracker, self._tracker).__enter__()
         self._size = FrameSize(self, self._config.image_transport)
         self._reports = Reports(self, self._joiner, self._receive)
         self.create_timer(WATCH_PERIOD, self._watch, clock=Clock(clock_type=ClockType.STEADY_TIME))

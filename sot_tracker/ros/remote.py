@@ -47,7 +47,7 @@ class Reports:
         self.take(self._joiner.state(messages.report_of_state(message)))
 
     def _on_detection(self, message: Detection2D) -> None:
-        self.take(self._joiner.detection(messages.stamp_of(message.header), messages.box_of(message)))
+        self.take(self._joiner.detection(messages.stamp_of(message.header), messages.box_of(message), message.id))
 
     def take(self, report: Report | None) -> None:
         """Hand on what the joiner gave."""
@@ -58,11 +58,11 @@ class Reports:
 class RemoteTracker:
     """A `Control` of the tracker node of that name, relative to this node's namespace.
 
-    What is asked from any thread is done in the executor's.
+    What is asked from any thread is done in the executor's. started: gets the id of a target that was started here.
     """
 
-    def __init__(self, node: Node, name: str) -> None:
-        self._node, self._name = node, name
+    def __init__(self, node: Node, name: str, started: Callable[[str], None]) -> None:
+        self._node, self._name, self._started = node, name, started
         self._boxes = node.create_publisher(Detection2D, "init_box", QoSProfile(depth=10))
         init = messages.init_type()
         self._init = node.create_client(init, f"{name}/init") if init is not None else None
@@ -117,12 +117,17 @@ class RemoteTracker:
         message.header.stamp.sec, message.header.stamp.nanosec = divmod(request.stamp, 1_000_000_000)
         if self._init is not None and self._init.service_is_ready():
             call = self._init.srv_type.Request(target=message)
-            self._call(self._init, call, lambda done: answer("" if done.accepted else done.message), answer)
+            self._call(self._init, call, lambda done: self._on_init(done, answer), answer)
         elif self._boxes.get_subscription_count():
             self._boxes.publish(message)
             answer("")
         else:
             answer(self._absent())
+
+    def _on_init(self, done: Any, answer: Answer) -> None:
+        if done.accepted and done.target_id:
+            self._started(done.target_id)
+        answer("" if done.accepted else done.message)
 
     def _absent(self) -> str:
         return f"there is no active tracker node '{self._name}' here"

@@ -34,8 +34,8 @@ class ViewNode(Node):
         super().__init__("view", **options)
         self._config = parameters.declare(self, ViewNodeConfig, tuple(options_of(ViewNodeConfig)))
         self._throttle = Throttle(REPORT_PERIOD)
-        self._tracker = RemoteTracker(self, self._config.tracker)
         self._joiner = Joiner(pictures=True)
+        self._tracker = RemoteTracker(self, self._config.tracker, self._joiner.show)
         self._range16 = Range16(())
         self._reports: Reports | None = None
         self._images: ImageInput | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from sot_tracker.box import Box
 from sot_tracker.stream.frame import Frame
@@ -22,13 +22,19 @@ WITH_BOX = ("TRACKING", "UNCERTAIN")
 class _Parts:
     since: float
     state: Report | None = None
-    box: Box | None = None
+    boxes: dict[str, Box] = field(default_factory=dict)  # by target
     frame: Frame | None = None
     jpeg: bytes | None = None
+
+    @property
+    def box(self) -> Box | None:
+        return self.boxes.get(self.state.target_id) if self.state is not None else None
 
 
 class Joiner:
     """Give it every message; it gives a report of a frame as soon as all is there, and never of an earlier one after.
+
+    Of several targets one is reported, always the same while it is followed; `show` chooses it.
 
     pictures: whether a report needs the picture. Messages belong together by their stamps, in nanoseconds, which may
     jump back, as those of a recording that begins again.
@@ -37,6 +43,13 @@ class Joiner:
     def __init__(self, pictures: bool, clock: Callable[[], float] = time.monotonic) -> None:
         self._pictures, self._clock = pictures, clock
         self._parts: dict[int, _Parts] = {}
+        self._target = ""  # the one that is reported
+        self._target_stamp = -2  # of its newest state
+        self._stamps = (-1, -1)  # of the newest states of any target: the last but one, the last
+
+    def show(self, target_id: str) -> None:
+        """Report this target from now on."""
+        self._target, self._target_stamp = target_id, self._stamps[1]
 
     def picture(self, frame: Frame, jpeg: bytes | None = None) -> Report | None:
         """jpeg: the picture as it came, where that is a JPEG file."""
@@ -46,11 +59,13 @@ class Joiner:
 
     def state(self, state: Report) -> Report | None:
         """A report without box and picture."""
+        if not self._is_shown(state):
+            return None
         self._of(state.stamp).state = state
         return self._complete(state.stamp)
 
-    def detection(self, stamp: int, box: Box) -> Report | None:
-        self._of(stamp).box = box
+    def detection(self, stamp: int, box: Box, target_id: str) -> Report | None:
+        self._of(stamp).boxes[target_id] = box
         return self._complete(stamp)
 
     def overdue(self) -> Report | None:
@@ -61,6 +76,16 @@ class Joiner:
             if self._clock() - parts.since > PATIENCE_S and self._is_enough(parts)
         ]
         return self._taken(late[-1]) if late else None
+
+    def _is_shown(self, state: Report) -> bool:
+        """Whether that target is the one to report. Another takes its place when a whole frame had no state of it."""
+        if state.stamp != self._stamps[1]:
+            self._stamps = (self._stamps[1], state.stamp)
+        if state.target_id != self._target and self._target_stamp not in self._stamps:
+            self._target = state.target_id
+        if state.target_id == self._target:
+            self._target_stamp = state.stamp
+        return state.target_id == self._target
 
     def _of(self, stamp: int) -> _Parts:
         if stamp not in self._parts:

@@ -13,6 +13,7 @@ from sot_tracker.box import Box
 from sot_tracker.stream.follower import Result
 from sot_tracker.stream.frame import Frame
 from sot_tracker.stream.requests import Request
+from sot_tracker.tracker import Reason
 
 IDLE = "IDLE"
 """State of a tracker without a target; the others are the names of `tracker.State`."""
@@ -29,9 +30,10 @@ class Report:
 
     size: width and height of the frame in pixels, the frame of reference of `box`; None while it is not known.
     state: IDLE, SILENT or the name of a `tracker.State`. reason: why, in a word or two; may be empty. box: None where
-    there is no target or its place is not known. score: 0..1. latency_ms: from the capture of the frame, as far as it
-    is known, to the result; NaN where unknown. source: as in `Estimate`. frame: None where nobody asked for pictures.
-    jpeg: the frame as it came, where it came as a JPEG file.
+    there is no target or its place is not known. fresh: whether the box may be taken for the target's place in this
+    frame; else it is a guess. score: 0..1. probability, source: as in `Estimate`. latency_ms: from the capture of the
+    frame, as far as it is known, to the result; NaN where unknown. frame: None where nobody asked for pictures. jpeg:
+    the frame as it came, where it came as a JPEG file.
     """
 
     stamp: int
@@ -39,7 +41,9 @@ class Report:
     state: str = IDLE
     reason: str = ""
     box: Box | None = None
+    fresh: bool = True
     score: float = 0.0
+    probability: float = float("nan")
     latency_ms: float = float("nan")
     source: str = ""
     target_id: str = ""
@@ -69,8 +73,11 @@ def report_of(result: Result, latency_ms: float) -> Report:
         stamp=frame.stamp,
         size=frame.size,
         state=estimate.state.name,
+        reason="" if estimate.reason is Reason.NONE else estimate.reason.value,
         box=estimate.box,
+        fresh=estimate.is_reported,
         score=float(estimate.score),
+        probability=float(estimate.probability),
         latency_ms=latency_ms,
         source=estimate.source,
         target_id=result.target_id,

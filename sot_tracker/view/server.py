@@ -11,6 +11,7 @@ import contextlib
 import logging
 import os
 import threading
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from importlib import resources
@@ -19,8 +20,10 @@ from typing import Any
 import cv2
 from aiohttp import WSCloseCode, WSMsgType, web
 
+from sot_tracker.box import Box
 from sot_tracker.errors import UserError, one_line
-from sot_tracker.stream.reports import Control, Report
+from sot_tracker.stream.object_at import object_at
+from sot_tracker.stream.reports import Answer, Control, Report
 from sot_tracker.stream.requests import Request
 from sot_tracker.view.access import Access, address_to_open
 from sot_tracker.view.client import SEND_TIMEOUT, Client
@@ -49,7 +52,9 @@ PAGE = {
     "/view.css": ("view.css", "text/css"),
 }
 POINT_SIZE = 0.2
-"""Side of the box around a click, in shares of the frame's shorter side."""
+"""Side of the box around a click where no object stands out, in shares of the frame's shorter side."""
+RECENT = 8
+"""Frames kept for clicks: what is clicked in is a moment old."""
 COMMANDS_PER_SECOND = 5.0
 """Most requests of one browser, on the mean; `seen` does not count."""
 _BURST = 10.0
@@ -78,7 +83,9 @@ class ViewServer:
         self._access = Access.of(config)
         self._clients: list[Client] = []
         self._newest: tuple[int, Report] | None = None
+        self._recent: deque[Report] = deque(maxlen=RECENT)
         self._count = 0
+        self._click: asyncio.Future[None] | None = None
         self._encoder = ThreadPoolExecutor(1, thread_name_prefix="jpeg")
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="view", daemon=True)
@@ -116,6 +123,7 @@ class ViewServer:
         """Offer a frame to every browser that is ready for it; called from any thread."""
         self._count += 1
         self._newest = (self._count, report)
+        self._recent.append(report)
         if self._clients:
             self._call(self._wake.set)
 
@@ -225,21 +233,31 @@ class ViewServer:
         if isinstance(command, Watch):
             client.watching = command.on
             self._wake.set()
-        elif isinstance(command, Start):
+            return
+        if self._click is not None:  # what was asked last holds, even if the click is still looked at
+            self._click.cancel()
+        if isinstance(command, Start):
             self._control.start(command.request, answer)
         elif isinstance(command, Point):
-            self._start_at(command, answer)
+            self._click = asyncio.ensure_future(self._start_at(client, command, answer))
         elif isinstance(command, Stop):
             self._control.stop(answer)
         elif isinstance(command, Choose):
             self._choose(client, command.model)
 
-    def _start_at(self, point: Point, answer: Any) -> None:
-        size = self._newest[1].size if self._newest else None
-        if size is None:
+    async def _start_at(self, client: Client, point: Point, answer: Answer) -> None:
+        """Start on the object at a click, in the frame that was clicked in where it is still there."""
+        reports = [report for report in self._recent if report.frame is not None and report.size is not None]
+        if not reports:
             answer("no frame came yet")
             return
-        self._control.start(Request(box_around(point.x, point.y, size, POINT_SIZE), point.stamp), answer)
+        report = next((report for report in reports if report.stamp == point.stamp), reports[-1])
+        box = await self._loop.run_in_executor(None, _object_at, report, point.x, point.y)
+        if box is None:
+            client.tell(text_of(note="no object stands out there: starting on a square around the click"))
+            assert report.size is not None
+            box = box_around(point.x, point.y, report.size, POINT_SIZE)
+        self._control.start(Request(box, report.stamp), answer)
 
     def _choose(self, client: Client, model: str) -> None:
         def answer(reason: str) -> None:
@@ -291,6 +309,14 @@ class ViewServer:
         for client in self._clients:
             if client.wants_picture and client.number < number:
                 client.offer(number, message)
+
+
+def _object_at(report: Report, x: float, y: float) -> Box | None:
+    """The object at that point of the frame; it takes some tenths of a second."""
+    try:
+        return None if report.frame is None else object_at(report.frame.image, x, y)
+    except (UserError, cv2.error):  # the frame cannot be decoded
+        return None
 
 
 async def _send(client: Client, request: web.Request) -> None:

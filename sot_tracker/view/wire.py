@@ -114,6 +114,7 @@ def frame_message(report: Report, jpeg: bytes) -> bytes:
         "reason": report.reason,
         "box": [round(v, 2) for v in report.box.xywh] if report.box is not None and report.box.is_valid else None,
         "score": _finite(report.score),
+        "probability": _finite(report.probability),
         "latency": _finite(report.latency_ms),
         "source": report.source,
         "target": report.target_id,

@@ -33,11 +33,11 @@ REQUEST, SET, GET = (
 ACCEPTED, REJECTED, DENIED, UNSUPPORTED = 0, 1, 2, 3
 
 
-def camera(state: str | None = "IDLE", box: Box | None = None) -> Camera:
+def camera(state: str | None = "IDLE", box: Box | None = None, fresh: bool = True) -> Camera:
     """Of system 1, component 100, switched on at time 0; its tracker has just reported, unless state is None."""
     made = Camera(MavlinkConfig(), "lite", (1, 2, 3), 0.0)
     if state is not None:
-        made.update(Report(1, SIZE, state, box=box), 0.0)
+        made.update(Report(1, SIZE, state, box=box, fresh=fresh), 0.0)
     return made
 
 
@@ -197,6 +197,13 @@ def test_without_pictures_a_start_is_rejected_for_now(state: str | None, now: fl
     assert (results(reaction), reaction.ask) == ([REJECTED], None)
 
 
+@pytest.mark.parametrize(("radius", "point"), [(0, (160, 360)), (math.nan, (160, 360)), (0.05, None)])
+def test_a_point_without_a_radius_may_become_the_object_there(radius: float, point: tuple[float, float] | None) -> None:
+    reaction = camera().receive(command(POINT, 0.25, 0.75, radius), 0.5)
+    assert isinstance(reaction.ask, Start)
+    assert reaction.ask.point == point
+
+
 def test_a_command_int_starts_as_well() -> None:
     values = (1, 100, 0, RECTANGLE, 0, 0, 0.25, 0.5, 0.5, 0.75, 0, 0, 0.0)
     reaction = camera().receive(packet(dialect.MAVLink(None).command_int_encode(*values)), 0.5)
@@ -335,6 +342,10 @@ def test_where_there_is_no_target_there_is_no_box(state: str | None, box: Box | 
     told = status(camera(state, box), now)
     assert (told.tracking_status, told.tracking_mode) == (wanted, 0)
     assert all(math.isnan(v) for v in (told.rec_top_x, told.rec_bottom_y, told.point_x, told.radius))
+
+
+def test_a_box_that_is_only_a_guess_is_not_reported() -> None:
+    assert status(camera("UNCERTAIN", Box(160, 240, 160, 120), fresh=False)).tracking_status == 2
 
 
 @pytest.mark.parametrize(

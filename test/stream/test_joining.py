@@ -21,12 +21,12 @@ class Rig:
         self.now = 0.0
         self.joiner = Joiner(pictures, lambda: self.now)
 
-    def give(self, what: str, stamp: int, state: str = "TRACKING") -> Report | None:
+    def give(self, what: str, stamp: int, state: str = "TRACKING", target: str = "") -> Report | None:
         if what == "picture":
             return self.joiner.picture(Frame(stamp, lambda: frame(0), size=(160, 120)), b"jpeg")
         if what == "state":
-            return self.joiner.state(Report(stamp, None, state, score=0.5))
-        return self.joiner.detection(stamp, BOX)
+            return self.joiner.state(Report(stamp, None, state, score=0.5, target_id=target))
+        return self.joiner.detection(stamp, BOX, target)
 
 
 @pytest.mark.parametrize(
@@ -113,3 +113,27 @@ def test_an_uncertain_frame_without_a_box_is_shown_when_the_next_frame_comes(sta
     assert report is None or (report.state, report.box) == ("UNCERTAIN", None)
     rig.give("state", 2, state)
     assert rig.give("detection", 2).box == BOX
+
+
+def shown(rig: Rig, stamp: int, *targets: str) -> list[str]:
+    """The targets that are reported of a frame with these targets."""
+    given = [rig.give("picture", stamp)]
+    for target in targets:
+        given += [rig.give("detection", stamp, target=target), rig.give("state", stamp, target=target)]
+    return [report.target_id for report in given if report is not None and report.box is not None]
+
+
+def test_of_several_targets_one_is_reported_until_it_is_followed_no_more():
+    rig = Rig()
+    assert [shown(rig, stamp, "1") for stamp in (1, 2)] == [["1"], ["1"]]
+    assert shown(rig, 3, "2", "1") == ["1"]
+    assert shown(rig, 4, "1", "2") == ["1"]
+    assert [shown(rig, stamp, "2", "3") for stamp in (5, 6, 7)] == [[], ["2"], ["2"]]
+
+
+def test_the_target_that_was_just_started_is_reported():
+    rig = Rig()
+    shown(rig, 1, "1")
+    rig.joiner.show("2")
+    assert shown(rig, 2, "1", "2") == ["2"]
+    assert shown(rig, 3, "1", "2") == ["2"]

@@ -27,6 +27,7 @@ from sot_tracker.view.config import ViewConfig  # noqa: E402
 from sot_tracker.view.server import TOO_MANY, WRONG_TOKEN, Facts, ViewServer  # noqa: E402
 from sot_tracker.view.wire import MOST_BYTES  # noqa: E402
 
+from ros_clips import box_at  # noqa: E402
 from view_peer import PATIENCE, Asked, Peer, report  # noqa: E402
 
 FACTS = Facts("clip.mp4", "lite", ("lite", "kcf"))
@@ -137,7 +138,6 @@ def test_wide_pictures_are_shrunk_and_boxes_stay_in_pixels_of_the_frame() -> Non
     ("message", "call"),
     [
         ({"do": "start", "box": [1, 2, 3, 4], "stamp": "9"}, ("start", Request(Box(1, 2, 3, 4), 9))),
-        ({"do": "point", "at": [80, 60], "stamp": "9"}, ("start", Request(Box(68, 48, 24, 24), 9))),
         ({"do": "stop"}, ("stop", None)),
         ({"do": "model", "name": "kcf"}, ("choose", "kcf")),
     ],
@@ -151,6 +151,51 @@ def test_commands_reach_the_tracker(message: dict[str, Any], call: tuple[str, An
         await peer.frame()
         await peer.send(**message)
         assert await control.next() == call
+
+    talk(check, control)
+
+
+def test_a_click_starts_on_the_object_in_the_frame_that_was_clicked_in() -> None:
+    control = Asked()
+
+    async def check(server: ViewServer, net: Net) -> None:
+        peer = await net.connect()
+        for index in (0, 3, 9):
+            server.publish(report(index))
+        center = box_at(3).center
+        await peer.send(do="point", at=[*center], stamp="3")
+        what, request = await control.next()
+        assert (what, request.stamp) == ("start", 3)
+        assert request.box.iou(box_at(3)) > 0.5
+
+    talk(check, control)
+
+
+def test_a_stop_right_after_a_click_is_the_last_word() -> None:
+    control = Asked()
+
+    async def check(server: ViewServer, net: Net) -> None:
+        peer = await net.connect()
+        server.publish(report(0))
+        await peer.send(do="point", at=[*box_at(0).center], stamp="0")
+        await peer.send(do="stop")
+        assert await control.next() == ("stop", None)
+        await peer.send(do="start", box=[1, 2, 3, 4])  # had the click been heard, its start would come before
+        assert (await control.next())[1] == Request(Box(1, 2, 3, 4))
+
+    talk(check, control)
+
+
+def test_a_click_on_nothing_starts_on_a_square_and_says_so() -> None:
+    control = Asked()
+
+    async def check(server: ViewServer, net: Net) -> None:
+        peer = await net.connect()
+        grey = np.full((120, 160, 3), 90, np.uint8)
+        server.publish(Report(7, (160, 120), frame=Frame(7, lambda: grey)))
+        await peer.send(do="point", at=[80, 60], stamp="5")
+        assert await control.next() == ("start", Request(Box(68, 48, 24, 24), 7))
+        assert "no object" in (await note_of(peer))["note"]
 
     talk(check, control)
 

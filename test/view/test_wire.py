@@ -54,12 +54,15 @@ def facts_of(message: bytes) -> tuple[dict, bytes]:
 
 
 def test_a_frame_message_holds_facts_and_picture():
-    report = Report(2**60 + 1, (640, 480), "TRACKING", "", Box(1, 2, 3, 4), 0.5, 12.25, "flow", "7")
+    report = Report(
+        2**60 + 1, (640, 480), "TRACKING", box=Box(1, 2, 3, 4), score=0.5, probability=0.9, latency_ms=12.25,
+        source="flow", target_id="7",
+    )  # fmt: skip
     facts, picture = facts_of(wire.frame_message(report, b"JPEG"))
     assert picture == b"JPEG"
     assert facts == {
         "stamp": str(2**60 + 1), "size": [640, 480], "state": "TRACKING", "reason": "", "box": [1, 2, 3, 4],
-        "score": 0.5, "latency": 12.25, "source": "flow", "target": "7",
+        "score": 0.5, "probability": 0.9, "latency": 12.25, "source": "flow", "target": "7",
     }  # fmt: skip
 
 

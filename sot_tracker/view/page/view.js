@@ -239,6 +239,8 @@ function showNumbers({ facts }) {
   element("latency").textContent = facts.latency !== null ? `${facts.latency.toFixed(facts.latency < 10 ? 1 : 0)} ms` : "\u2013";
   element("target").textContent = tracked ? facts.target || "\u2013" : "\u2013";
   element("box").textContent = facts.box ? facts.box.map((value) => value.toFixed(0)).join(", ") : "\u2013";
+  if (facts.probability !== null) element("probability-row").hidden = false; // not every model knows it
+  element("probability").textContent = facts.probability !== null ? facts.probability.toFixed(2) : "\u2013";
   element("from").textContent = facts.source || "\u2013";
   element("size").textContent = facts.size ? `${facts.size[0]} \u00d7 ${facts.size[1]}${rate}` : "\u2013";
 }
