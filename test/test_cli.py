@@ -16,6 +16,7 @@ from sot_tracker import catalog, cli
 from sot_tracker.box import Box
 from sot_tracker.cli import COMMANDS, main
 from sot_tracker.commands import doctor
+from sot_tracker.commands.models import AUC
 from sot_tracker.config import DEFAULTS
 from sot_tracker.stream import sinks
 from sot_tracker.stream.sources import open_source
@@ -270,7 +271,7 @@ def test_models_lists_the_catalogue(capsys):
     assert main(["models"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[1] for line in lines[2:] if line.startswith("|")] == list(catalog.MODELS)
-    assert all(word in lines[0] for word in ("name", "weights", "parameters", "good for", "licence"))
+    assert all(word in lines[0] for word in ("name", "weights", "params", "AUC", "good for", "licence"))
     assert "needs none" in next(line for line in lines if "| csrt" in line)
     assert [line.split()[1] for line in lines if line.startswith("|") and " * " in line] == [DEFAULTS["model"]]
     assert max(map(len, lines)) <= 100
@@ -424,3 +425,14 @@ def test_json_on_standard_output_is_json_alone(command, capsys):
         assert "FOD-A" in found["licence"], "the whole licence"
     elif command == "models":
         assert [row["model"] for row in found] == list(catalog.MODELS)
+
+
+def test_figures_of_models_are_those_of_the_benchmarks():
+    page = (Path(__file__).resolve().parents[1] / "docs" / "benchmarks.md").read_text()
+    table = page.partition("| tracker | AO |")[2].partition("\n\n")[0]
+    rows = {
+        cells[1].strip(" *").lower().replace("-", "_"): float(cells[5])
+        for cells in (line.split("|") for line in table.splitlines()[2:])
+    }
+    nanotrack = float(re.search(r"NanoTrack V2 with its authors' weights.*?success AUC ([\d.]+)", page, re.DOTALL)[1])
+    assert {**rows, "nanotrack": nanotrack} == AUC

@@ -15,7 +15,7 @@ from sot_tracker.manifest import read_manifest
 from sot_tracker.model_folder import shipped_folder
 from sot_tracker.tables import table
 
-HEAD = ("name", "weights", "parameters", "good for", "licence")
+HEAD = ("name", "weights", "params", "AUC", "good for", "licence")
 OPENCV_LICENCE = "Apache-2.0"
 WIDTH = 100
 
@@ -27,6 +27,12 @@ _OPENCV = {
     "vittrack": "comparison",
     "dasiamrpn": "comparison",
 }
+
+AUC = {
+    **{"lite": 0.592, "fermt": 0.510, "smat": 0.570, "mvt": 0.507, "hcat": 0.434, "hit_tiny": 0.364},
+    **{"csrt": 0.508, "mil": 0.458, "kcf": 0.404, "nanotrack": 0.647},
+}
+"""Success AUC on the 14 real sequences of docs/benchmarks.md; a test compares them."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,30 +52,34 @@ def run(args: argparse.Namespace) -> int:
     if args.name:
         print("\n".join(_details(_facts(spec(args.name)))))
         return 0
-    print(table(list(HEAD), [list(_row(model)) for model in MODELS.values()], right={"parameters"}))
-    print("\n* taken where no model is named. All of one, with the whole licence: sot-tracker models NAME")
+    print(table(list(HEAD), [list(_row(model)) for model in MODELS.values()], right={"params", "AUC"}))
+    print("\nAUC: accuracy on 14 real sequences, 0 to 1, see docs/benchmarks.md")
+    print("* taken where no model is named. All of one, with the whole licence: sot-tracker models NAME")
     return 0
 
 
 def _row(model: ModelSpec) -> tuple[str, ...]:
     name = f"{model.name} *" if model.name == DEFAULTS["model"] else model.name
+    auc = f"{AUC[model.name]:.3f}" if model.name in AUC else "-"
     if model.opencv_weights:
-        return name, "yours", "-", _OPENCV.get(model.name, ""), "its authors'"
+        return name, "yours", "-", auc, _OPENCV.get(model.name, ""), "authors'"
     if model.network is None:
-        return name, "needs none", "-", _OPENCV.get(model.name, ""), OPENCV_LICENCE
+        return name, "needs none", "-", auc, _OPENCV.get(model.name, ""), OPENCV_LICENCE
     folder = shipped_folder(model.name)
     if folder is None:
-        return name, "missing", "-", "with weights of your own", "-"
+        return name, "missing", "-", "-", "with weights of your own", "-"
     try:
         parameters = _millions(read_manifest(folder, model).parameters)
     except UserError:
-        return name, "DAMAGED", "-", _of_card(folder, "good for"), _short_licence(folder)
-    return name, "here", parameters, _of_card(folder, "good for"), _short_licence(folder)
+        return name, "DAMAGED", "-", "-", _of_card(folder, "good for"), _short_licence(folder)
+    return name, "here", parameters, auc, _of_card(folder, "good for"), _short_licence(folder)
 
 
 def _facts(model: ModelSpec) -> dict[str, str]:
     """All that is known of a model, in the order in which it is printed."""
     facts = {"model": model.name, "title": model.title, "source": model.source}
+    if model.name in AUC:
+        facts["success AUC"] = f"{AUC[model.name]:.3f} on 14 real sequences"
     folder = shipped_folder(model.name)
     if model.opencv_weights:
         facts |= {"weights": "files of its authors: give --weights", "licence": "its authors'"}
