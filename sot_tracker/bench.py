@@ -27,7 +27,7 @@ from sot_tracker.tracker import Image, Tracker, TrackerInfo
 from sot_tracker.tracking.many import MultiTracker
 
 Row = dict[str, Any]
-STAGES = ("crop", "template", "search", "decode", "total")
+STAGES = ("flow", "crop", "template", "search", "decode", "total")
 WARM_UP = 5
 """Frames run before the clock counts."""
 

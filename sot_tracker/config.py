@@ -149,6 +149,12 @@ class Config(Options):
         low=0.05,
         high=1.0,
     )
+    search_around: str = option(
+        "expected",
+        "Center of the search window; expected is where optical flow, the camera's motion and the target's velocity "
+        "say that the target went, last is its last box, as published, and saves a few milliseconds.",
+        choices=("expected", "last"),
+    )
     max_coast: float = option(
         0.5,
         "Seconds for which a box is still published while the target is doubtful or hidden (UNCERTAIN); longer bridges "

@@ -79,7 +79,7 @@ class Estimate:
         (`calibration.py`); NaN where it is not known.
     accepted: whether the tracker took the box for the target's: only then it moved the search window.
     coasted_out: UNCERTAIN for longer than `Policy.max_coast`.
-    times: stage name ("crop", "template", "search", "decode", or "track" where stages cannot be separated) ->
+    times: stage name ("flow", "crop", "template", "search", "decode", or "track" where stages cannot be separated) ->
         milliseconds.
     source: what gave the box: "tracker", which looked at this very frame; or, between its looks, "flow" (optical flow),
         "camera" (the motion of the background) or "held" (nothing was known: the box is where it was).
@@ -161,6 +161,8 @@ class Policy:
         above 0 to 1 (no smoothing). The centre is followed at once.
     max_coast: seconds for which a target that is not found is UNCERTAIN, before it is LOST, and for which UNCERTAIN
         boxes are reported. It changes no box and no search.
+    search_around: "last": the search window is around the last box; "expected": around where optical flow, the
+        camera's motion and the target's velocity say that it went (`tracking/expectation.py`).
 
     Raises UserError for a value out of range.
     """
@@ -170,6 +172,7 @@ class Policy:
     init_size_correction: float = 0.0
     size_smoothing: float = 1.0
     max_coast: float = 0.5
+    search_around: str = "last"
 
     def __post_init__(self) -> None:
         for item in dataclasses.fields(self):
@@ -212,7 +215,7 @@ class Tracker(Protocol):
         """
 
     def move(self, box: BoxLike) -> None:
-        """Take over a motion known from elsewhere (optical flow, the camera): the last box is now this one.
+        """Take over a motion known from elsewhere (optical flow, the camera): in the next frame the box is this one.
 
         Unlike `recenter` it says nothing of whether the target is there. Raises UserError as `recenter`.
         """

@@ -193,12 +193,12 @@ def _size(text: str) -> tuple[int, int]:
     return width, height
 
 
-_STAGES = "total", "crop", "search", "decode", "template"
+_STAGES = "total", "flow", "crop", "search", "decode", "template"
 _HEAD = ("model", "engine", "precision", "threads", "fps", *_STAGES, "params", "GMAC", "MB")
 _LEGEND = """
-Milliseconds, median / 95th percentile. total: one frame, of crop (the search window), search (the network) and decode
-(its maps); template: once per target. fps: 1000 / total. params: of the network, millions. GMAC: billions of
-multiplications for one search. MB: memory of the whole process."""
+Milliseconds, median / 95th percentile. total: one frame, of flow (where to search), crop (the search window), search
+(the network) and decode (its maps); template: once per target. fps: 1000 / total. params: of the network, millions.
+GMAC: billions of multiplications for one search. MB: memory of the whole process."""
 
 
 def _print_rows(rows: Sequence[Row], title: str) -> None:

@@ -19,7 +19,7 @@ from sot_tracker.crop import Average, Crop, channel_average, crop_average, crop_
 from sot_tracker.decode import DECODERS
 from sot_tracker.errors import UserError
 from sot_tracker.tracker import Estimate, Image, Policy, State, TrackerInfo, frame_size, require_size, seconds_between
-from sot_tracker.tracking import colour
+from sot_tracker.tracking import colour, expectation, fusion
 from sot_tracker.tracking import step as loop
 from sot_tracker.tracking.colour import Colours
 from sot_tracker.tracking.confidence import read_maps
@@ -38,6 +38,7 @@ class Target:
 
     template: what the network knows of it, an opaque value. average: of the first frame, for HCAT's padding. stamp_ns:
     of the newest frame, None where unknown. colours: of the target, for the probability; None leaves them out.
+    flow: what `expectation.py` remembers of the newest frame; None for nothing.
     """
 
     template: Any
@@ -45,6 +46,7 @@ class Target:
     state: TargetState
     stamp_ns: int | None = None
     colours: Colours | None = None
+    flow: fusion.FlowState | None = None
 
 
 class Session:
@@ -87,6 +89,8 @@ class Session:
             (measurement,), spent = self._search(image, [(target, SearchWindow(box))])
             target = replace(target, state=loop.calibrated(target.state, measurement))
             times = {**times, **spent, "crop": times["crop"] + spent["crop"]}
+        if policy.search_around == "expected":
+            target = replace(target, flow=fusion.start(image, box))
         return target, Estimate(box, 1.0, State.TRACKING, times)
 
     def advance(
@@ -94,25 +98,33 @@ class Session:
     ) -> list[tuple[Target, Estimate]]:
         """The targets after the next frame, in their order, each with its estimate.
 
-        policy: its threshold must not be negative. The estimates' times "crop", "search" and "decode" are those of all
-        targets together. Raises UserError for a frame of another size than a target's.
+        policy: its threshold must not be negative. The estimates' times "flow", "crop", "search" and "decode" are those
+        of all targets together. Raises UserError for a frame of another size than a target's.
         """
         for target in targets:
             require_size(image, target.state.frame_size)
-        windows = [loop.search_window(target.state, policy) for target in targets]
+        expects, begin = policy.search_around == "expected", time.perf_counter()
+        expected = [expectation.expect(target.state, target.flow, image) for target in targets]
+        spent = time.perf_counter() - begin
+        windows = [loop.search_window(before.state, policy) for before in expected]
         found, times = self._search(image, list(zip(targets, windows, strict=True)))
         advanced = []
-        for target, measurement in zip(targets, found, strict=True):
+        for target, before, measurement in zip(targets, expected, found, strict=True):
             dt, colours, seen = seconds_between(target.stamp_ns, stamp_ns), target.colours, None
             if measurement.box is not None and colours is not None:
                 seen = colour.histogram(image, measurement.box)
                 measurement = replace(measurement, colours=colours.similarity(seen))
-            state, estimate = loop.step(target.state, measurement, dt, policy, self._clip, self._calibration)
+            state, estimate = loop.step(before.state, measurement, dt, policy, self._clip, self._calibration)
             if seen is not None and colours is not None and estimate.accepted and loop.is_sure(estimate.score, policy):
                 colours = colours.learnt(seen)
-            target = replace(target, state=state, stamp_ns=stamp_ns, colours=colours)
-            advanced.append((target, replace(estimate, times=times)))
-        return advanced
+            begin = time.perf_counter()
+            flow = expectation.remember(before, image, state.box) if expects else None
+            spent += time.perf_counter() - begin
+            target = replace(target, state=state, stamp_ns=stamp_ns, colours=colours, flow=flow)
+            advanced.append((target, estimate))
+        if expects:
+            times = {"flow": 1e3 * spent, **times}
+        return [(target, replace(estimate, times=times)) for target, estimate in advanced]
 
     def _search(
         self, image: Image, looks: Sequence[tuple[Target, SearchWindow]]
@@ -264,14 +276,15 @@ class NetworkTracker:
         target = self._require_target()
         height, width = target.state.frame_size
         box = require_trackable(box, width, height)
-        self._target = replace(target, state=loop.recentered(target.state, box))
+        flow = expectation.recentered(target.flow)
+        self._target = replace(target, state=loop.recentered(target.state, box), flow=flow)
 
     def move(self, box: BoxLike) -> None:
-        """Search around another box from the next frame on; all else stays. Raises UserError as `recenter`."""
+        """Search the next frame around another box, which is in it already. Raises UserError as `recenter`."""
         target = self._require_target()
         height, width = target.state.frame_size
         box = require_trackable(box, width, height)
-        self._target = replace(target, state=replace(target.state, box=box))
+        self._target = replace(target, state=replace(target.state, box=box), flow=None)
 
     def _require_target(self) -> Target:
         if self._target is None:

@@ -1,0 +1,62 @@
+"""Where a target is expected in a new frame, before the network looks at it.
+
+The published loops search around the last box. Between two frames, a pan of the camera or a fast target can leave that
+window, or come close to its border, where the Hann window suppresses what is there. Optical flow on the target, the
+background's motion and the target's own velocity (`fusion.py`) say beforehand where it went, for a few milliseconds:
+the search is around that place. What is reported stays the network's box.
+
+All functions are pure. `flow` is None where nothing is remembered: expectation is off, or the box was set from
+outside for the next frame; then the box stays.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from sot_tracker.box import Box
+from sot_tracker.tracker import Image
+from sot_tracker.tracking import fusion
+from sot_tracker.tracking.camera_motion import Velocity
+from sot_tracker.tracking.state import TargetState
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Expectation:
+    """state: of the target, box and place to confirm moved into a new frame. moved: how; None if they stayed."""
+
+    state: TargetState
+    moved: fusion.Moved | None = None
+
+
+def expect(state: TargetState, flow: fusion.FlowState | None, image: Image) -> Expectation:
+    """Where the target of the last frame, whose pictures `flow` holds, is expected in `image` (of the same size).
+
+    The box keeps its size, which is the network's to change. A lost target's place goes with the background alone.
+    """
+    if flow is None:
+        return Expectation(state)
+    moved = fusion.follow(flow, image, state.box, lost=state.lost_frames > 0)
+    height, width = state.frame_size
+    box = Box.from_cxcywh(*moved.box.center, state.box.w, state.box.h)
+    if not (box.is_valid and box.overlaps(width, height)):
+        box = state.box
+    return Expectation(replace(state, box=box, suspect=_carried(state.suspect, moved)), moved)
+
+
+def remember(expectation: Expectation, image: Image, box: Box) -> fusion.FlowState:
+    """What the next frame is compared with, given the box that was decided on in this one."""
+    if expectation.moved is None:
+        return fusion.start(image, box)
+    return fusion.settle(expectation.moved, image, box)
+
+
+def recentered(flow: fusion.FlowState | None) -> fusion.FlowState | None:
+    """What is remembered of a frame after the target turned out to be elsewhere in it: not how it moved."""
+    return None if flow is None else replace(flow, velocity=Velocity())
+
+
+def _carried(suspect: Box | None, moved: fusion.Moved) -> Box | None:
+    """The place of a possible return, moved with the camera."""
+    if suspect is None or not moved.camera.is_known:
+        return suspect
+    return Box.from_cxcywh(*moved.camera.moved(*suspect.center), suspect.w, suspect.h)
