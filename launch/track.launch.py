@@ -24,8 +24,10 @@ ARGUMENTS = {
     "namespace": "Of the node and its topics",
     "use_sim_time": "true to take the time from /clock",
     "rviz": "true to look at the debug image in rviz2",
+    "view": "true for the page in the browser, http://127.0.0.1:8080",
+    "mavlink": "Connection to a ground station, for example udpout:192.168.1.5:14550: starts the MAVLink camera",
 }
-PRESET = {"image": "image", "use_sim_time": "false", "rviz": "false"}
+PRESET = {"image": "image", "use_sim_time": "false", "rviz": "false", "view": "false"}
 
 
 def start(context):
@@ -49,6 +51,7 @@ def start(context):
             output="screen",
         )
     ]
+    nodes += beside(given, values)
     if given["rviz"].lower() == "true":
         nodes.append(
             Node(
@@ -60,6 +63,19 @@ def start(context):
             )
         )
     return nodes
+
+
+def beside(given, values):
+    """The page and the MAVLink camera, where they are asked for."""
+    shared = {name: values[name] for name in ("image_transport", "use_sim_time") if name in values}
+    asked = {}
+    if given["view"].lower() == "true":
+        asked["view"] = shared
+    if given["mavlink"]:
+        asked["mavlink"] = {**shared, "connection": given["mavlink"]}
+    topics = [("image", given["image"])]
+    common = {"package": "sot_tracker", "namespace": given["namespace"], "remappings": topics, "output": "screen"}
+    return [Node(executable=name, name=name, parameters=[options], **common) for name, options in asked.items()]
 
 
 def generate_launch_description():

@@ -66,7 +66,7 @@ def nodes(launch: Any, **given: str) -> list[Any]:
 
 
 def test_every_option_of_the_node_is_an_argument(launch: Any) -> None:
-    others = {"image", "params_file", "namespace", "use_sim_time", "rviz"}
+    others = {"image", "params_file", "namespace", "use_sim_time", "rviz", "view", "mavlink"}
     assert set(launch("track.launch.py").ARGUMENTS) == {*config.OPTIONS, *config.RENAMED, *others}
 
 
@@ -145,6 +145,17 @@ def test_rviz_shows_the_debug_image_of_the_namespace(launch: Any) -> None:
     yaml = pytest.importorskip("yaml")
     shown = yaml.safe_load(Path(rviz.arguments[1]).read_text())["Visualization Manager"]["Displays"][0]
     assert shown["Topic"]["Value"] == "debug_image"
+
+
+def test_page_and_mavlink_camera_beside_the_tracker(launch: Any) -> None:
+    given = {"image": "/eye/image", "image_transport": "compressed", "namespace": "nose"}
+    _, view, mavlink = nodes(launch, **given, view="true", mavlink="udpin:0.0.0.0:14550")
+    shared = {"image_transport": "compressed", "use_sim_time": False}
+    assert (view.executable, view.parameters) == ("view", [shared])
+    assert (mavlink.executable, mavlink.parameters) == ("mavlink", [{**shared, "connection": "udpin:0.0.0.0:14550"}])
+    for node in (view, mavlink):
+        assert (node.namespace, node.remappings) == ("nose", [("image", "/eye/image")])
+        assert (ROOT / "scripts" / node.executable).is_file()
 
 
 def test_the_large_segment_is_set_unless_the_user_chose(launch: Any, monkeypatch: pytest.MonkeyPatch) -> None:
