@@ -15,7 +15,7 @@ import numpy as np
 
 FEATURES = (
     *("score", "peak", "second", "rival", "mass", "spread"),
-    *("jump", "resize", "overlap", "lost", "recent", "memory", "colour", "colour_memory"),
+    *("jump", "resize", "overlap", "lost", "recent", "memory", "jumped", "colour", "colour_memory"),
 )
 """What a calibration may use; `tracking/confidence.py` computes them."""
 MOST_POINTS = 64

@@ -24,7 +24,7 @@ from sot_tracker.tracking.session import NetworkTracker
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
-CHOSEN = ("score", "recent", "memory", "colour", "colour_memory")
+CHOSEN = ("score", "recent", "memory", "jumped", "colour", "colour_memory")
 """Features that told most about clips of another kind than those learnt from; all of them together told less."""
 FOLDS = 5
 GROUPS = 15

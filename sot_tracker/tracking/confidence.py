@@ -27,6 +27,8 @@ AROUND = 2
 
 _RECENT, _MEMORY = 0.3, 0.1
 """Weights of a new score in its two running means."""
+_FORGETS = 0.97
+"""Share of the largest jump of the last frames that is left of it in the next."""
 _AT_FIRST = 3.0
 """Of the running means: the target was given."""
 
@@ -99,7 +101,7 @@ def features_of(found: Measurement, box: Box, lost_frames: int, before: Mapping[
     """
     evidence, expected, now = found.evidence, found.window.box, _logit(found.score)
     recent, memory = before.get("recent", _AT_FIRST), before.get("memory", _AT_FIRST)
-    side = math.sqrt(max(expected.area, 1.0))
+    jump = math.log1p(math.dist(box.center, expected.center) / math.sqrt(max(expected.area, 1.0)))
     return {
         "score": now,
         "peak": _logit(evidence.peak),
@@ -107,12 +109,13 @@ def features_of(found: Measurement, box: Box, lost_frames: int, before: Mapping[
         "rival": evidence.rival,
         "mass": math.log1p(evidence.mass),
         "spread": evidence.spread,
-        "jump": math.log1p(math.dist(box.center, expected.center) / side),
+        "jump": jump,
         "resize": abs(math.log(max(box.area, 1.0) / max(expected.area, 1.0))),
         "overlap": box.iou(expected),
         "lost": math.log1p(lost_frames),
         "recent": recent + _RECENT * (now - recent),
         "memory": memory + _MEMORY * (now - memory),
+        "jumped": max(jump, _FORGETS * before.get("jumped", 0.0)),
         "colour": found.colours[0],
         "colour_memory": found.colours[1],
     }

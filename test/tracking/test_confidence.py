@@ -86,3 +86,17 @@ def test_memories_follow_the_score_slowly() -> None:
     for _ in range(5):
         told = dict(features_of(Measurement(window, window.box, 0.05), window.box, 0, told))
     assert told["score"] < told["recent"] < told["memory"] < 3
+
+
+def test_a_jump_is_remembered_for_a_while() -> None:
+    window, told, jumped = SearchWindow(Box(100, 100, 40, 40)), {}, []
+    for x in (160, 100, 100, 100):
+        told = dict(features_of(Measurement(window, window.box, 0.9), Box(x, 100, 40, 40), 0, told))
+        jumped.append(told["jumped"])
+    assert jumped[0] == told_jump(60)
+    assert jumped == sorted(jumped, reverse=True)
+    assert jumped[-1] > 0.9 * jumped[0]
+
+
+def told_jump(pixels: float) -> float:
+    return math.log1p(pixels / 40)
