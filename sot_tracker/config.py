@@ -109,7 +109,14 @@ class Config(Options):
         "auto",
         "Number format of the network; bf16 and fp16 are faster where the hardware has them, and less exact; auto is "
         "fp32, or what `sot-tracker tune` found faster and as good.",
-        choices=("auto", "fp32", "bf16", "fp16"),
+        choices=("auto", "fp32", "bf16", "fp16", "int8"),
+    )
+    min_agreement: float = option(
+        0.97,
+        "Least overlap with the boxes of fp32 that the manifest of an int8 variant must show; lower takes rougher "
+        "ones, 0 any.",
+        low=0.0,
+        high=1.0,
     )
     threads: int = option(
         0,

@@ -17,7 +17,7 @@ from sot_tracker.catalog import MODELS, ModelSpec, spec
 from sot_tracker.config import OPTIONS, RENAMED, Config, Scope
 from sot_tracker.engines.network import ENGINES, Network
 from sot_tracker.errors import MissingPackage, UserError, did_you_mean
-from sot_tracker.manifest import export_hint
+from sot_tracker.manifest import INT8, export_hint
 from sot_tracker.model_folder import Source, find_weights
 from sot_tracker.opencv import OpenCVTracker
 from sot_tracker.tracker import Policy, Tracker
@@ -102,6 +102,8 @@ def load_network(model: ModelSpec, config: Config) -> Network:
     """
     source = find_weights(model, config.weights)
     config = tuning.settled(config, source)
+    if config.precision == INT8:
+        source = int8_variant(model, source, config.min_agreement)
     if config.threads == 0 and cpus.is_restricted():  # left alone, ONNX Runtime takes every core of the machine
         config = replace(config, threads=cpus.usable())
     name = choose_engine(model, source, config)
@@ -114,6 +116,23 @@ def load_network(model: ModelSpec, config: Config) -> Network:
         log.warning("%s runs with RANDOM WEIGHTS: its boxes mean nothing, this is for benchmarks only", model.name)
     log.info("%s: %s", model.name, network.description)
     return network
+
+
+def int8_variant(model: ModelSpec, source: Source, least: float) -> Source:
+    """The int8 variant of those weights. Raises UserError where there is none, or one that agrees too little."""
+    if source.manifest is None or INT8 not in source.manifest.variants:
+        raise UserError(
+            f"precision=int8, but {source.name} has no int8 variant: make one with `sot-tracker export --model"
+            f" {model.name} --weights DIR --precision int8 --data PICTURES --out DIR`"
+        )
+    measured = source.manifest.variants[INT8].agreement
+    overlap = min(measured.get("pairs", 0.0), measured.get("clip", 0.0))
+    if overlap < least:
+        raise UserError(
+            f"the int8 variant of {source.name} agrees with fp32 by {overlap:.3f} only, min_agreement is {least:g}:"
+            " choose precision=fp32, calibrate it with more pictures, or lower min_agreement"
+        )
+    return replace(source, variant=INT8)
 
 
 def choose_engine(model: ModelSpec, source: Source, config: Config) -> str:
@@ -140,7 +159,7 @@ def choose_engine(model: ModelSpec, source: Source, config: Config) -> str:
 def _suits(name: str, source: Source, config: Config) -> bool:
     """Whether `auto` should try this engine for the precision and device asked for, and for bare random weights."""
     if name == "torch":
-        return config.device != "tensorrt"
+        return config.device != "tensorrt" and config.precision != INT8
     if source.is_seed and config.device != "tensorrt":
         return False
     if name == "openvino":

@@ -20,6 +20,8 @@ from sot_tracker.errors import UserError
 MANIFEST, TEMPLATE, SEARCH, WEIGHTS = "manifest.json", "template.onnx", "search.onnx", "weights.safetensors"
 FORMAT = 2
 DEFAULT_VARIANT = "fp32"
+INT8 = "int8"
+"""The variant, and its precision, that `sot-tracker export --precision int8` adds."""
 PRECISIONS = ("fp32", "bf16", "fp16", "int8")
 STORAGES = ("int8", "fp16", "fp32")
 

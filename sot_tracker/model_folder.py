@@ -114,6 +114,11 @@ def find_weights(model: ModelSpec, weights: str) -> Source:
     )
 
 
+def is_folder(path: Path) -> bool:
+    """Whether a model folder lies there, whole or not; an empty folder may become one."""
+    return path.is_dir() and ((path / MANIFEST).is_file() or not any(path.iterdir()))
+
+
 def open_folder(folder: Path, model: ModelSpec, variant: str = DEFAULT_VARIANT) -> Source:
     """A model folder whose variant of that name is complete and undamaged. Raises UserError otherwise."""
     manifest = read_manifest(folder, model)

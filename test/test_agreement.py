@@ -35,7 +35,8 @@ class Still:
     ("other", "pairs", "score"), [(Still(), 1.0, 1.0), (Still(score=0.6), 1.0, 0.7), (Still(size=0.3), 0.694, 1.0)]
 )
 def test_agreement(other: Still, pairs: float, score: float) -> None:
-    found = agreement(network_spec("fermt"), Still(), other, FRAMES, BOXES)  # type: ignore[arg-type]
+    looks = list(zip(FRAMES[1:], BOXES[1:], BOXES[:-1], strict=True))
+    found = agreement(network_spec("fermt"), Still(), other, looks, FRAMES, BOXES[0])  # type: ignore[arg-type]
     assert found["pairs"] == pytest.approx(pairs, abs=2e-3)
     assert found["score"] == pytest.approx(score, abs=1e-3)
     assert (found["clip"] == 1) == (pairs == 1), "sizes add up along the clip"

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from tqdm import tqdm
 
-from sot_tracker.catalog import network_spec, spec
+from sot_tracker.box import Box
+from sot_tracker.catalog import ModelSpec, network_spec, spec
+from sot_tracker.config import Config
+from sot_tracker.datasets.training import read
 from sot_tracker.errors import UserError
-from sot_tracker.manifest import STORAGES
-from sot_tracker.model_folder import find_weights
+from sot_tracker.manifest import INT8, STORAGES
+from sot_tracker.model_folder import Source, find_weights
+from sot_tracker.stream.pictures import read_picture
+from sot_tracker.tracker import Image
 
 _STEPS = 5
+_SMALLEST = 8.0
+"""Pixels: shortest side of a box to calibrate on."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,6 +34,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="fp16",
         help="how weights are stored, arithmetic is fp32 either way: int8 is a quarter of fp32's size and rounds most"
         " (default: fp16)",
+    )
+    parser.add_argument(
+        "--precision",
+        choices=("fp32", INT8),
+        default="fp32",
+        help="of the arithmetic; int8 adds a variant to the model folder --weights, calibrated on --data, and compares"
+        " it with fp32 (default: fp32)",
+    )
+    parser.add_argument(
+        "--data",
+        action="append",
+        type=Path,
+        metavar="DIR",
+        help="annotated pictures or sequences, as for `train`, to calibrate int8 on; repeat for several",
+    )
+    parser.add_argument(
+        "--pictures", type=int, default=96, metavar="N", help="of --data that are used for int8 (default: 96)"
     )
     parser.add_argument(
         "--lost-threshold",
@@ -42,6 +67,8 @@ def run(args: argparse.Namespace) -> int:
     network_spec(args.model)
     model = spec(args.model)
     source = find_weights(model, args.weights)
+    if args.precision == INT8:
+        return _export_int8(args, model, source)
     from sot_tracker.export import export
 
     with tqdm(total=_STEPS, unit="step", leave=False) as bar:
@@ -56,3 +83,31 @@ def run(args: argparse.Namespace) -> int:
     random = ", RANDOM WEIGHTS" if written.random else ""
     print(f"{args.out}: {model.title}, {written.manifest.parameters / 1e6:.2f} M parameters, {size:.1f} MB{random}")
     return 0
+
+
+def _export_int8(args: argparse.Namespace, model: ModelSpec, source: Source) -> int:
+    if not args.data:
+        raise UserError("--precision int8 is calibrated on real pictures: give --data with an annotated data folder")
+    from sot_tracker.variants import add_int8
+
+    pictures = _pictures(args.data, args.pictures)
+    written = add_int8(model, source, args.out, pictures, lambda step: print(f"{model.name}: {step}"))
+    measured = ", ".join(f"{name} {value:.3f}" for name, value in written.files.agreement.items())
+    print(f"{args.out}: int8 beside fp32, agreement on {len(pictures)} pictures and a clip: {measured}")
+    least = Config().min_agreement
+    if min(written.files.agreement["pairs"], written.files.agreement["clip"]) < least:
+        print(f"That is below {least:g}: it is loaded only with a lower --min-agreement")
+    return 0
+
+
+def _pictures(folders: Sequence[Path], count: int) -> list[tuple[Image, Box]]:
+    """Pictures spread over the data, each with one target that a tracker could be given in it."""
+    found = [frame for folder in folders for track in read(folder) for frame in track.frames if frame.box]
+    step = max(1, len(found) // max(1, count))
+    pictures = []
+    for frame in found[::step][:count]:
+        assert frame.box is not None
+        image, box = read_picture(frame.path), Box.from_xywh(frame.box)
+        if box.is_valid and min(box.w, box.h) >= _SMALLEST and box.overlaps(image.shape[1], image.shape[0]):
+            pictures.append((image, box))
+    return pictures

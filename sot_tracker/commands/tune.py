@@ -23,7 +23,8 @@ from sot_tracker.config import Config
 from sot_tracker.engines.network import ENGINES
 from sot_tracker.errors import UserError
 from sot_tracker.loading import load_network
-from sot_tracker.model_folder import find_weights
+from sot_tracker.manifest import INT8
+from sot_tracker.model_folder import Source, find_weights
 from sot_tracker.tuning import Run
 
 _ROUNDS, _FRAMES = 2, 20
@@ -53,7 +54,7 @@ def tune(model: ModelSpec, weights: str, engines: Sequence[str]) -> Run:
     if source.manifest is None:
         raise UserError(f"{source.name} is no model folder: `sot-tracker tune` measures model folders")
     ways = list(itertools.product(engines, tuning.candidates_of_threads(cpus.usable())))
-    jobs = [Run(e, p, n, 0.0) for e, n in ways for p in _precisions(e)]
+    jobs = [Run(e, p, n, 0.0) for e, n in ways for p in _precisions(e, source)]
     with tempfile.TemporaryDirectory(prefix="sot_tracker-") as place:
         path = Path(place) / "clip.npz"
         clip = make_clip(_FRAMES, 640, 480)
@@ -69,9 +70,12 @@ def tune(model: ModelSpec, weights: str, engines: Sequence[str]) -> Run:
     return chosen
 
 
-def _precisions(engine: str) -> list[str]:
+def _precisions(engine: str, source: Source) -> list[str]:
+    assert source.manifest is not None
     has_bf16 = any(name in cpus.features() for name in _BF16)
-    return ["fp32", "bf16"] if has_bf16 and engine == "openvino" else ["fp32"]
+    bf16 = ["bf16"] if has_bf16 and engine == "openvino" else []
+    int8 = ["int8"] if INT8 in source.manifest.variants and engine != "torch" else []
+    return ["fp32", *bf16, *int8]
 
 
 def _measured(model: ModelSpec, weights: str, jobs: Sequence[Run], clip: Path) -> list[Run]:
@@ -91,7 +95,7 @@ def _measured(model: ModelSpec, weights: str, jobs: Sequence[Run], clip: Path) -
 
 def _options(model: ModelSpec, weights: str, job: Run) -> dict[str, Any]:
     options = {"engine": job.engine, "precision": job.precision, "threads": job.threads, "device": "cpu"}
-    return {"model": model.name, "weights": weights, **options}
+    return {"model": model.name, "weights": weights, "min_agreement": 0.0, **options}
 
 
 def _with_agreement(model: ModelSpec, weights: str, runs: list[Run], clip: Clip) -> list[Run]:
@@ -105,7 +109,8 @@ def _with_agreement(model: ModelSpec, weights: str, runs: list[Run], clip: Clip)
                 load_network(model, Config(**_options(model, weights, replace(run, precision=p))))
                 for p in ("fp32", run.precision)
             )
-            measures = agreement(model.network, exact, other, list(clip.frames), boxes)
+            pairs = list(zip(clip.frames[1:], boxes[1:], boxes[:-1], strict=True))
+            measures = agreement(model.network, exact, other, pairs, list(clip.frames), boxes[0])
             known[run.engine, run.precision] = min(measures["pairs"], measures["clip"])
     return [replace(run, agreement=known.get((run.engine, run.precision), 1.0)) for run in runs]
 

@@ -237,7 +237,7 @@ def _settled(wanted: str, tried: str, running: list[str]) -> str:
 
 def _precision(wanted: str, device: str) -> str:
     precision = "fp32" if wanted == "auto" else wanted
-    if precision == "bf16" or (precision == "fp16" and device != "tensorrt"):
+    if precision not in {"cpu": ("fp32", "int8"), "cuda": ("fp32",), "tensorrt": ("fp32", "fp16")}[device]:
         raise UserError(
             f"precision={precision} is not for ONNX Runtime on {device}: choose fp32, engine=openvino or engine=torch"
         )

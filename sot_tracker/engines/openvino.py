@@ -17,7 +17,7 @@ from sot_tracker.errors import UserError
 from sot_tracker.manifest import SEARCH, TEMPLATE
 from sot_tracker.model_folder import Source, private_copy
 
-_HINTS = {"fp32": "f32", "bf16": "bf16"}
+_HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}  # what is int8 stands in the graph
 
 
 class _Request:
@@ -140,7 +140,7 @@ def _shape(shape: Any) -> list[Any]:
 def _precision(core: Any, wanted: str) -> str:
     precision = "fp32" if wanted == "auto" else wanted
     if precision not in _HINTS:
-        raise UserError(f"precision={precision} is not for the openvino engine: choose fp32 or bf16")
+        raise UserError(f"precision={precision} is not for the openvino engine: choose fp32, bf16 or int8")
     if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         raise UserError("precision=bf16, but this processor has no bf16 arithmetic: choose precision=fp32")
     return precision

@@ -100,6 +100,8 @@ def load(model: ModelSpec, source: Source, config: Config) -> TorchNetwork:
 
     `threads` above 0 sets torch's threads for the whole process, which is the only way torch offers.
     """
+    if config.precision == "int8":
+        raise UserError("precision=int8 is not for the torch engine: choose engine=onnx or engine=openvino")
     device = _device(config.device)
     if config.precision == "fp16" and device == "cpu":
         raise UserError("precision=fp16 needs a GPU with the torch engine: choose fp32 or bf16 on a CPU")
