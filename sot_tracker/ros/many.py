@@ -12,6 +12,7 @@ from sot_tracker.ros import messages
 from sot_tracker.ros.subscription import MatchingSubscription
 from sot_tracker.stream.followers import Followers
 from sot_tracker.stream.requests import Request
+from sot_tracker.stream.statistics import Throttle
 
 
 class ManyTargets:
@@ -24,7 +25,7 @@ class ManyTargets:
         self, node: LifecycleNode, followers: Followers, ask: Callable[[Request], Any], reliability: str
     ) -> None:
         self._node, self._followers, self._ask = node, followers, ask
-        self._log = node.get_logger()
+        self._log, self._throttle = node.get_logger(), Throttle(5.0)
         topic, kinds = node.resolve_topic_name("init_boxes"), {"vision_msgs/msg/Detection2DArray": Detection2DArray}
         self._boxes = MatchingSubscription(node, topic, kinds, self._on_boxes, 10, reliability)
         kind = messages.stop_type()
@@ -48,12 +49,12 @@ class ManyTargets:
         for detection in message.detections:
             if not messages.stamp_of(detection.header):
                 detection.header = message.header
-            request = messages.request_of(detection)
+            request = messages.request_of(detection, "init_boxes")
             if self._followers.has_room(request):
                 self._ask(request)
             else:
                 refused += 1
-        if refused:
+        if refused and self._throttle.ready("refused"):  # a detector sends many times per second
             total = len(message.detections)
             self._log.warning(f"init_boxes: {refused} of {total} boxes refused: {self._followers.refusal}")
 

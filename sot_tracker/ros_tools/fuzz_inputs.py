@@ -27,6 +27,7 @@ class InputMaker:
         self._rng, self._node = rng, node
         kinds: dict[str, tuple[Any, Callable[[int], Any]]] = {
             "init_detections": (Detection2DArray, self._detections),
+            "init_boxes": (Detection2DArray, self._detections),
             "init_region": (RegionOfInterest, self._region),
             "init_polygon": (PolygonStamped, self._polygon),
             "click": (PointStamped, self._click),

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 
+from sot_tracker.config import markdown_table
 from sot_tracker.follow.config import FollowConfig
 from sot_tracker.follow.control import ZERO, Command, Controller, Mode
 from sot_tracker.follow.pointing import Direction
+from sot_tracker.ros_tools.range_config import RangeConfig
 
 FRAME = 1 / 30
 RIGHT = Direction(0.2, 0.1)
@@ -133,3 +136,12 @@ def test_without_being_asked_it_does_not_search() -> None:
     controller, now, _ = settled()
     assert all(controller.see(now + k * FRAME, "lost").is_zero for k in range(1, 300))
     assert controller.mode is Mode.STOP
+
+
+def test_the_page_holds_the_options() -> None:
+    page = Path(__file__).parents[2] / "docs" / "follow.md"
+    text = page.read_text(encoding="utf-8")
+    for group in (FollowConfig, RangeConfig):
+        assert markdown_table(group) in text, (
+            f"docs/follow.md: paste sot_tracker.config.markdown_table({group.__name__})"
+        )

@@ -32,6 +32,7 @@ from talker import MS, Talker, tracker  # noqa: E402
 IDLE, TRACKING = 0, 1
 TOPICS: dict[str, Any] = {
     "init_detections": Detection2DArray,
+    "init_boxes": Detection2DArray,
     "init_region": RegionOfInterest,
     "init_polygon": PolygonStamped,
     "click": PointStamped,
@@ -147,6 +148,12 @@ def test_a_region_of_interest(hand: Hand) -> None:
     hand.talker.said("init_region (")
 
 
+def test_the_boxes_of_an_array(hand: Hand) -> None:
+    """Here there is room for one target: it is the array's one."""
+    hand.send("init_boxes", detections((hand.box, "left", "car", 0.9)))
+    hand.wait_for_target("left")
+
+
 def test_a_polygon_in_the_frame_with_its_stamp(hand: Hand) -> None:
     stamp = hand.talker.stamp
     x1, y1, x2, y2 = hand.box.xyxy
@@ -252,6 +259,10 @@ def test_the_service_says_why_it_refuses(hand: Hand, box: Box, stamp: int, told:
 
 
 GARBAGE: dict[str, list[Any]] = {
+    "init_boxes": [
+        detections((Box(NAN, 1, 5, 5), "", "", NAN), (Box(-90, -90, 5, 5), "", "", 1.0)),
+        detections((Box(10, 10, 20, 20), "", "", 0.5), stamp=7),
+    ],
     "init_region": [RegionOfInterest(), RegionOfInterest(x_offset=2**32 - 1, width=2**32 - 1, height=1)],
     "init_polygon": [
         polygon(),
