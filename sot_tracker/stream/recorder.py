@@ -148,7 +148,10 @@ class FlightRecorder:
         return path
 
     def dump_unasked(self, reason: str, time: int) -> Path | None:
-        """As `dump`, at most once per pause, and what is not possible is warned of: then None. time: now, as in `add`."""
+        """As `dump`, at most once per pause; None where nothing is written, and a warning where that is a failure.
+
+        time: now, as in `add`.
+        """
         if self._last_dump is not None and 0 <= time - self._last_dump < self._limits.pause * 1e9:
             return None
         try:
