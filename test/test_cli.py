@@ -303,7 +303,18 @@ def test_doctor_reports_every_part(capsys):
     status = main(["doctor"])
     told = capsys.readouterr().out
     assert status == (1 if "[FIX ]" in told else 0)
-    for subject in ("Python:", "numpy:", "cv2:", "engine onnx:", "weights:", "GPU:", "display:", "ROS 2:"):
+    for subject in (
+        "Python:",
+        "numpy:",
+        "cv2:",
+        "engine onnx:",
+        "weights:",
+        "recordings:",
+        "H.264:",
+        "GPU:",
+        "display:",
+        "ROS 2:",
+    ):
         assert subject in told
     assert "display: none" in told
 

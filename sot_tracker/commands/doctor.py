@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 
@@ -102,6 +103,25 @@ def check_weights() -> Iterator[Finding]:
         yield Finding("note", "weights", "no network's weights are here", "give --weights, or use csrt, kcf or mil")
 
 
+def check_extras() -> Iterator[Finding]:
+    for package, what, advice in (
+        ("rosbags", "recordings", "pip install 'rosbags>=0.11,<0.12' to read and write MCAP and rosbag2 without ROS"),
+        ("av", "H.264", "pip install av, or ffmpeg, for saved videos that browsers play"),
+    ):
+        module = _imported(package)
+        if isinstance(module, str):
+            yield Finding("note", what, f"{package}: {module}", advice)
+        else:
+            yield Finding("ok", what, f"{package} {_version(package)}")
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "of unknown version"
+
+
 def check_gpu() -> Iterator[Finding]:
     try:
         query = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
@@ -189,6 +209,7 @@ CHECKS: Iterable[Callable[[], Iterator[Finding]]] = (
     check_core,
     check_engines,
     check_weights,
+    check_extras,
     check_gpu,
     check_display,
     check_ros,

@@ -58,7 +58,9 @@ class NodeRecorder:
             if message is not None:
                 self._recorder.add(topic, now, serialize_message(message))
         if self._is_new_loss(result) and self._on_loss:
-            self._recorder.dump_unasked("lost", now)
+            path = self._recorder.dump_unasked("lost", now)
+            if path is not None:
+                self._node.get_logger().info(f"flight recording of the loss: {path}")
 
     def close(self) -> None:
         self._node.destroy_service(self._dump)

@@ -147,14 +147,18 @@ class FlightRecorder:
         self._writing = self._writer.submit(self._write, path, entries)
         return path
 
-    def dump_unasked(self, reason: str, time: int) -> None:
-        """As `dump`, at most once per pause, and what is not possible is warned of. time: now, as in `add`."""
+    def dump_unasked(self, reason: str, time: int) -> Path | None:
+        """As `dump`, at most once per pause; None where nothing is written, and a warning where that is a failure.
+
+        time: now, as in `add`.
+        """
         if self._last_dump is not None and 0 <= time - self._last_dump < self._limits.pause * 1e9:
-            return
+            return None
         try:
-            self.dump(reason)
+            return self.dump(reason)
         except UserError as error:
             self._warn_once(str(error))
+            return None
 
     def close(self) -> None:
         """End the threads; a file that is being written is finished."""

@@ -21,7 +21,7 @@ from sot_tracker.stream.range16 import Range16
 
 SUFFIXES = (".mcap", ".db3")
 METADATA = "metadata.yaml"
-_ROS1 = ".bag"
+ROS1 = ".bag"
 _TRUTH_NAMES = ("truth", "ground_truth", "groundtruth")
 _OURS = ("debug_image", "debug_image/compressed")
 _DEFAULT_FPS = 30.0
@@ -33,7 +33,7 @@ def is_recording(path: Path) -> bool:
     """Whether the path is a recording's file or folder, by its name and content's names alone."""
     if path.is_dir():
         return (path / METADATA).is_file()
-    return path.suffix in (*SUFFIXES, _ROS1)
+    return path.suffix in (*SUFFIXES, ROS1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,7 +138,7 @@ class Bag:
 
     def __init__(self, path: Path) -> None:
         self._name = path.resolve().name
-        if path.suffix == _ROS1 and not path.is_dir():
+        if path.suffix == ROS1 and not path.is_dir():
             raise UserError(
                 f"'{path}' is a recording of ROS 1: make one of ROS 2 of it with `rosbags-convert --src {path.name} "
                 "--dst FOLDER`"

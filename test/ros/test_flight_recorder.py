@@ -107,7 +107,9 @@ def read(path: Path) -> list[tuple[str, Any]]:
 
 
 @pytest.mark.parametrize("compressed", [False, True])
-def test_a_lost_target_writes_what_led_to_it(setup: Any, tmp_path: Path, compressed: bool) -> None:
+def test_a_lost_target_writes_what_led_to_it(
+    setup: Any, tmp_path: Path, compressed: bool, capfd: pytest.CaptureFixture[str]
+) -> None:
     one = setup(record_folder=str(tmp_path))
     one.start()
     for _ in range(4):
@@ -120,6 +122,7 @@ def test_a_lost_target_writes_what_led_to_it(setup: Any, tmp_path: Path, compres
     (path,) = tmp_path.iterdir()
     assert path.name.startswith("flight_inside-tracker-node_")
     assert path.name.endswith("_lost.mcap")
+    assert f"flight recording of the loss: {path}" in capfd.readouterr().err
     found = read(path)
     assert Counter(topic for topic, _ in found) >= Counter(
         {"/inside/image/compressed": 4, "/inside/detection": 4, "/inside/state": 5}

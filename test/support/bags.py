@@ -65,6 +65,6 @@ def clip(
 
 
 def truth_of(truth: list[Box | None], topic: str = "/truth") -> list[tuple[str, int, Any]]:
-    """A Detection2D for each picture of `clip`; an empty box where there is no target."""
+    """A Detection2D for each picture of `clip`, recorded later; an empty box where there is no target."""
     stamps = [BEGAN + i * STEP for i in range(len(truth))]
-    return [(topic, s, detection(box or Box(0, 0, 0, 0), s)) for s, box in zip(stamps, truth, strict=True)]
+    return [(topic, s + 3, detection(box or Box(0, 0, 0, 0), s)) for s, box in zip(stamps, truth, strict=True)]

@@ -15,7 +15,7 @@ from sot_tracker.errors import UserError
 from sot_tracker.natural import natural
 from sot_tracker.stream.frame import Frame
 from sot_tracker.stream.range16 import Range16
-from sot_tracker.stream.recordings import METADATA, SUFFIXES, Recording
+from sot_tracker.stream.recordings import METADATA, ROS1, SUFFIXES, Recording
 from sot_tracker.tracker import Image
 
 
@@ -24,7 +24,7 @@ def read_recordings(place: Place) -> Iterator[Sequence | Refused]:
     if METADATA in place.files:
         yield from guarded(place.folder.name, partial(_sequence, place.folder, place.topics))
         return
-    for name in sorted((name for name in place.files if name.endswith(SUFFIXES)), key=natural):
+    for name in sorted((name for name in place.files if name.endswith((*SUFFIXES, ROS1))), key=natural):
         yield from guarded(name, partial(_sequence, place.folder / name, place.topics))
 
 

@@ -74,6 +74,14 @@ def test_refused(tmp_path: Path, messages: list, topics: Topics, words: str) -> 
         raise found.error
 
 
+def test_recordings_of_ros_1_are_named(tmp_path: Path) -> None:
+    (tmp_path / "old.bag").write_bytes(b"#ROSBAG V2.0")
+    for place in (tmp_path / "old.bag", tmp_path):
+        (tmp_path / "new.mcap").touch()
+        refused = [found for found in find(place) if isinstance(found, Refused) and found.name == "old.bag"]
+        assert "recording of ROS 1" in str(refused[0].error)
+
+
 def test_topics_by_name(tmp_path: Path) -> None:
     run = write_bag(tmp_path / "run", [*clip(TRUTH, "/a"), *clip(TRUTH, "/b"), *truth_of(TRUTH, "/boxes")])
     (found,) = find(run, Topics("/b", "/boxes"))
