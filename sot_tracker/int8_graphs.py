@@ -45,8 +45,8 @@ def quantise(graph: Path, cached: Mapping[str, Sequence[int]], looks: Sequence[I
         whole, folded = Path(place) / "whole.onnx", Path(place) / "folded.onnx"
         onnx.save(onnx.load(graph), whole)  # with its weights inside
         _fold(whole, cached, folded)
-        level, root = logging.WARNING, logging.getLogger()
-        before, root.level = root.level, max(level, root.level)
+        root = logging.getLogger()
+        before, root.level = root.level, logging.ERROR  # it advises what `_fold` has done
         try:
             quantize_static(
                 folded,

@@ -32,6 +32,7 @@ _BF16 = ("bf16", "AMX")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = "Example: sot-tracker tune --model lite --model smat"
     parser.add_argument(
         "--model", action="append", metavar="NAME", help="repeat for several (default: the default model)"
     )
