@@ -5,6 +5,7 @@ Publishes `image`, `camera_info`, `truth` and, once, `init_box`; turns the camer
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from typing import Any
@@ -26,7 +27,6 @@ from sot_tracker.synth import builtin_pictures, procedural_pictures
 from sot_tracker.synth.flight_range import FlightRange, RangeFrame
 
 POLL = 0.05  # seconds between two looks for those who take part
-
 ASK_S = 1.0  # seconds after which the target's box is sent again to a tracker that has none
 
 
@@ -79,7 +79,8 @@ class RangeNode(Node):
             return
         self._has_target = self._has_target or message.state != message.IDLE
         if self._has_target:
-            self._answered = self._stamp + int(message.frame_age_ms * 1e6)
+            age_ms = message.frame_age_ms if math.isfinite(message.frame_age_ms) else 0.0
+            self._answered = self._stamp + int(age_ms * 1e6)
 
     def _on_command(self, message: TwistStamped) -> None:
         self._is_steered = True

@@ -69,7 +69,7 @@ class Bench:
         info = CameraInfo(width=640, height=480, distortion_model="plumb_bob", d=[0.0] * 5)
         info.k = [500.0, 0.0, 319.5, 0.0, 500.0, 239.5, 0.0, 0.0, 1.0]
         self.topics["camera_info"].publish(info)
-        self.until(lambda: self.node._camera is not None, "the calibration")
+        self.until(lambda: self.node._camera is not None and self.node._camera.matrix[0, 0] == 500, "the calibration")
 
     def frame(
         self, state: int, box: Box | None = None, ray: Any = None, age_ms: float = 5.0, stamp: int = 0, name: str = "1"
@@ -163,6 +163,22 @@ def test_a_bearing_needs_no_camera(bench: Bench) -> None:
     assert about_z > 0
     assert about_y > 0
     assert bench.is_still(TRACKING, ray=(0.0, 0.0, 0.0))
+
+
+def test_garbage_stops_it_and_it_lives_on(bench: Bench) -> None:
+    bench.calibrate()
+    nan, huge = float("nan"), 1e300
+    for k in ([nan] * 9, [huge] * 9, [-1.0] * 9, [0.0] * 9):
+        bench.topics["camera_info"].publish(CameraInfo(k=k, d=[nan], distortion_model="\n", width=2**32 - 1))
+    bench.topics["image"].publish(Image(width=2**32 - 1, height=0))
+    for box in (Box(huge, huge, huge, huge), Box(-huge, 0, 1, huge), Box(0, 0, -1, -1)):
+        assert bench.is_still(TRACKING, box=box)
+    for ray in ((nan, 0.0, 1.0), (0.0, 0.0, 0.0), (float("inf"), 0.0, 1.0)):
+        assert bench.is_still(TRACKING, ray=ray)
+    for age_ms in (nan, float("inf"), -1e30):
+        bench.frame(UNCERTAIN, age_ms=age_ms, name="\n")
+    bench.calibrate()
+    assert bench.drive(box=RIGHT_AND_BELOW)[0] < 0
 
 
 def test_without_camera_info_one_picture_and_the_field_of_view_do(bench: Bench) -> None:
