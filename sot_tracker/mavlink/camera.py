@@ -25,11 +25,12 @@ SILENT_S = 1.0
 """Seconds after which a report says nothing of now any more."""
 DEFAULT_INTERVAL_S = 0.5
 """Of CAMERA_TRACKING_IMAGE_STATUS, where a ground station asks for the default."""
-SHORTEST_INTERVAL_S = 0.01
+SHORTEST_INTERVAL_S, LONGEST_INTERVAL_S = 0.01, 2000.0  # MESSAGE_INTERVAL holds microseconds in 32 bits
 REPEATED_S = 3.0
 """The same command of the same sender within this time is a repetition, because the answer got lost."""
 MAVLINK1_START = 0xFE
 """First byte of a MAVLink 1 packet."""
+_FAR = 1e6  # pixels: no box is there, and float32 holds no larger ones exactly
 _TEXT = 50  # bytes in one STATUSTEXT
 _NAN = math.nan
 _TRACKED = ("TRACKING", "UNCERTAIN")
@@ -218,7 +219,8 @@ class Camera:
             self._due.pop(number, None)
             return
         default = HEARTBEAT_S if is_heartbeat else DEFAULT_INTERVAL_S
-        self._intervals[number] = max(interval_us * 1e-6, SHORTEST_INTERVAL_S) if interval_us > 0 else default
+        asked = min(max(interval_us * 1e-6, SHORTEST_INTERVAL_S), LONGEST_INTERVAL_S)
+        self._intervals[number] = asked if interval_us > 0 else default
         self._due[number] = min(now + self._intervals[number], self._due.get(number, math.inf))
 
     def _on_get_interval(self, command: _Command, now: float, reaction: Reaction) -> None:
@@ -328,7 +330,7 @@ class Camera:
         if state == IDLE:
             return self._status(dialect.CAMERA_TRACKING_STATUS_FLAGS_IDLE)
         box = report.box if report is not None and report.fresh and state in _TRACKED else None
-        if report is None or report.size is None or box is None or not box.is_valid:
+        if report is None or report.size is None or box is None or not box.is_valid or max(map(abs, box.xywh)) > _FAR:
             return self._status(dialect.CAMERA_TRACKING_STATUS_FLAGS_ERROR)
         width, height = report.size
         (x, y), (x1, y1, x2, y2) = box.center, box.xyxy
