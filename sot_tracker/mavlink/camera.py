@@ -16,6 +16,7 @@ from pymavlink.dialects.v20 import common as dialect
 
 from sot_tracker.box import Box, require_trackable
 from sot_tracker.errors import UserError
+from sot_tracker.mavlink.commands import NAN, Command, Refused, command_of, require_fractions, whole
 from sot_tracker.mavlink.config import MavlinkConfig
 from sot_tracker.stream.reports import IDLE, SILENT, Report
 from sot_tracker.stream.requests import Request
@@ -25,13 +26,11 @@ SILENT_S = 1.0
 """Seconds after which a report says nothing of now any more."""
 DEFAULT_INTERVAL_S = 0.5
 """Of CAMERA_TRACKING_IMAGE_STATUS, where a ground station asks for the default."""
-SHORTEST_INTERVAL_S = 0.01
+SHORTEST_INTERVAL_S, LONGEST_INTERVAL_S = 0.01, 2000.0  # MESSAGE_INTERVAL holds microseconds in 32 bits
 REPEATED_S = 3.0
 """The same command of the same sender within this time is a repetition, because the answer got lost."""
-MAVLINK1_START = 0xFE
-"""First byte of a MAVLink 1 packet."""
+_FAR = 1e6  # pixels: no box is there, and float32 holds no larger ones exactly
 _TEXT = 50  # bytes in one STATUSTEXT
-_NAN = math.nan
 _TRACKED = ("TRACKING", "UNCERTAIN")
 
 
@@ -67,24 +66,6 @@ class Reaction:
     ask: Start | Stop | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Command:
-    """A COMMAND_LONG or COMMAND_INT. sender: system and component."""
-
-    number: int
-    parameters: tuple[float, ...]
-    sender: tuple[int, int]
-    mavlink1: bool
-
-
-class Refused(Exception):  # noqa: N818
-    """A command that is not carried out: the MAV_RESULT of its acknowledgement, and the reason for the user."""
-
-    def __init__(self, result: int, reason: str = "") -> None:
-        super().__init__(reason)
-        self.result, self.reason = result, reason
-
-
 class Camera:
     """The camera component. All times are seconds of one monotonic clock, which the caller reads.
 
@@ -98,7 +79,7 @@ class Camera:
         self._report: Report | None = None
         self._reported_at = -math.inf
         self._size: tuple[int, int] | None = None
-        self._last: tuple[_Command, float] | None = None  # the command that started the target, and when
+        self._last: tuple[Command, float] | None = None  # the command that started the target, and when
         self._intervals: dict[int, float] = {dialect.MAVLINK_MSG_ID_HEARTBEAT: HEARTBEAT_S}
         self._due: dict[int, float] = {dialect.MAVLINK_MSG_ID_HEARTBEAT: now}
         self._text_number = 0
@@ -110,7 +91,7 @@ class Camera:
             dialect.MAVLINK_MSG_ID_CAMERA_CAPTURE_STATUS: self._capture_status,
             dialect.MAVLINK_MSG_ID_CAMERA_TRACKING_IMAGE_STATUS: self._tracking_status,
         }
-        self._commands: dict[int, Callable[[_Command, float, Reaction], None]] = {
+        self._commands: dict[int, Callable[[Command, float, Reaction], None]] = {
             dialect.MAV_CMD_REQUEST_MESSAGE: self._on_request,
             dialect.MAV_CMD_SET_MESSAGE_INTERVAL: self._on_set_interval,
             dialect.MAV_CMD_GET_MESSAGE_INTERVAL: self._on_get_interval,
@@ -153,7 +134,7 @@ class Camera:
             return reaction
         if message.target_component not in (0, self._config.component):
             return reaction
-        command = _command_of(message)
+        command = command_of(message)
         handler = self._commands.get(command.number)
         if handler is None:
             if message.target_component != 0:  # what is sent to all components is not a mistake of the sender
@@ -182,18 +163,18 @@ class Camera:
 
     # ---- commands
 
-    def _acknowledge(self, reaction: Reaction, command: _Command, result: int) -> None:
+    def _acknowledge(self, reaction: Reaction, command: Command, result: int) -> None:
         system, component = command.sender
         message = self._codec.command_ack_encode(command.number, result, 0, 0, system, component)
         reaction.send.append(Outgoing(message, command.mavlink1))
 
-    def _on_request(self, command: _Command, now: float, reaction: Reaction) -> None:
-        number = _whole(command.parameters[0])
+    def _on_request(self, command: Command, now: float, reaction: Reaction) -> None:
+        number = whole(command.parameters[0])
         if number not in self._messages or (command.mavlink1 and number > 255):
             raise Refused(dialect.MAV_RESULT_DENIED)
         reaction.send.append(Outgoing(self._messages[number](now), command.mavlink1))
 
-    def _on_old_request(self, command: _Command, now: float, reaction: Reaction) -> None:
+    def _on_old_request(self, command: Command, now: float, reaction: Reaction) -> None:
         number = {
             dialect.MAV_CMD_REQUEST_CAMERA_INFORMATION: dialect.MAVLINK_MSG_ID_CAMERA_INFORMATION,
             dialect.MAV_CMD_REQUEST_CAMERA_SETTINGS: dialect.MAVLINK_MSG_ID_CAMERA_SETTINGS,
@@ -206,8 +187,8 @@ class Camera:
         if wants == 1:
             reaction.send.append(Outgoing(self._messages[number](now)))
 
-    def _on_set_interval(self, command: _Command, now: float, reaction: Reaction) -> None:
-        number, interval_us = _whole(command.parameters[0]), command.parameters[1]
+    def _on_set_interval(self, command: Command, now: float, reaction: Reaction) -> None:
+        number, interval_us = whole(command.parameters[0]), command.parameters[1]
         if number not in self._messages or not math.isfinite(interval_us):
             raise Refused(dialect.MAV_RESULT_DENIED)
         is_heartbeat = number == dialect.MAVLINK_MSG_ID_HEARTBEAT
@@ -218,37 +199,38 @@ class Camera:
             self._due.pop(number, None)
             return
         default = HEARTBEAT_S if is_heartbeat else DEFAULT_INTERVAL_S
-        self._intervals[number] = max(interval_us * 1e-6, SHORTEST_INTERVAL_S) if interval_us > 0 else default
+        asked = min(max(interval_us * 1e-6, SHORTEST_INTERVAL_S), LONGEST_INTERVAL_S)
+        self._intervals[number] = asked if interval_us > 0 else default
         self._due[number] = min(now + self._intervals[number], self._due.get(number, math.inf))
 
-    def _on_get_interval(self, command: _Command, now: float, reaction: Reaction) -> None:
-        number = _whole(command.parameters[0])
+    def _on_get_interval(self, command: Command, now: float, reaction: Reaction) -> None:
+        number = whole(command.parameters[0])
         if not 0 <= number <= 65535:
             raise Refused(dialect.MAV_RESULT_DENIED)
         interval = self._intervals.get(number)
         known = 0 if number not in self._messages else -1 if interval is None else round(interval * 1e6)
         reaction.send.append(Outgoing(self._codec.message_interval_encode(number, known), command.mavlink1))
 
-    def _on_point(self, command: _Command, now: float, reaction: Reaction) -> None:
+    def _on_point(self, command: Command, now: float, reaction: Reaction) -> None:
         x, y, radius = command.parameters[:3]
         width, height = self._frame(now)
-        _require_fractions(x, y)
+        require_fractions(x, y)
         has_radius = math.isfinite(radius) and 0 < radius <= 1
         side = 2 * radius * width if has_radius else self._config.point_size * min(width, height)
         box, point = Box.from_cxcywh(x * width, y * height, side, side), (x * width, y * height)
         self._start(box, command, now, reaction, None if has_radius else point)
 
-    def _on_rectangle(self, command: _Command, now: float, reaction: Reaction) -> None:
+    def _on_rectangle(self, command: Command, now: float, reaction: Reaction) -> None:
         x1, y1, x2, y2 = command.parameters[:4]
         width, height = self._frame(now)
-        _require_fractions(x1, y1, x2, y2)
+        require_fractions(x1, y1, x2, y2)
         box = Box.from_xyxy(min(x1, x2), min(y1, y2), max(x1, x2), max(y1, y2)).scaled(width, height)
         self._start(box, command, now, reaction)
 
     def _start(
         self,
         box: Box,
-        command: _Command,
+        command: Command,
         now: float,
         reaction: Reaction,
         point: tuple[float, float] | None = None,
@@ -265,7 +247,7 @@ class Camera:
         reaction.ask = Start(Request(box), point)
         self._last = (command, now)
 
-    def _on_stop(self, command: _Command, now: float, reaction: Reaction) -> None:
+    def _on_stop(self, command: Command, now: float, reaction: Reaction) -> None:
         self._last = None
         reaction.ask = Stop()
 
@@ -298,9 +280,9 @@ class Camera:
             _name("sot_tracker"),
             _name(self._model),
             patch << 16 | minor << 8 | major,
-            focal_length=_NAN,
-            sensor_size_h=_NAN,
-            sensor_size_v=_NAN,
+            focal_length=NAN,
+            sensor_size_h=NAN,
+            sensor_size_v=NAN,
             resolution_h=min(width, 65535),
             resolution_v=min(height, 65535),
             lens_id=0,
@@ -310,7 +292,7 @@ class Camera:
         )
 
     def _settings(self, now: float) -> Any:
-        return self._codec.camera_settings_encode(self._boot_ms(now), dialect.CAMERA_MODE_VIDEO, _NAN, _NAN)
+        return self._codec.camera_settings_encode(self._boot_ms(now), dialect.CAMERA_MODE_VIDEO, NAN, NAN)
 
     def _storage(self, now: float) -> Any:
         """There is none."""
@@ -328,7 +310,7 @@ class Camera:
         if state == IDLE:
             return self._status(dialect.CAMERA_TRACKING_STATUS_FLAGS_IDLE)
         box = report.box if report is not None and report.fresh and state in _TRACKED else None
-        if report is None or report.size is None or box is None or not box.is_valid:
+        if report is None or report.size is None or box is None or not box.is_valid or max(map(abs, box.xywh)) > _FAR:
             return self._status(dialect.CAMERA_TRACKING_STATUS_FLAGS_ERROR)
         width, height = report.size
         (x, y), (x1, y1, x2, y2) = box.center, box.xyxy
@@ -345,31 +327,10 @@ class Camera:
         status: int,
         mode: int = dialect.CAMERA_TRACKING_MODE_NONE,
         data: int = 0,
-        point: tuple[float, float, float] = (_NAN, _NAN, _NAN),
-        corners: tuple[float, float, float, float] = (_NAN, _NAN, _NAN, _NAN),
+        point: tuple[float, float, float] = (NAN, NAN, NAN),
+        corners: tuple[float, float, float, float] = (NAN, NAN, NAN, NAN),
     ) -> Any:
         return self._codec.camera_tracking_image_status_encode(status, mode, data, *point, *corners)
-
-
-def _command_of(message: Any) -> _Command:
-    packet = message.get_msgbuf()
-    parameters = [float(getattr(message, f"param{i}")) for i in range(1, 5)]
-    return _Command(
-        int(message.command),
-        tuple(_NAN if math.isnan(value) else value for value in parameters),  # one object, so that it equals itself
-        (message.get_srcSystem(), message.get_srcComponent()),
-        bool(packet) and packet[0] == MAVLINK1_START,
-    )
-
-
-def _whole(value: float) -> int:
-    """-1 for what is no whole number."""
-    return int(value) if math.isfinite(value) and value == int(value) else -1
-
-
-def _require_fractions(*values: float) -> None:
-    if not all(math.isfinite(value) and 0 <= value <= 1 for value in values):
-        raise Refused(dialect.MAV_RESULT_DENIED, "coordinates are fractions of the picture, 0 to 1")
 
 
 def _name(text: str) -> bytes:

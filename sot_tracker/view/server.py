@@ -14,7 +14,6 @@ import threading
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from importlib import resources
 from typing import Any
 
 import cv2
@@ -28,6 +27,7 @@ from sot_tracker.stream.requests import Request
 from sot_tracker.view.access import Access, address_to_open
 from sot_tracker.view.client import SEND_TIMEOUT, Client
 from sot_tracker.view.config import ViewConfig
+from sot_tracker.view.pages import PAGE, TOO_MANY, WRONG_TOKEN, headers, on_page, turned_away
 from sot_tracker.view.pictures import jpeg_of
 from sot_tracker.view.wire import (
     MOST_BYTES,
@@ -46,11 +46,6 @@ from sot_tracker.view.wire import (
 
 log = logging.getLogger(__name__)
 
-PAGE = {
-    "/": ("index.html", "text/html"),
-    "/view.js": ("view.js", "text/javascript"),
-    "/view.css": ("view.css", "text/css"),
-}
 POINT_SIZE = 0.2
 """Side of the box around a click where no object stands out, in shares of the frame's shorter side."""
 RECENT = 8
@@ -58,8 +53,6 @@ RECENT = 8
 COMMANDS_PER_SECOND = 5.0
 """Most requests of one browser, on the mean; `seen` does not count."""
 _BURST = 10.0
-WRONG_TOKEN, TOO_MANY = 4401, 4503
-"""Codes with which a connection is closed, in the range that is free for programs."""
 _START_TIMEOUT = 10.0
 
 
@@ -148,7 +141,7 @@ class ViewServer:
         app = web.Application(client_max_size=MOST_BYTES, middlewares=[self._guard])
         app.router.add_get("/ws", self._on_socket)
         for path in PAGE:
-            app.router.add_get(path, _on_page)
+            app.router.add_get(path, on_page)
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
         await self._runner.setup()
         site = web.TCPSite(self._runner, self._config.host, self._config.port)
@@ -177,16 +170,16 @@ class ViewServer:
             )
         response: web.StreamResponse = await handler(request)
         if not response.prepared:
-            response.headers.update(_headers(str(host)))
+            response.headers.update(headers(str(host)))
         return response
 
     async def _on_socket(self, request: web.Request) -> web.StreamResponse:
         if not self._access.allows_origin(request.headers.get("Origin"), request.headers.get("Host")):
             return web.Response(status=403, text="Only our own page may connect.\n")
         if not self._access.allows_token(request.query.get("token", "")):
-            return await _turned_away(request, WRONG_TOKEN, b"the token is missing or wrong")
+            return await turned_away(request, WRONG_TOKEN, b"the token is missing or wrong")
         if len(self._clients) >= self._config.clients:
-            return await _turned_away(request, TOO_MANY, b"too many browsers are connected")
+            return await turned_away(request, TOO_MANY, b"too many browsers are connected")
         # Compression would cost more than it saves: nearly all bytes are JPEG already.
         socket = web.WebSocketResponse(max_msg_size=MOST_BYTES, heartbeat=SEND_TIMEOUT, compress=False, timeout=1.0)
         client = Client(socket)
@@ -326,32 +319,3 @@ async def _send(client: Client, request: web.Request) -> None:
     except (asyncio.TimeoutError, ConnectionError):
         if request.transport is not None:
             request.transport.abort()  # an orderly end would wait behind what is not read
-
-
-async def _turned_away(request: web.Request, code: int, reason: bytes) -> web.StreamResponse:
-    """Accept the connection and close it at once: of a refused one, a page cannot learn the reason."""
-    socket = web.WebSocketResponse(max_msg_size=MOST_BYTES, compress=False, timeout=1.0)
-    await socket.prepare(request)
-    await socket.close(code=code, message=reason)
-    return socket
-
-
-async def _on_page(request: web.Request) -> web.Response:
-    name, kind = PAGE[request.path]
-    text = (resources.files("sot_tracker.view") / "page" / name).read_text(encoding="utf-8")
-    return web.Response(text=text, content_type=kind)
-
-
-def _headers(host: str) -> dict[str, str]:
-    policy = (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
-        f"connect-src 'self' ws://{host} wss://{host}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    )
-    return {
-        "Content-Security-Policy": policy,
-        "X-Content-Type-Options": "nosniff",
-        "X-Frame-Options": "DENY",
-        "Referrer-Policy": "no-referrer",
-        "Cross-Origin-Resource-Policy": "same-origin",
-        "Cache-Control": "no-store",
-    }

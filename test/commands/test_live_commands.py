@@ -99,7 +99,7 @@ def test_a_missing_package_is_one_line(
 ) -> None:
     for name in [name for name in sys.modules if name.partition(".")[0] == package]:
         monkeypatch.delitem(sys.modules, name)
-    for name in ("view.server", "view.client", "mavlink.link", "mavlink.camera"):
+    for name in ("view.server", "view.client", "view.pages", "mavlink.link", "mavlink.camera", "mavlink.commands"):
         monkeypatch.delitem(sys.modules, f"sot_tracker.{name}", raising=False)
     monkeypatch.setitem(sys.modules, package, None)
     assert main([command, clip, "--model", "kcf"]) == 2

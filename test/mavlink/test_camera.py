@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from typing import Any
 
 import pytest
@@ -289,6 +290,26 @@ def test_other_messages_have_no_effect(message: Any) -> None:
     assert camera().receive(packet(message), 0.5) == Reaction()
 
 
+ODD = (0.0, -1.0, 1.0, 0.5, 275.0, 259.0, 1e-30, 65535.0, 1e9, 3e38, -3e38, math.nan, math.inf, -math.inf)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_whatever_is_commanded_it_lives_on(seed: int) -> None:
+    """Every known command with odd numbers: all answers can be packed, for MAVLink 1 too, and it beats on."""
+    chance, made = random.Random(seed), camera("TRACKING", Box(160, 240, 160, 120))
+    packer, now = dialect.MAVLink(None, 1, 100), 0.0
+    for _ in range(300):
+        number = chance.choice([*made._commands, chance.randrange(65536)])
+        to = (chance.choice((0, 1, 2)), chance.choice((0, 100, 101)))
+        module = chance.choice((dialect, dialect1))
+        now += 0.01
+        made.update(Report(1, SIZE, "TRACKING", box=Box(160, 240, 160, 120)), now)
+        reaction = made.receive(command(number, *chance.choices(ODD, k=7), to=to, module=module), now)
+        for out in [*reaction.send, *made.tick(now)]:
+            assert out.message.pack(packer, force_mavlink1=out.mavlink1)
+    assert "HEARTBEAT" in types(made.tick(now + 3000))
+
+
 # ---- MAVLink 1
 
 
@@ -332,6 +353,7 @@ def test_a_followed_target_is_reported_in_fractions(state: str) -> None:
         ("LOST", Box(160, 240, 160, 120), 0.0, 2),
         ("TRACKING", None, 0.0, 2),
         ("TRACKING", Box(math.nan, 0, 1, 1), 0.0, 2),
+        ("TRACKING", Box(1e300, 0, 1, 1), 0.0, 2),
         ("TRACKING", Box(160, 240, 160, 120), SILENT_S + 0.1, 2),  # the tracker is silent: an old box is no box
         ("IDLE", None, SILENT_S + 0.1, 2),
         ("SILENT", None, 0.0, 2),

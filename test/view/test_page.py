@@ -31,6 +31,7 @@ pytestmark = [
     pytest.mark.skipif(chromium() is None, reason="Chromium is not here: apt install chromium"),
 ]
 STEP = 66_000_000  # nanoseconds between frames
+SLOW = 4  # frames until the square moves on: where it was is where it still is when the mouse gets there
 STATE = "element('state').dataset.state"
 CORNERS = """(() => {
   const area = canvas.getBoundingClientRect(), zoom = Math.min(area.width / canvas.width, area.height / canvas.height);
@@ -48,7 +49,7 @@ class Square:
     def __iter__(self) -> Iterator[Frame]:
         index = 0
         while True:
-            yield Frame(index * STEP, lambda index=index: frame(index), size=self.size)
+            yield Frame(index * STEP, lambda index=index: frame(index // SLOW), size=self.size)
             index += 1
 
     def close(self) -> None:
@@ -100,14 +101,14 @@ async def opened(width: int = 1280, height: int = 720) -> AsyncIterator[tuple[Pa
 async def corners(page: Page) -> tuple[tuple[float, float], tuple[float, float]]:
     """Where the square's corners are in the window now."""
     left, top, zoom, stamp = await page.value(CORNERS)
-    x1, y1, x2, y2 = box_at(round(stamp / STEP)).xyxy
+    x1, y1, x2, y2 = box_at(round(stamp / STEP) // SLOW).xyxy
     return (left + zoom * x1, top + zoom * y1), (left + zoom * x2, top + zoom * y2)
 
 
 async def overlap(page: Page) -> float:
     """Of the box that the page shows with the true one."""
     box, stamp = await page.value("[shown.facts.box, Number(shown.facts.stamp)]")
-    return Box.from_xywh(box).iou(box_at(round(stamp / STEP)))
+    return Box.from_xywh(box).iou(box_at(round(stamp / STEP) // SLOW))
 
 
 async def press(page: Page, button: str) -> None:

@@ -24,7 +24,8 @@ aiohttp = pytest.importorskip("aiohttp", reason="aiohttp is not here: pip instal
 from sot_tracker.view import client as view_client  # noqa: E402
 from sot_tracker.view import server as view_server  # noqa: E402
 from sot_tracker.view.config import ViewConfig  # noqa: E402
-from sot_tracker.view.server import TOO_MANY, WRONG_TOKEN, Facts, ViewServer  # noqa: E402
+from sot_tracker.view.pages import TOO_MANY, WRONG_TOKEN  # noqa: E402
+from sot_tracker.view.server import Facts, ViewServer  # noqa: E402
 from sot_tracker.view.wire import MOST_BYTES  # noqa: E402
 
 from ros_clips import box_at  # noqa: E402

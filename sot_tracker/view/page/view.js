@@ -9,7 +9,7 @@ const GAP = 1500; // milliseconds without a frame that interrupt a plot's line
 const SILENCE = 2000; // milliseconds after which the picture is old
 const RECORD_LIMIT = 10 * MINUTE; // a recording is kept in memory until it ends
 const FORMATS = ["video/mp4;codecs=avc1.42E01E", "video/webm;codecs=vp9", "video/webm;codecs=vp8", "video/webm", "video/mp4"];
-const WRONG_TOKEN = 4401, TOO_MANY = 4503; // as in view/server.py
+const WRONG_TOKEN = 4401, TOO_MANY = 4503; // as in view/pages.py
 
 const element = (id) => document.getElementById(id);
 const canvas = element("picture"), pen = canvas.getContext("2d");
