@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sot_tracker import catalog, cli
+from sot_tracker import catalog, cli, tuning
 from sot_tracker.box import Box
 from sot_tracker.cli import COMMANDS, main
 from sot_tracker.commands import doctor
@@ -447,3 +447,17 @@ def test_figures_of_models_are_those_of_the_benchmarks():
     }
     nanotrack = float(re.search(r"NanoTrack V2 with its authors' weights.*?success AUC ([\d.]+)", page, re.DOTALL)[1])
     assert {**rows, "nanotrack": nanotrack} == AUC
+
+
+def test_models_shows_what_tune_measured_here(capsys, monkeypatch):
+    assert main(["models"]) == 0
+    assert "`sot-tracker tune` measures" in capsys.readouterr().out
+    run = tuning.Run("onnx", "fp32", 1, 12.34)
+    monkeypatch.setattr(tuning, "read", lambda source: [run] if source.manifest.model == "lite" else [])
+    assert main(["models"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split("|")[3].strip() == "ms"
+    assert next(line for line in lines if "| lite" in line).split("|")[3].strip() == "12.3"
+    assert max(map(len, lines)) <= 100
+    assert main(["models", "lite", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["ms per frame"] == "12.3 on this machine"

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sot_tracker import catalog, cpus, tuning
+from sot_tracker import catalog, cli, cpus, tuning
 from sot_tracker.commands import tune as command
 from sot_tracker.config import Config
 from sot_tracker.errors import UserError
@@ -118,8 +118,13 @@ def test_threads_that_are_tried(usable: int, expected: list[int]) -> None:
     assert tuning.candidates_of_threads(usable) == expected
 
 
+@pytest.mark.parametrize("flags", [[], ["--json"]])
 def test_command(
-    toy: catalog.ModelSpec, toy_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    toy: catalog.ModelSpec,
+    toy_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    flags: list[str],
 ) -> None:
     """Measured in turn, the best of the rounds counts; what cannot run is left out; auto then takes the winner."""
     asked: list[tuple[str, int]] = []
@@ -134,14 +139,19 @@ def test_command(
     monkeypatch.setattr(command, "measure_apart", measure)
     monkeypatch.setattr(cpus, "usable", lambda: 2)
     monkeypatch.setattr(cpus, "features", lambda *_: ["AVX2"])
-    chosen = command.tune(toy, str(toy_folder), ["onnx", "openvino"])
-    assert chosen.engine == "onnx"
+    words = ["--model", "toy", "--weights", str(toy_folder), "--engine", "onnx", "--engine", "openvino"]
+    assert cli.main(["tune", *words, *flags]) == 0
     assert asked == [("onnx", 1), ("onnx", 2), ("openvino", 1), ("openvino", 2), ("onnx", 1), ("onnx", 2)]
     out, err = capsys.readouterr()
-    assert "auto takes this" in out
+    if flags:
+        told = json.loads(out)["models"]["toy"]
+        assert told["chosen"] in told["runs"]
+        assert (told["chosen"]["engine"], told["chosen"]["threads"]) == ("onnx", 1), "as fast with fewer threads"
+    else:
+        assert "auto takes this" in out
     assert "openvino in fp32 with 1 thread is left out: too old" in err
     found = tuning.settled(Config(model="toy"), find_weights(toy, str(toy_folder)))
-    assert (found.engine, found.threads) == (chosen.engine, chosen.threads)
+    assert (found.engine, found.threads) == ("onnx", 1), "as fast with fewer threads"
 
 
 def test_command_needs_a_model_folder(toy: catalog.ModelSpec) -> None:

@@ -8,11 +8,12 @@ import re
 import textwrap
 from pathlib import Path
 
+from sot_tracker import tuning
 from sot_tracker.catalog import MODELS, ModelSpec, spec
-from sot_tracker.config import DEFAULTS
+from sot_tracker.config import DEFAULTS, Config
 from sot_tracker.errors import UserError
 from sot_tracker.manifest import read_manifest
-from sot_tracker.model_folder import shipped_folder
+from sot_tracker.model_folder import find_weights, shipped_folder
 from sot_tracker.tables import table
 
 HEAD = ("name", "weights", "params", "AUC", "good for", "licence")
@@ -52,10 +53,34 @@ def run(args: argparse.Namespace) -> int:
     if args.name:
         print("\n".join(_details(_facts(spec(args.name)))))
         return 0
-    print(table(list(HEAD), [list(_row(model)) for model in MODELS.values()], right={"params", "AUC"}))
-    print("\nAUC: accuracy on 14 real sequences, 0 to 1, see docs/benchmarks.md")
-    print("* taken where no model is named. All of one, with the whole licence: sot-tracker models NAME")
+    _print_all({name: ms for name, model in MODELS.items() if (ms := _measured_ms(model)) is not None})
     return 0
+
+
+def _print_all(ms: dict[str, float]) -> None:
+    """ms: milliseconds per frame of the models that were measured; they then stand in place of the parameters."""
+    head, rows = list(HEAD), [list(_row(model)) for model in MODELS.values()]
+    if ms:
+        head[2] = "ms"
+        for name, row in zip(MODELS, rows, strict=True):
+            row[2] = f"{ms[name]:.1f}" if name in ms else "-"
+    print(table(head, rows, right={*head[2:4]}))
+    print("\nAUC: accuracy on 14 real sequences, 0 to 1, see docs/benchmarks.md")
+    print(
+        "ms: per frame, as `sot-tracker tune` measured here" if ms else "`sot-tracker tune` measures ms per frame here"
+    )
+    print("* taken where no model is named. All of one, with the whole licence: sot-tracker models NAME")
+
+
+def _measured_ms(model: ModelSpec) -> float | None:
+    """Milliseconds per frame of the weights that ship, None where `tune` has not run on this machine."""
+    if shipped_folder(model.name) is None:
+        return None
+    try:
+        run = tuning.pick(tuning.read(find_weights(model, "")), Config(model=model.name))
+    except UserError:  # damaged, which the table says
+        return None
+    return None if run is None else run.ms
 
 
 def _row(model: ModelSpec) -> tuple[str, ...]:
@@ -80,6 +105,8 @@ def _facts(model: ModelSpec) -> dict[str, str]:
     facts = {"model": model.name, "title": model.title, "source": model.source}
     if model.name in AUC:
         facts["success AUC"] = f"{AUC[model.name]:.3f} on 14 real sequences"
+    if (ms := _measured_ms(model)) is not None:
+        facts["ms per frame"] = f"{ms:.1f} on this machine"
     folder = shipped_folder(model.name)
     if model.opencv_weights:
         facts |= {"weights": "files of its authors: give --weights", "licence": "its authors'"}

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import json
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -38,18 +39,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--weights", default="", help="model folder, as for `track` (default: what ships)")
     parser.add_argument("--engine", action="append", choices=list(ENGINES), help="measure this one alone, repeatable")
+    parser.add_argument("--json", action="store_true", help="print what was measured as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
     """Measure, print, store. Raises UserError where nothing could be measured."""
-    print(f"{cpus.processor()}, {cpus.usable()} usable")
+    machine = f"{cpus.processor()}, {cpus.usable()} usable"
+    if not args.json:
+        print(machine)
+    found = {}
     for name in args.model or [Config().model]:
-        tune(spec(name), args.weights, args.engine or [e for e in ENGINES if find_spec(ENGINES[e])])
+        runs, chosen, stored = tune(spec(name), args.weights, args.engine or _installed())
+        found[name] = {"chosen": asdict(chosen), "runs": [asdict(run) for run in runs], "stored": str(stored)}
+        if not args.json:
+            _report(spec(name), runs, chosen, stored)
+    if args.json:
+        print(json.dumps({"processor": machine, "models": found}, indent=1))
     return 0
 
 
-def tune(model: ModelSpec, weights: str, engines: Sequence[str]) -> Run:
-    """What `auto` takes from now on. Raises UserError for weights that are no model folder."""
+def _installed() -> list[str]:
+    return [engine for engine, package in ENGINES.items() if find_spec(package)]
+
+
+def tune(model: ModelSpec, weights: str, engines: Sequence[str]) -> tuple[list[Run], Run, Path]:
+    """What was measured, what `auto` takes from now on, and the file that says so.
+
+    Raises UserError for weights that are no model folder.
+    """
     network_spec(model.name)
     source = find_weights(model, weights)
     if source.manifest is None:
@@ -67,8 +84,7 @@ def tune(model: ModelSpec, weights: str, engines: Sequence[str]) -> Run:
     stored = tuning.store(source, runs)
     chosen = tuning.pick(runs, Config(model=model.name))
     assert chosen is not None  # fp32 of some engine agrees with itself
-    _report(model, runs, chosen, stored)
-    return chosen
+    return runs, chosen, stored
 
 
 def _precisions(engine: str, source: Source) -> list[str]:
