@@ -18,6 +18,7 @@ from sot_tracker.box import Box
 from sot_tracker.calibration import Calibration
 from sot_tracker.tracker import Estimate, Policy
 from sot_tracker.tracking import box_size, confidence, reacquire, states
+from sot_tracker.tracking.rivals import FORGET, NO_RIVALS, Peak, Rivals, updated
 from sot_tracker.tracking.state import Measurement, SearchWindow, TargetState
 
 SMALLEST_SIDE = 10.0
@@ -103,7 +104,16 @@ def step(
         accepted=accepted,
         coasted_out=condition.coasted_out(policy.max_coast),
     )
-    return replace(after, condition=condition, features=features), estimate
+    found_at = Peak(*box.center, measurement.score) if accepted else None
+    rivals = _rivals(state, measurement, found_at, policy)
+    return replace(after, condition=condition, features=features, rivals=rivals), estimate
+
+
+def _rivals(state: TargetState, measurement: Measurement, found: Peak | None, policy: Policy) -> Rivals:
+    """What else looks like the target, after a search; after a long loss anything may be the target."""
+    if policy.look_alikes == "ignore" or state.lost_frames >= FORGET:
+        return NO_RIVALS
+    return updated(state.rivals, measurement.peaks, measurement.window.box, found)
 
 
 def _judged(
