@@ -165,7 +165,7 @@ def test_bf16(toy: catalog.ModelSpec, toy_folder: Path, patches: tuple[Patch, Pa
     [
         ({"engine": "onnx", "precision": "bf16"}, "precision=bf16 is not for ONNX Runtime on cpu"),
         ({"engine": "onnx", "precision": "fp16"}, "precision=fp16 is not for ONNX Runtime on cpu"),
-        ({"engine": "openvino", "precision": "fp16"}, "choose fp32 or bf16"),
+        ({"engine": "openvino", "precision": "fp16"}, "choose fp32, bf16 or int8"),
         ({"engine": "openvino", "device": "cuda"}, "device=cuda is not for the openvino engine"),
         ({"engine": "torch", "device": "cpu", "precision": "fp16"}, "precision=fp16 needs a GPU"),
         ({"engine": "torch", "device": "tensorrt"}, "not for the torch engine"),
