@@ -22,9 +22,10 @@ LOOK_AGAIN = 0.2  # seconds
 def add_source_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "source",
-        help="video file, folder or pattern (%%06d.jpg) of pictures, camera number (0), stream address or GStreamer "
-        "pipeline; a file begins again at its end",
+        help="video file, folder or pattern (%%06d.jpg) of pictures, recording (.mcap, rosbag2 folder), camera number "
+        "(0), stream address or GStreamer pipeline; a file begins again at its end",
     )
+    parser.add_argument("--topic", default="", metavar="NAME", help="image topic of a recording that has several")
     parser.add_argument("--box", metavar="X,Y,W,H", help="target in the first frame, pixels (default: none yet)")
     parser.add_argument("--range16", metavar="LOW,HIGH", help="values of 16-bit pictures that become black and white")
     add_tracker_options(parser)
@@ -39,7 +40,7 @@ class LiveSource:
     def __init__(self, args: argparse.Namespace, stack: ExitStack) -> None:
         self._box = Box.parse(args.box) if args.box else None
         self._options = tracker_options(args)
-        self.source: FrameSource = open_source(args.source, parse_range16(args.range16))
+        self.source: FrameSource = open_source(args.source, parse_range16(args.range16), args.topic)
         stack.callback(self.source.close)
         self._tracker = load(args.model, realtime=True, **self._options)
 

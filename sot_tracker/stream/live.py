@@ -145,10 +145,12 @@ class LiveFollower:
 
     def _play(self, offset: int) -> int:
         """Play the source once, its stamps moved on by `offset`; the last one's stamp."""
-        stamp = offset
+        stamp, first = offset, None
         for frame in self._at_its_speed():
             begin = time.perf_counter()
-            stamp = frame.stamp + offset
+            first = frame.stamp if first is None else first
+            # Stamps of recordings do not begin with 0: later passes go on where the last one ended.
+            stamp = frame.stamp + offset - (first if offset else 0)
             # Every pass has stamps of its own: a box drawn in the last pass must not start in a frame of this one.
             self._process(_stamped(frame, stamp), begin)
         return stamp

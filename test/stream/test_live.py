@@ -205,3 +205,17 @@ def test_a_frame_of_another_size_is_refused_and_said(rig):
     rig.clip.stride = 2
     rig.clip.allowed.put(1)
     assert "frame refused" in rig.said.get(timeout=PATIENCE)
+
+
+class Recorded(Clip):
+    """Stamps since 1970, as those of recordings."""
+
+    def __iter__(self) -> Iterator[Frame]:
+        for item in super().__iter__():
+            yield Frame(item.stamp + 1_700_000_000 * 10**9, lambda item=item: item.image, item.nbytes)
+
+
+def test_stamps_of_a_recording_go_on_in_the_next_pass() -> None:
+    with Rig(Recorded(3, live=False)) as rig:
+        stamps = [rig.reports.get(timeout=PATIENCE).stamp for _ in range(7)]
+    assert stamps == [1_700_000_000 * 10**9 + i * STEP for i in range(7)]
