@@ -31,8 +31,11 @@ COVERED = 2.0
 """Sides of the target from its box to the border of the searched square."""
 PATIENCE = 8
 """Searches that covered a rival's place and did not find it, until it is forgotten."""
-FORGET = 30
+FORGET = 12
 """Frames of a lost target, until anything may be the target again."""
+SETTLED = 20
+"""Frames for which the target must have been followed without a loss for a second peak to be a rival: after a loss, the
+loop may be on the wrong one."""
 LEVEL_RATE = 0.2
 """Share of a frame's score in the running mean with which rivals are compared."""
 _AROUND = np.ones((5, 5), np.uint8)  # cells: a peak is the highest of so many
@@ -64,10 +67,11 @@ class Rival:
 
 @dataclass(frozen=True, slots=True)
 class Rivals:
-    """All of one target. level: running mean of its own score."""
+    """All of one target. level: running mean of its own score. followed: frames since it was lost, or enough."""
 
     known: tuple[Rival, ...] = ()
     level: float = 0.5
+    followed: int = SETTLED
 
 
 NO_RIVALS = Rivals()
@@ -112,10 +116,11 @@ def updated(rivals: Rivals, seen: Sequence[Peak], window: Box, found: Peak | Non
     """The rivals after a search.
 
     rivals: moved by the camera into this frame. seen: its peaks. window: the box that was searched around. found: the
-    target's center and score; None where it was not found, and then no rival is new: it may be the target.
+    target's center and score; None where it was not found, and then no rival is new: it may be the target. Nor is one
+    while the loop has followed the target for less than `SETTLED` frames.
     """
     side, left, kept = math.sqrt(window.area), list(seen), []
-    level = rivals.level if found is None else max(found.score, rivals.level)
+    level = max(found.score, rivals.level) if found else rivals.level
     for rival in rivals.known:
         near = min(left, key=lambda peak: peak.distance(rival.x, rival.y), default=None)
         if near is None or near.distance(rival.x, rival.y) >= SAME * side:
@@ -125,13 +130,13 @@ def updated(rivals: Rivals, seen: Sequence[Peak], window: Box, found: Peak | Non
         left.remove(near)
         if found is None or (near.distance(found.x, found.y) >= REACH * side and near.score <= level):
             kept.append(Rival(near.x, near.y))
+    kept = [rival for rival in kept if rival.unseen < PATIENCE]
     if found is None:
-        new, mean = [], rivals.level
-    else:
+        return Rivals(tuple(kept), level, followed=0)
+    if rivals.followed + 1 >= SETTLED:
         new = [peak for peak in left if peak.distance(found.x, found.y) > APART * side and peak.score < level]
-        mean = rivals.level + LEVEL_RATE * (found.score - rivals.level)
-    known = [rival for rival in kept if rival.unseen < PATIENCE] + [Rival(peak.x, peak.y) for peak in new]
-    return Rivals(tuple(known), mean)
+        kept += [Rival(peak.x, peak.y) for peak in new]
+    return Rivals(tuple(kept), rivals.level + LEVEL_RATE * (found.score - rivals.level), rivals.followed + 1)
 
 
 def _peak(maps: Maps, crop: Crop, row: int, col: int) -> Peak:

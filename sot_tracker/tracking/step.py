@@ -111,8 +111,10 @@ def step(
 
 def _rivals(state: TargetState, measurement: Measurement, found: Peak | None, policy: Policy) -> Rivals:
     """What else looks like the target, after a search; after a long loss anything may be the target."""
-    if policy.look_alikes == "ignore" or state.lost_frames >= FORGET:
+    if policy.look_alikes == "ignore":
         return NO_RIVALS
+    if state.lost_frames >= FORGET:
+        return replace(state.rivals, known=(), followed=0)
     return updated(state.rivals, measurement.peaks, measurement.window.box, found)
 
 
