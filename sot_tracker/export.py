@@ -65,7 +65,8 @@ def export(
 
     source: what `model_folder.find_weights` found.
     storage: how the weights are stored, see `storage.packed`. The check is against torch with the rounded weights.
-    lost_threshold: 0..1, by default that of the source.
+    lost_threshold: 0..1, by default that of the source. A calibration of the source is kept: a model folder that is
+        exported again has the same weights; a .safetensors file has none.
     progress: called with the name of every step as it begins.
     Files of an earlier folder that are not ours (card.md) are kept; its other variants go, since they were made of the
     older weights.

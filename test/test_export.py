@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from sot_tracker import catalog, cli
+from sot_tracker.calibration import Calibration
 from sot_tracker.errors import MissingPackage, UserError
 from sot_tracker.manifest import MANIFEST, SEARCH, TEMPLATE, WEIGHTS
 from sot_tracker.model_folder import find_weights, open_folder
@@ -185,3 +187,17 @@ def test_another_storage_of_a_folder_keeps_its_origin_and_drops_older_variants(
     assert after.exported_from == before.exported_from
     assert after.storage == "int8"
     assert {path.name for path in out.iterdir()} == {MANIFEST, TEMPLATE, SEARCH, WEIGHTS, "notes"}
+
+
+def test_exported_again_a_folder_keeps_its_calibration(
+    toy: catalog.ModelSpec, toy_folder: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "toy"
+    shutil.copytree(toy_folder, folder)
+    manifest = open_folder(folder, toy).manifest
+    assert manifest is not None
+    made = Calibration({"score": 1.0}, 0.0, ((-1.0, 0.1), (1.0, 0.9)))
+    replace(manifest, calibration=made).write(folder)
+    again = export(toy, open_folder(folder, toy), tmp_path / "again").manifest
+    assert again is not None
+    assert again.calibration == made
