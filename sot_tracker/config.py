@@ -162,12 +162,6 @@ class Config(Options):
         "say that the target went, last is its last box, as published, and saves a few milliseconds.",
         choices=("expected", "last"),
     )
-    look_alikes: str = option(
-        "remember",
-        "What else looks like the target; remember keeps track of it and does not take it for the target when that is "
-        "hidden, ignore takes the best peak near the window's center, as published.",
-        choices=("remember", "ignore"),
-    )
     max_coast: float = option(
         0.5,
         "Seconds for which a box is still published while the target is doubtful or hidden (UNCERTAIN); longer bridges "

@@ -159,8 +159,6 @@ class Policy:
         Above 0, `init` takes as long as two updates.
     size_smoothing: share of a change of size, in logarithms, that is followed per frame while the target is tracked,
         above 0 to 1 (no smoothing). The centre is followed at once.
-    look_alikes: "ignore", or "remember": second peaks of the score map are kept track of, and none of them is taken for
-        the target when that is hidden (`tracking/rivals.py`).
     max_coast: seconds for which a target that is not found is UNCERTAIN, before it is LOST, and for which UNCERTAIN
         boxes are reported. It changes no box and no search.
     search_around: "last": the search window is around the last box; "expected": around where optical flow, the
@@ -174,7 +172,6 @@ class Policy:
     init_size_correction: float = 0.0
     size_smoothing: float = 1.0
     max_coast: float = 0.5
-    look_alikes: str = "ignore"
     search_around: str = "last"
 
     def __post_init__(self) -> None:

@@ -16,14 +16,13 @@ from dataclasses import dataclass, replace
 from sot_tracker.box import Box
 from sot_tracker.tracker import Image
 from sot_tracker.tracking import fusion
-from sot_tracker.tracking.camera_motion import CameraMotion, Velocity
-from sot_tracker.tracking.rivals import Rival
+from sot_tracker.tracking.camera_motion import Velocity
 from sot_tracker.tracking.state import TargetState
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Expectation:
-    """state: of the target, with all its places moved into a new frame. moved: how; None if they stayed."""
+    """state: of the target, box and place to confirm moved into a new frame. moved: how; None if they stayed."""
 
     state: TargetState
     moved: fusion.Moved | None = None
@@ -41,9 +40,7 @@ def expect(state: TargetState, flow: fusion.FlowState | None, image: Image) -> E
     box = Box.from_cxcywh(*moved.box.center, state.box.w, state.box.h)
     if not (box.is_valid and box.overlaps(width, height)):
         box = state.box
-    if not moved.camera.is_known:
-        return Expectation(replace(state, box=box), moved)
-    return Expectation(_carried(replace(state, box=box), moved.camera), moved)
+    return Expectation(replace(state, box=box, suspect=_carried(state.suspect, moved)), moved)
 
 
 def remember(expectation: Expectation, image: Image, box: Box) -> fusion.FlowState:
@@ -58,10 +55,8 @@ def recentered(flow: fusion.FlowState | None) -> fusion.FlowState | None:
     return None if flow is None else replace(flow, velocity=Velocity())
 
 
-def _carried(state: TargetState, camera: CameraMotion) -> TargetState:
-    """The state with the place of a possible return and the rivals moved with the background."""
-    suspect = state.suspect
-    if suspect is not None:
-        suspect = Box.from_cxcywh(*camera.moved(*suspect.center), suspect.w, suspect.h)
-    known = tuple(Rival(*camera.moved(rival.x, rival.y), rival.unseen) for rival in state.rivals.known)
-    return replace(state, suspect=suspect, rivals=replace(state.rivals, known=known))
+def _carried(suspect: Box | None, moved: fusion.Moved) -> Box | None:
+    """The place of a possible return, moved with the camera."""
+    if suspect is None or not moved.camera.is_known:
+        return suspect
+    return Box.from_cxcywh(*moved.camera.moved(*suspect.center), suspect.w, suspect.h)

@@ -16,10 +16,10 @@ import numpy as np
 from sot_tracker.box import Box, BoxLike, require_trackable
 from sot_tracker.calibration import Calibration
 from sot_tracker.crop import Average, Crop, channel_average, crop_average, crop_black
-from sot_tracker.decode import DECODERS, NOTHING, Maps
+from sot_tracker.decode import DECODERS
 from sot_tracker.errors import UserError
 from sot_tracker.tracker import Estimate, Image, Policy, State, TrackerInfo, frame_size, require_size, seconds_between
-from sot_tracker.tracking import colour, expectation, fusion, rivals
+from sot_tracker.tracking import colour, expectation, fusion
 from sot_tracker.tracking import step as loop
 from sot_tracker.tracking.colour import Colours
 from sot_tracker.tracking.confidence import read_maps
@@ -86,7 +86,7 @@ class Session:
         target = replace(target, colours=colour.start(image, box))
         times = {"crop": 1e3 * (cropped - begin), "template": 1e3 * (time.perf_counter() - cropped)}
         if policy.init_size_correction > 0:
-            (measurement,), spent = self._search(image, [(target, SearchWindow(box))], PUBLISHED)
+            (measurement,), spent = self._search(image, [(target, SearchWindow(box))])
             target = replace(target, state=loop.calibrated(target.state, measurement))
             times = {**times, **spent, "crop": times["crop"] + spent["crop"]}
         if policy.search_around == "expected":
@@ -107,8 +107,7 @@ class Session:
         expected = [expectation.expect(target.state, target.flow, image) for target in targets]
         spent = time.perf_counter() - begin
         windows = [loop.search_window(before.state, policy) for before in expected]
-        moved = [replace(target, state=before.state) for target, before in zip(targets, expected, strict=True)]
-        found, times = self._search(image, list(zip(moved, windows, strict=True)), policy)
+        found, times = self._search(image, list(zip(targets, windows, strict=True)))
         advanced = []
         for target, before, measurement in zip(targets, expected, found, strict=True):
             dt, colours, seen = seconds_between(target.stamp_ns, stamp_ns), target.colours, None
@@ -128,7 +127,7 @@ class Session:
         return [(target, replace(estimate, times=times)) for target, estimate in advanced]
 
     def _search(
-        self, image: Image, looks: Sequence[tuple[Target, SearchWindow]], policy: Policy
+        self, image: Image, looks: Sequence[tuple[Target, SearchWindow]]
     ) -> tuple[list[Measurement], dict[str, float]]:
         """What the network finds in each window, and the milliseconds of each stage."""
         factor, size = self._spec.search_factor, self._spec.search_size
@@ -138,29 +137,17 @@ class Session:
         asked = [(target.template, crop.patch) for (target, _), crop in zip(looks, crops, strict=True)]
         maps = [self._network.search(*asked[0])] if len(asked) == 1 else self._network.search_many(asked)
         searched = time.perf_counter()
-        found = [
-            self._read(target.state, window, crop, each, policy)
-            for (target, window), crop, each in zip(looks, crops, maps, strict=True)
-        ]
+        decoded = [DECODERS[self._spec.decoding](each) for each in maps]
+        found = []
+        for (_, window), crop, there, of in zip(looks, crops, decoded, maps, strict=True):
+            box = crop.to_frame(there.cx, there.cy, there.w, there.h) if there.is_finite else None
+            found.append(Measurement(window, box, there.score, read_maps(of, there)))
         times = {
             "crop": 1e3 * (cropped - begin),
             "search": 1e3 * (searched - cropped),
             "decode": 1e3 * (time.perf_counter() - searched),
         }
         return found, times
-
-    def _read(self, state: TargetState, window: SearchWindow, crop: Crop, maps: Maps, policy: Policy) -> Measurement:
-        """What the maps of one search say; with rivals kept track of, none of them is taken for the target."""
-        decode = DECODERS[self._spec.decoding]
-        there = decode(maps)
-        evidence = read_maps(maps, there)
-        seen: tuple[rivals.Peak, ...] = ()
-        if policy.look_alikes == "remember":
-            seen = rivals.peaks(maps, crop)
-            rest = rivals.without(maps, crop, there.index, state.rivals, window.box, state.lost_frames > 0)
-            there = NOTHING if rest is None else there if rest is maps else decode(rest)
-        box = crop.to_frame(there.cx, there.cy, there.w, there.h) if there.is_finite else None
-        return Measurement(window, box, there.score, evidence, peaks=seen)
 
     def _crop(self, image: Image, box: Box, average: Average, factor: float, size: int) -> Crop:
         if self._spec.crop == "average":

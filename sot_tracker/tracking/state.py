@@ -9,7 +9,6 @@ from sot_tracker.box import Box
 from sot_tracker.tracking import states
 from sot_tracker.tracking.box_size import NO_BIAS, SizeBias
 from sot_tracker.tracking.confidence import UNREADABLE, MapEvidence
-from sot_tracker.tracking.rivals import NO_RIVALS, Peak, Rivals
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +21,6 @@ class TargetState:
     lost_frames: frames since `box` was accepted, 0 while tracking; lost_seconds: the same time by the frames' stamps,
         as far as they are known.
     suspect: where a lost target may have returned, to be confirmed by the next search.
-    rivals: what else looks like the target, so that it is not taken for it.
     condition, features: how far the box is believed, and what the last look told of that (`confidence.py`); they say
         nothing of where to search.
     """
@@ -34,7 +32,6 @@ class TargetState:
     lost_frames: int = 0
     lost_seconds: float = 0.0
     suspect: Box | None = None
-    rivals: Rivals = NO_RIVALS
     condition: states.Condition = states.FIRST
     features: Mapping[str, float] = field(default_factory=dict)
 
@@ -56,9 +53,8 @@ class Measurement:
     """What the network finds in one search.
 
     window: that was searched. box: in frame pixels, as the network gives it, which may be of negative size; None where
-    its maps are not finite, or show rivals alone. score: 0..1. evidence: what else its maps tell. colours: how alike
-    what is in the box is to the target's first box and to its mean (`colour.py`), 0..1 each. peaks: of the score map;
-    none where rivals are not kept track of.
+    its maps are not finite. score: 0..1. evidence: what else its maps tell. colours: how alike what is in the box is
+    to the target's first box and to its mean (`colour.py`), 0..1 each.
     """
 
     window: SearchWindow
@@ -66,4 +62,3 @@ class Measurement:
     score: float
     evidence: MapEvidence = UNREADABLE
     colours: tuple[float, float] = (1.0, 1.0)
-    peaks: tuple[Peak, ...] = ()

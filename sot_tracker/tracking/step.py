@@ -18,7 +18,6 @@ from sot_tracker.box import Box
 from sot_tracker.calibration import Calibration
 from sot_tracker.tracker import Estimate, Policy
 from sot_tracker.tracking import box_size, confidence, reacquire, states
-from sot_tracker.tracking.rivals import FORGET, NO_RIVALS, Peak, Rivals, updated
 from sot_tracker.tracking.state import Measurement, SearchWindow, TargetState
 
 SMALLEST_SIDE = 10.0
@@ -104,18 +103,7 @@ def step(
         accepted=accepted,
         coasted_out=condition.coasted_out(policy.max_coast),
     )
-    found_at = Peak(*box.center, measurement.score) if accepted else None
-    rivals = _rivals(state, measurement, found_at, policy)
-    return replace(after, condition=condition, features=features, rivals=rivals), estimate
-
-
-def _rivals(state: TargetState, measurement: Measurement, found: Peak | None, policy: Policy) -> Rivals:
-    """What else looks like the target, after a search; after a long loss anything may be the target."""
-    if policy.look_alikes == "ignore":
-        return NO_RIVALS
-    if state.lost_frames >= FORGET:
-        return replace(state.rivals, known=(), followed=0)
-    return updated(state.rivals, measurement.peaks, measurement.window.box, found)
+    return replace(after, condition=condition, features=features), estimate
 
 
 def _judged(

@@ -163,12 +163,7 @@ def test_a_loaded_tracker_has_the_options_of_the_configuration(monkeypatch: pyte
     )
     assert (made.network, made.lost_threshold) == (network, 0.4)
     assert made.policy == Policy(
-        -1.0,
-        reacquire_positions=5,
-        init_size_correction=0.8,
-        size_smoothing=0.6,
-        search_around="expected",
-        look_alikes="remember",
+        -1.0, reacquire_positions=5, init_size_correction=0.8, size_smoothing=0.6, search_around="expected"
     )
     assert load_network_tracker(spec("fermt"), Config(lost_threshold=0.7)).lost_threshold == 0.7
 
