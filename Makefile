@@ -11,7 +11,7 @@ demo: build
 
 test:
 	@tools/setup.sh test
-	@. tools/env.sh && python -m pytest $(ARGS)
+	@. tools/env.sh && python -m pytest -n 2 --dist loadfile $(ARGS)
 
 check:
 	@tools/setup.sh test
