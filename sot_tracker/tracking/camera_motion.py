@@ -9,6 +9,7 @@ RANSAC's samples from a fixed seed.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -90,14 +91,14 @@ def reduced_frame(image: Image) -> ReducedFrame:
     return ReducedFrame(part, (width / size[0], height / size[1]))
 
 
-def estimate_camera(previous: ReducedFrame, current: ReducedFrame, target: Box | None = None) -> CameraMotion:
-    """The background's motion between two frames of one size, without what is in `target` in the previous frame.
+def estimate_camera(previous: ReducedFrame, current: ReducedFrame, targets: Sequence[Box] = ()) -> CameraMotion:
+    """The background's motion between two frames of one size, without what is in `targets` in the previous frame.
 
     `STILL` where too few points can be followed, or most of them do not move together.
     """
     if previous.pixels.shape != current.pixels.shape:
         return STILL
-    start, end = _followed(previous, current, target)
+    start, end = _followed(previous, current, targets)
     if len(start) < _FEWEST:
         return STILL
     before, after = (((points + 0.5) * previous.shrink).astype(np.float32) for points in (start, end))
@@ -131,10 +132,10 @@ def _turned(velocity: Velocity, camera: CameraMotion) -> Velocity:
     return Velocity(camera.a * velocity.x - camera.b * velocity.y, camera.b * velocity.x + camera.a * velocity.y)
 
 
-def _followed(previous: ReducedFrame, current: ReducedFrame, target: Box | None) -> tuple[Points, Points]:
+def _followed(previous: ReducedFrame, current: ReducedFrame, targets: Sequence[Box]) -> tuple[Points, Points]:
     """Points of the background in both reduced frames."""
     nothing = np.empty((0, 2), np.float32)
-    corners = cv2.goodFeaturesToTrack(previous.pixels, _CORNERS, _QUALITY, _APART, mask=_background(previous, target))
+    corners = cv2.goodFeaturesToTrack(previous.pixels, _CORNERS, _QUALITY, _APART, mask=_background(previous, targets))
     if corners is None:
         return nothing, nothing
     start = np.asarray(corners, np.float32).reshape(-1, 2)
@@ -144,9 +145,9 @@ def _followed(previous: ReducedFrame, current: ReducedFrame, target: Box | None)
     return start[good], end[good]
 
 
-def _background(frame: ReducedFrame, target: Box | None) -> Image:
+def _background(frame: ReducedFrame, targets: Sequence[Box]) -> Image:
     mask = np.full(frame.pixels.shape, 255, np.uint8)
-    if target is not None:
+    for target in targets:
         box = Box.from_cxcywh(*target.center, AROUND * target.w, AROUND * target.h)
         x1, y1, x2, y2 = (at / frame.shrink[i % 2] for i, at in enumerate(box.xyxy))
         mask[max(0, math.floor(y1)) : max(0, math.ceil(y2)), max(0, math.floor(x1)) : max(0, math.ceil(x2))] = 0

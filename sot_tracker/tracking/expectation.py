@@ -11,7 +11,10 @@ outside for the next frame; then the box stays.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+
+import numpy as np
 
 from sot_tracker.box import Box
 from sot_tracker.tracker import Image
@@ -28,14 +31,33 @@ class Expectation:
     moved: fusion.Moved | None = None
 
 
-def expect(state: TargetState, flow: fusion.FlowState | None, image: Image) -> Expectation:
-    """Where the target of the last frame, whose pictures `flow` holds, is expected in `image` (of the same size).
+def expect(targets: Sequence[tuple[TargetState, fusion.FlowState | None]], image: Image) -> list[Expectation]:
+    """Where the targets of the last frame, whose pictures `flow` holds, are expected in `image` (of the same size).
 
-    The box keeps its size, which is the network's to change. A lost target's place goes with the background alone.
+    A box keeps its size, which is the network's to change. A lost target's place goes with the background alone. The
+    background's motion is measured once for all targets that were last seen in the same frame.
     """
-    if flow is None:
-        return Expectation(state)
-    moved = fusion.follow(flow, image, state.box, lost=state.lost_frames > 0)
+    first = next((flow for _, flow in targets if flow is not None), None)
+    if first is None:
+        return [Expectation(state) for state, _ in targets]
+    together = [_same_frame(first, flow) for _, flow in targets]
+    boxes = [state.box for (state, _), is_same in zip(targets, together, strict=True) if is_same]
+    behind = fusion.background(first, image, boxes)
+    return [
+        Expectation(state) if flow is None else _expect(state, flow, image, behind if is_same else None)
+        for (state, flow), is_same in zip(targets, together, strict=True)
+    ]
+
+
+def _same_frame(one: fusion.FlowState, other: fusion.FlowState | None) -> bool:
+    """Whether both remember the same frame."""
+    if other is None or one.reduced is None or other.reduced is None:
+        return other is one
+    return one.reduced is other.reduced or np.array_equal(one.reduced.pixels, other.reduced.pixels)
+
+
+def _expect(state: TargetState, flow: fusion.FlowState, image: Image, behind: fusion.Background | None) -> Expectation:
+    moved = fusion.follow(flow, image, state.box, lost=state.lost_frames > 0, behind=behind)
     height, width = state.frame_size
     box = Box.from_cxcywh(*moved.box.center, state.box.w, state.box.h)
     if not (box.is_valid and box.overlaps(width, height)):

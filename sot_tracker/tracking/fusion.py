@@ -15,7 +15,7 @@ All functions are pure.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -79,6 +79,14 @@ class FlowState:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Background:
+    """What all targets of a frame share. reduced: its small copy. camera: how the background moved into it."""
+
+    reduced: ReducedFrame | None
+    camera: CameraMotion
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Moved:
     """Where a box went in one frame, before the network looked.
 
@@ -101,15 +109,31 @@ def start(image: Image, box: Box, policy: FlowPolicy = DEFAULT) -> FlowState:
     return FlowState(grey_window(image, box), reduced_frame(image) if policy.use_camera else None)
 
 
-def follow(state: FlowState, image: Image, box: Box, lost: bool = False, policy: FlowPolicy = DEFAULT) -> Moved:
+def background(state: FlowState, image: Image, boxes: Sequence[Box], policy: FlowPolicy = DEFAULT) -> Background:
+    """The background of the last frame, all that is not in `boxes`, in this one. Frames must be of one size."""
+    reduced = reduced_frame(image) if policy.use_camera else None
+    if state.reduced is None or reduced is None:
+        return Background(reduced, STILL)
+    return Background(reduced, estimate_camera(state.reduced, reduced, boxes))
+
+
+def follow(
+    state: FlowState,
+    image: Image,
+    box: Box,
+    lost: bool = False,
+    policy: FlowPolicy = DEFAULT,
+    behind: Background | None = None,
+) -> Moved:
     """The box of the last frame in this one. Frames must be of one size.
 
     lost: the target is not where the box is: then what is there is not followed, and the box, as the place to search
         around, goes with the background alone. A box at the border of the frame stays: a target that left is looked
         for where it went out.
+    behind: the background's motion, where it is known already, as for several targets in one frame.
     """
-    reduced = reduced_frame(image) if policy.use_camera else None
-    camera = STILL if state.reduced is None or reduced is None else estimate_camera(state.reduced, reduced, box)
+    behind = behind or background(state, image, [box], policy)
+    reduced, camera = behind.reduced, behind.camera
     velocity = state.velocity if policy.use_velocity and not lost else Velocity()
     expected = predicted(box, velocity, camera)
     if not lost:

@@ -104,7 +104,7 @@ class Session:
         for target in targets:
             require_size(image, target.state.frame_size)
         expects, begin = policy.search_around == "expected", time.perf_counter()
-        expected = [expectation.expect(target.state, target.flow, image) for target in targets]
+        expected = expectation.expect([(target.state, target.flow) for target in targets], image)
         spent = time.perf_counter() - begin
         windows = [loop.search_window(before.state, policy) for before in expected]
         found, times = self._search(image, list(zip(targets, windows, strict=True)))

@@ -121,9 +121,9 @@ def test_interrupted_build_is_no_build(
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (["--engine", "openvino"], "device=tensorrt is not for engine=openvino"),
+        (["--engine", "openvino"], "--device tensorrt is not for --engine openvino"),
         (["--weights", "random"], "built from a model folder"),
-        (["--precision", "bf16"], "precision=bf16"),
+        (["--precision", "bf16"], "--precision bf16 is not for"),
     ],
 )
 def test_what_cannot_be_prepared(

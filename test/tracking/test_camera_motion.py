@@ -29,7 +29,7 @@ def seen(dx=0.0, dy=0.0, angle=0.0, zoom=1.0, size=SIZE):
 
 
 def estimate(before, after, target=None):
-    return estimate_camera(reduced_frame(before), reduced_frame(after), target)
+    return estimate_camera(reduced_frame(before), reduced_frame(after), [target] if target else [])
 
 
 @pytest.mark.parametrize(

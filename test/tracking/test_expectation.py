@@ -11,6 +11,7 @@ import pytest
 from sot_tracker.box import Box
 from sot_tracker.catalog import network_spec
 from sot_tracker.tracker import Policy
+from sot_tracker.tracking import fusion
 from sot_tracker.tracking.expectation import expect, remember
 from sot_tracker.tracking.session import NetworkTracker
 from sot_tracker.tracking.step import start
@@ -62,8 +63,13 @@ FIRST = frame(180, 130)
 STATE = start(BOX, (300, 400))
 
 
+def expect_one(state, flow, image):
+    (expectation,) = expect([(state, flow)], image)
+    return expectation
+
+
 def flow():
-    return remember(expect(STATE, None, FIRST), FIRST, BOX)
+    return remember(expect_one(STATE, None, FIRST), FIRST, BOX)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +82,7 @@ def flow():
 )
 def test_the_box_is_expected_where_the_target_went(image, lost_frames, shift):
     state = replace(STATE, lost_frames=lost_frames, suspect=Box(50, 50, 40, 36) if lost_frames else None)
-    after = expect(state, flow(), image).state
+    after = expect_one(state, flow(), image).state
     center = BOX.center[0] + shift[0], BOX.center[1] + shift[1]
     assert after.box.center == pytest.approx(center, abs=1.5)
     assert (after.box.w, after.box.h) == pytest.approx((BOX.w, BOX.h))  # the network's to change
@@ -85,8 +91,23 @@ def test_the_box_is_expected_where_the_target_went(image, lost_frames, shift):
     assert replace(after, box=BOX, suspect=None) == replace(state, suspect=None)
 
 
+def test_the_background_is_measured_once_for_all_targets_of_a_frame(monkeypatch):
+    calls = []
+    measure = fusion.background
+    monkeypatch.setattr(fusion, "background", lambda *args: calls.append(len(args[2])) or measure(*args))
+    elsewhere = start(Box(30, 30, 40, 36), (300, 400))
+    there = remember(expect_one(elsewhere, None, FIRST), FIRST, elsewhere.box)
+    older = remember(expect_one(STATE, None, frame(150, 130)), frame(150, 130), BOX)
+    image = frame(240, 130, camera=60)
+    moved = expect([(STATE, flow()), (elsewhere, there), (STATE, None), (STATE, older)], image)
+    assert calls == [2, 1], "two that remember the same frame, and one that remembers another"
+    assert [round(each.state.box.center[0] - 20) for each in moved[:3]] == [240, 90, 180]
+    assert moved[3].moved is not None
+    assert moved[3].moved.reduced is not moved[0].moved.reduced
+
+
 def test_nothing_remembered_is_nothing_expected():
-    before = expect(STATE, None, frame(188, 127))
+    before = expect_one(STATE, None, frame(188, 127))
     assert (before.state, before.moved) == (STATE, None)
 
 
