@@ -44,8 +44,8 @@ def load(name: str, *, realtime: bool = False, **options: Any) -> Tracker:
 def load_many(name: str, max_targets: int, *, realtime: bool = False, **options: Any) -> MultiTracker:
     """Like `load`, for up to `max_targets` targets in the same frames: `start`, `stop`, `update`.
 
-    The network is loaded once. Without `realtime` one search serves all targets of a frame: on a CPU they are searched
-    side by side, with one thread each, on a GPU as one batch. With `realtime` their looks take turns.
+    The network is loaded once. Without `realtime` all targets of a frame are searched together, as the engine does it
+    best (docs/engines.md): side by side, or on a GPU as one batch. With `realtime` their looks take turns.
 
     Raises UserError as `load`, and for a number of targets out of range.
     """
