@@ -56,7 +56,8 @@ def run(args: argparse.Namespace) -> int:
     for name, clip in tqdm(list(zip(names, clips, strict=True)), unit="clip", desc="synth"):
         write_sequence(clip, args.out / name, pictures, args.out / f"{name}.mp4" if args.video else None)
     (args.out / "list.txt").write_text("\n".join(names) + "\n", encoding="utf-8")
-    print(f"{len(clips)} clips, {sum(clip.frames for clip in clips)} frames, in {args.out}")
+    count = "1 clip" if len(clips) == 1 else f"{len(clips)} clips"
+    print(f"{count}, {sum(clip.frames for clip in clips)} frames, in {args.out}")
     return 0
 
 
