@@ -346,15 +346,26 @@ def _coerce(name: str, value: Any, default: Any) -> Any:
 
 
 def markdown_table(group: type[Options] = Config) -> str:
-    """The options of a group as the table that the docs hold: name, default, what is allowed, who knows it, help."""
-    rows = ["| option | default | allowed | known to | meaning |", "| --- | --- | --- | --- | --- |"]
-    for name, facts in options_of(group).items():
+    """The options of a group as the table that the docs hold: name, default, what is allowed, help.
+
+    Where only some of them are known to the command line and to Python, a column says which.
+    """
+    options = options_of(group)
+    mixed = len({facts.scope for facts in options.values()}) > 1
+    rows = _row("option", "default", "allowed", "known to" if mixed else None, "meaning")
+    rows += _row("---", "---", "---", "---" if mixed else None, "---")
+    for name, facts in options.items():
         default = defaults_of(group)[name]
         shown = list(default) if isinstance(default, tuple) else default
         known = "node, CLI, Python" if facts.scope is Scope.TRACKER else "node"
         live = " Can be changed while running." if facts.live else ""
-        rows.append(f"| `{name}` | `{shown!r}` | {_allowed(facts, default)} | {known} | {facts.help}{live} |")
+        allowed = _allowed(facts, default)
+        rows += _row(f"`{name}`", f"`{shown!r}`", allowed, known if mixed else None, f"{facts.help}{live}")
     return "\n".join(rows)
+
+
+def _row(*cells: str | None) -> list[str]:
+    return [f"| {' | '.join(cell for cell in cells if cell is not None)} |"]
 
 
 def _allowed(facts: Option, default: Any) -> str:

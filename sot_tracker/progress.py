@@ -1,4 +1,4 @@
-"""Progress of long work: a bar on a terminal, one line per ten percent in a log."""
+"""Progress of long work: a bar on a terminal, one line per ten percent in a log, at most one a second."""
 
 from __future__ import annotations
 
@@ -13,19 +13,25 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
+PAUSE = 1.0
+"""Seconds between two lines at least, so that short work does not fill a log."""
+
+
 class Lines:
-    """What is used of tqdm, printed as a line when another tenth is done; nothing without a total."""
+    """What is used of tqdm, as a line when another tenth is done, and always at the end; nothing without a total."""
 
     def __init__(self, total: int | None, unit: str, desc: str) -> None:
         self.n, self.total = 0, total
-        self._unit, self._desc, self._tenths, self._began = unit, desc, 0, time.monotonic()
+        self._unit, self._desc, self._tenths = unit, desc, 0
+        self._began = self._told = time.monotonic()
 
     def update(self, count: int = 1) -> None:
         self.n += count
         tenths = 10 * self.n // self.total if self.total else 0
-        if tenths > self._tenths:
-            self._tenths = tenths
-            rate = self.n / max(time.monotonic() - self._began, 1e-9)
+        now = time.monotonic()
+        if tenths > self._tenths and (tenths == 10 or now - self._told >= PAUSE):
+            self._tenths, self._told = tenths, now
+            rate = self.n / max(now - self._began, 1e-9)
             print(
                 f"{self._desc}: {10 * tenths} % ({self.n} of {self.total}), {rate:.1f} {self._unit}s per second",
                 file=sys.stderr,

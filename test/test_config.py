@@ -8,6 +8,7 @@ from sot_tracker import config
 from sot_tracker.commands import options
 from sot_tracker.config import DEFAULTS, OPTIONS, Config, Scope, check, markdown_table
 from sot_tracker.errors import UserError
+from sot_tracker.follow.config import FollowConfig
 
 ROOT = Path(__file__).parents[1]
 
@@ -76,6 +77,11 @@ def test_table_has_every_option_with_default_and_range():
     assert "| `0` | 0 to 256 | node, CLI, Python |" in rows["threads"]
     assert "| `'auto'` | `auto`, `onnx`, `openvino`, `torch` |" in rows["engine"]
     assert all(("node, CLI" in rows[name]) == (facts.scope is Scope.TRACKER) for name, facts in OPTIONS.items())
+
+
+def test_table_says_who_knows_an_option_only_where_that_differs():
+    assert "| known to |" in markdown_table()
+    assert markdown_table(FollowConfig).splitlines()[0] == "| option | default | allowed | meaning |"
 
 
 def test_docs_hold_the_table():

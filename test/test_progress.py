@@ -1,3 +1,4 @@
+import itertools
 import sys
 
 import pytest
@@ -5,8 +6,14 @@ import pytest
 from sot_tracker.progress import progress
 
 
-@pytest.mark.parametrize(("total", "lines"), [(200, 10), (7, 7), (1, 1), (None, 0), (0, 0)])
-def test_a_log_gets_a_line_per_ten_percent(total, lines, capsys):
+@pytest.mark.parametrize(
+    ("total", "seconds", "lines"),
+    [(200, 1.0, 10), (7, 1.0, 7), (1, 1.0, 1), (None, 1.0, 0), (0, 1.0, 0), (200, 0.0, 1), (20, 0.25, 5)],
+)
+def test_a_log_gets_a_line_per_ten_percent_but_not_more_than_one_a_second(total, seconds, lines, capsys, monkeypatch):
+    """seconds: how long one of `total` takes."""
+    ticks = itertools.count(100.0, seconds)
+    monkeypatch.setattr("sot_tracker.progress.time.monotonic", lambda: next(ticks))
     with progress(total, "frame", "kcf") as bar:
         for _ in range(total or 50):
             bar.update()

@@ -14,6 +14,14 @@ def call(*words: str) -> int:
     return synth.run(parser.parse_args(words))
 
 
+@pytest.mark.parametrize(("clips", "told"), [(1, "1 clip, 2 frames, in "), (2, "2 clips, 4 frames, in ")])
+def test_tells_what_it_wrote(clips, told, tmp_path, capsys):
+    assert call("--out", str(tmp_path), *f"--clips {clips} --frames 2 --size 96x64 --pictures procedural".split()) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith(told)
+    assert "\r" not in err, "no bar in a log"
+
+
 def test_writes_clips_and_their_list(tmp_path):
     out = tmp_path / "clips"
     words = "--clips 2 --frames 5 --seed 7 --size 160x120 --events occlusion,noise --pictures procedural --video"

@@ -13,16 +13,17 @@ from sot_tracker.config import RENAMED, markdown_table  # noqa: E402
 
 HEAD = """# Options
 
-The fields of `sot_tracker.config.Config`: parameters of `tracker_node`, flags of `sot-tracker` (`--lost-threshold` for
-`lost_threshold`) and keyword arguments of `sot_tracker.load`. This page is written by `tools/write_options.py`.
+The fields of `sot_tracker.config.Config`: parameters of `tracker_node` and launch arguments, flags of `sot-tracker`
+(`--lost-threshold` for `lost_threshold`) and keyword arguments of `sot_tracker.load`, as far as the column "known to"
+says. This page is written by `tools/write_options.py`.
 
 """
 
 
 def page() -> str:
     """The whole of docs/options.md."""
-    old = ", ".join(f"`{name}` (old: `{before}`)" for before, name in RENAMED.items())
-    return f"{HEAD}{markdown_table()}\n\nRenamed options, accepted under the old name with a warning: {old}.\n"
+    old = "\n".join(f"- `{name}` (old: `{before}`)" for before, name in RENAMED.items())
+    return f"{HEAD}{markdown_table()}\n\nRenamed options, accepted under the old name with a warning:\n\n{old}\n"
 
 
 if __name__ == "__main__":

@@ -51,7 +51,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="measure N targets in the same frames (default: 1). Repeat for several.",
     )
-    parser.add_argument("--device", choices=OPTIONS["device"].choices, default=DEFAULTS["device"])
+    parser.add_argument(
+        "--device", choices=OPTIONS["device"].choices, default=DEFAULTS["device"], help=OPTIONS["device"].help
+    )
     parser.add_argument(
         "--weights", default="", help="as for `track`; by default what ships, else random (speed does not depend on it)"
     )

@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"calibrate writes into a model folder, and {source.name} is none: export the weights first")
     clips = [clip for data in args.data for clip in evaluation.read(data, frames=args.frames or 0).sequences]
     tracker = load_network_tracker(model, config)
-    with tqdm(total=sum(len(clip.frames) for clip in clips), unit="frame") as bar:
+    with tqdm(total=sum(len(clip.frames) for clip in clips), unit="frame", disable=None) as bar:
         looks = calibrating.gather(tracker, clips, lambda clip: bar.update(len(clip.frames)))
     made, quality = calibrating.learn(looks, names)
     print(

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from tqdm import tqdm
-
 from sot_tracker.commands.numbers import whole
 from sot_tracker.errors import UserError
+from sot_tracker.progress import progress
 from sot_tracker.synth import (
     DEFAULT_EVENTS,
     EVENTS,
@@ -53,10 +52,13 @@ def run(args: argparse.Namespace) -> int:
     clips = _clips(args)
     pictures = _pictures(args.pictures, args.seed)
     names = [f"{args.preset or 'synth'}_{clip.seed:04d}" for clip in clips]
-    for name, clip in tqdm(list(zip(names, clips, strict=True)), unit="clip", desc="synth"):
-        write_sequence(clip, args.out / name, pictures, args.out / f"{name}.mp4" if args.video else None)
+    with progress(len(clips), "clip", "synth") as bar:
+        for name, clip in zip(names, clips, strict=True):
+            write_sequence(clip, args.out / name, pictures, args.out / f"{name}.mp4" if args.video else None)
+            bar.update()
     (args.out / "list.txt").write_text("\n".join(names) + "\n", encoding="utf-8")
-    print(f"{len(clips)} clips, {sum(clip.frames for clip in clips)} frames, in {args.out}")
+    count = "1 clip" if len(clips) == 1 else f"{len(clips)} clips"
+    print(f"{count}, {sum(clip.frames for clip in clips)} frames, in {args.out}")
     return 0
 
 

@@ -23,7 +23,7 @@ from sot_tracker.progress import progress
 from sot_tracker.stream.encodings import FrameError
 from sot_tracker.stream.follow import Selected, Start, Step, ahead, follow, named, select
 from sot_tracker.stream.lost import Lost
-from sot_tracker.stream.recordings import Recording
+from sot_tracker.stream.recordings import Recording, is_recording
 from sot_tracker.stream.sinks import CSV_COLUMNS, Output, open_outputs, select_box
 from sot_tracker.stream.sources import FrameSource, open_source, parse_range16
 from sot_tracker.stream.statistics import falling_behind
@@ -184,13 +184,19 @@ def _first_box(
             continue
         if truth is not None and frame.number < len(truth):
             box = Box.from_xywh(truth[frame.number])
-            row = "line of the truth file" if not args.truth_topic and Path(args.source).is_dir() else "true box"
-            told = f"no --box given: starting on {'the first ' if frame.number == 0 else ''}{row}, {box}"
+            told = f"no --box given: starting on {_row(frame.number, Path(args.source))}, {box}"
             print(told, file=sys.stderr if args.json else sys.stdout)
         else:
             box = select_box(image)
         return Start(box), chain([frame], frames)
     raise damage or UserError(f"--start {args.start:g} lies behind the end of the source")
+
+
+def _row(number: int, source: Path) -> str:
+    """What the true box of a frame is called, where it was read."""
+    if is_recording(source):
+        return f"the true box of frame {number}"
+    return f"{'the first line' if number == 0 else f'line {number + 1}'} of the truth file"
 
 
 class Summary:

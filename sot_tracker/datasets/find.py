@@ -130,4 +130,4 @@ def truth_of(folder: Path, has_box: bool = False) -> Array | None:
 
 
 def _names() -> str:
-    return ", ".join(layout.name for layout in LAYOUTS)
+    return ", ".join(dict.fromkeys(layout.name for layout in LAYOUTS))

@@ -67,7 +67,9 @@ def test_a_target_that_begins_later(run: Path, tmp_path: Path) -> None:
 def test_the_truth_topic_starts_and_judges(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     recorded = write_bag(tmp_path / "run", [*clip(TRUTH), *truth_of([None, *TRUTH[1:]], "/ns/truth")])
     assert track(recorded, "--json", "--start", 0.04) == 0
-    told = json.loads(capsys.readouterr().out)
+    out, err = capsys.readouterr()
+    told = json.loads(out)
+    assert f"starting on the true box of frame 1, {TRUTH[1]}" in err
     assert told["mean_overlap"] > 0.5
     assert (told["frames"], told["lost"], told["written"]) == (7, {"1": []}, [])
     assert track(recorded, "--box", BOX, "--truth-topic", "/other") == 2
@@ -145,12 +147,13 @@ def test_the_recording_that_is_read_is_not_overwritten(run: Path, capsys: pytest
 # ---- for every source
 
 
-def test_start_and_stride(tmp_path: Path) -> None:
+def test_start_and_stride(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = write_sequence(tmp_path / "clip", TRUTH)  # type: ignore[arg-type]
     assert track(folder, "--start", 2 / 30, "--stride", 2, "--csv", tmp_path / "a.csv") == 0
     rows = rows_of(tmp_path / "a.csv")
     assert [row["frame"] for row in rows] == ["2", "4", "6"]
     assert float(rows[0]["x"]) == TRUTH[2].x, "starts on the truth of that frame"
+    assert f"starting on line 3 of the truth file, {TRUTH[2]}" in capsys.readouterr().out
 
 
 def test_several_targets(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

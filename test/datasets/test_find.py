@@ -173,7 +173,7 @@ def test_nothing_known(make, words, tmp_path):
 
 
 def test_no_folder(tmp_path):
-    with pytest.raises(UserError, match="does not exist"):
+    with pytest.raises(UserError, match=r"does not exist: .*, otb, folder, recording$"):
         list(find(tmp_path / "nowhere"))
     (tmp_path / "file.txt").touch()
     with pytest.raises(UserError, match="is a file"):
