@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sot_tracker.commands.options import add_tracker_options, tracker_options
+from sot_tracker.commands.options import Once, add_tracker_options, tracker_options
 from sot_tracker.errors import UserError
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ _LISTED = 3
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
-    parser.add_argument("--data", required=True, type=Path, metavar="DIR", help="folder of sequences")
+    parser.add_argument("--data", required=True, action=Once, type=Path, metavar="DIR", help="folder of sequences")
     parser.add_argument(
         "--model",
         required=True,

@@ -33,6 +33,17 @@ class OldName(argparse.Action):
         setattr(namespace, self.dest, values)
 
 
+class Once(argparse.Action):
+    """A flag whose second value would silently replace the first one: refused."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: object, flag: str | None = None
+    ) -> None:
+        if getattr(namespace, self.dest) is not None:
+            parser.error(f"{flag} is given twice: give one")
+        setattr(namespace, self.dest, values)
+
+
 def add_tracker_options(parser: argparse.ArgumentParser, without: Collection[str] = ()) -> None:
     """A flag for every option of a tracker (`Scope.TRACKER`) but those `without`, and hidden ones for old names.
 

@@ -42,6 +42,11 @@ def evaluate(data, tmp_path, capsys):
     return run
 
 
+def test_a_second_data_folder_is_refused_and_not_taken_for_the_first(evaluate, tmp_path):
+    status, _, error = evaluate("--data", tmp_path)
+    assert (status, error) == (2, "sot-tracker: error: --data is given twice: give one")
+
+
 def summary(tmp_path):
     return json.loads((tmp_path / "out" / "summary.json").read_text())
 
