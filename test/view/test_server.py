@@ -454,7 +454,7 @@ def test_a_flood_of_requests_ends_the_connection(verb: str) -> None:
         with suppress(ConnectionResetError):  # closed while the last ones are being sent
             for _ in range(60):
                 await peer.send(do=verb)
-        assert await peer.closed() == 1008
+        assert await peer.closed() in (1008, 1006)  # 1006: reset, since requests came after the end
         assert control.calls.qsize() < 30
 
     talk(check, control)
