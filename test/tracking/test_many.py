@@ -80,6 +80,18 @@ def test_a_target_that_is_changed_after_the_common_search_searches_anew() -> Non
     assert network.calls == [2, 1, 1]
 
 
+def test_another_tracker_of_the_same_network_has_no_target_and_its_own_policy() -> None:
+    first = NetworkTracker("grey", network_spec("fermt"), Grey(), Policy(lost_threshold=0.1))
+    first.init(IMAGES[0], BOXES[0])
+    other = first.another()
+    assert other.network is first.network
+    with pytest.raises(UserError, match="no target yet"):
+        other.update(IMAGES[1])
+    other.init(IMAGES[0], BOXES[1])
+    other.policy = Policy(lost_threshold=0.9)
+    assert (first.box, first.lost_threshold) == (BOXES[0], 0.1)
+
+
 def test_names() -> None:
     targets = many(Grey(), 2)
     assert targets.update(IMAGES[0]) == {}
