@@ -23,8 +23,8 @@ from sot_tracker.tracking.many import full, search_together
 class Followers:
     """Up to as many targets as there are trackers.
 
-    trackers: of one network where they are networks. make_history: makes the store of recent frames, which all fill
-    with the same frames. warn, patience_s, now: as for `Follower`.
+    trackers: one per target; those of networks share one network. make_history: makes a store of recent frames for each
+    follower; all get the same frames. warn, patience_s, now: as for `Follower`.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Followers:
         return [one.stop() for one in asked].count(True) > 0
 
     def close(self) -> None:
-        """Let go of the trackers at once: as each follower knows this object, only the garbage collector would."""
+        """Release the trackers at once. Followers refer to this object: they would wait for the garbage collector."""
         self._all.clear()
         self._trackers.clear()
 
@@ -82,10 +82,10 @@ class Followers:
         return full(len(self._all), [_names(one)[0] for one in self._all if _names(one)])
 
     def process(self, frame: Frame, decode: bool = False) -> list[Result]:
-        """Follow all targets into the next frame: a result for each, or one without an estimate where there is none.
+        """Follow all targets into the next frame: one result per target; without a target, one without an estimate.
 
-        Raises as `Follower.process` where the frame is of no use to any target; where it is to one, what the others
-        say is only warned of.
+        Raises as `Follower.process` if no target can use the frame. If at least one can, the errors of the others
+        become warnings.
         """
         convert_ms, together_ms = self._search_together(frame)
         results: list[Result] = []

@@ -1,9 +1,9 @@
 """Where a target is expected in a new frame, before the network looks at it.
 
-The published loops search around the last box. Between two frames, a pan of the camera or a fast target can leave that
-window, or come close to its border, where the Hann window suppresses what is there. Optical flow on the target, the
-background's motion and the target's own velocity (`fusion.py`) say beforehand where it went, for a few milliseconds:
-the search is around that place. What is reported stays the network's box.
+The trackers as published search a window around the last box. A pan of the camera or a fast target can move the target
+out of that window, or to its border, where the Hann window suppresses it. So optical flow on the target, the
+background's motion and the target's own velocity (`fusion.py`) first predict its place, which takes a few milliseconds,
+and the search is around that place. The prediction moves the search, not the reported box.
 
 All functions are pure. `flow` is None where nothing is remembered: expectation is off, or the box was set from
 outside for the next frame; then the box stays.
@@ -25,7 +25,7 @@ from sot_tracker.tracking.state import TargetState
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Expectation:
-    """state: of the target, box and place to confirm moved into a new frame. moved: how; None if they stayed."""
+    """state: the target's, `box` and `suspect` moved into the new frame. moved: what moved them, None if nothing did."""
 
     state: TargetState
     moved: fusion.Moved | None = None

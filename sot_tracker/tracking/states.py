@@ -4,15 +4,16 @@ Every look of a tracker at a frame goes through `judge`. From one look to the ne
 
 | from | to | when |
 |---|---|---|
-| any | TRACKING | the box is accepted, did not jump, and its confidence is sure, or passed the doubt twice in a row |
-| TRACKING | TRACKING | the box is accepted, did not jump, and its confidence is not in doubt |
+| any | TRACKING | the box is accepted, did not jump, and its confidence is at least `sure` |
+| any | TRACKING | without a calibration also: at least `doubt` in two such looks in a row |
+| TRACKING | TRACKING | the box is accepted, did not jump, and its confidence is at least `doubt` |
 | TRACKING | UNCERTAIN | otherwise |
 | UNCERTAIN | LOST | no box was accepted for `max_coast` seconds |
 | LOST | UNCERTAIN | a box is accepted, but its confidence is not sure |
 
 The confidence is the calibrated probability where the model has one (`calibration.py`), else the score. Two different
-thresholds for leaving and for entering TRACKING keep the state from flickering. With a calibration, two looks past the
-doubt are not enough: what looks like the target stays where it is for longer than that.
+thresholds for leaving and for entering TRACKING keep the state from flickering. With a calibration, only a
+confidence of at least `sure` restores TRACKING: a look-alike can stay in place for longer than two looks.
 """
 
 from __future__ import annotations
@@ -25,15 +26,15 @@ from sot_tracker.tracker import HELD, Estimate, Reason, State
 FRAME_S = 1 / 30
 """Seconds from one frame to the next where no stamps say."""
 JUMP = 2.0
-"""Sides of the target by which a box that moves further between two looks jumped."""
+"""A centre further than this from where it was expected, in sides of the target, is a jump."""
 RIVAL = 0.6
-"""Share of the highest peak of the map from which on a second one is a look-alike."""
+"""A second peak of at least this share of the highest is a look-alike."""
 VANISHED = 0.5
-"""Share of the doubt below which a score says that there is nothing, rather than something unlike the target."""
+"""With no accepted box, a confidence below this share of `doubt` means occluded, above it a low score."""
 CONFIRMED = 2
-"""Looks in a row."""
+"""Accepted looks in a row, without a jump and not below `doubt`, that restore TRACKING."""
 PREDICTED = ("camera", HELD)
-"""Sources of a box of which nobody saw the target in that frame."""
+"""Sources of a box in a frame where neither the tracker nor optical flow saw the target."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +125,8 @@ def reason_of(look: Look, limits: Limits) -> Reason:
 def between_looks(estimate: Estimate, frame_size: tuple[int, int], max_coast: float) -> Estimate:
     """What to say in a frame at which the tracker did not look, or not yet; `estimate` has the state of its last look.
 
-    A box that optical flow carried is as good as that look. One that only the camera's motion moved, or nothing, is
-    predicted, and that is UNCERTAIN.
+    A box that optical flow carried is as good as that look. One that was moved by the camera's motion and the
+    target's velocity alone, or not at all, is predicted: TRACKING becomes UNCERTAIN.
     """
     too_old = estimate.look_age_ms > 1e3 * max_coast
     if estimate.state is State.TRACKING and estimate.source in PREDICTED:
@@ -135,7 +136,7 @@ def between_looks(estimate: Estimate, frame_size: tuple[int, int], max_coast: fl
 
 
 def touches_edge(box: Box, frame_size: tuple[int, int], margin: float = 1.0) -> bool:
-    """Whether the box reaches the edge of a frame of that size (height, width), by `margin` pixels."""
+    """Whether the box comes within `margin` pixels of the edge of a frame of that size (height, width)."""
     height, width = frame_size
     x1, y1, x2, y2 = box.xyxy
     return x1 <= margin or y1 <= margin or x2 >= width - margin or y2 >= height - margin
