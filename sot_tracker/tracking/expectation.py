@@ -25,7 +25,7 @@ from sot_tracker.tracking.state import TargetState
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Expectation:
-    """state: the target's, `box` and `suspect` moved into the new frame. moved: what moved them, None if nothing did."""
+    """state: the target's, `box` and `suspect` moved into the new frame. moved: what moved them, if anything."""
 
     state: TargetState
     moved: fusion.Moved | None = None

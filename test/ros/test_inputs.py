@@ -193,6 +193,22 @@ def test_one_click_proposes_the_object_and_a_second_inside_accepts_it(hand: Hand
     hand.talker.recorder.destroy_subscription(listening)
 
 
+def test_a_proposal_moves_with_the_target_and_a_stop_forgets_it(hand: Hand) -> None:
+    start = hand.box
+    hand.send("click", click(*start.center))
+    hand.talker.said("proposing (")
+    while hand.box.center[0] < start.xyxy[2] + 2:
+        hand.next_frame()
+    hand.send("click", click(*hand.box.center))
+    hand.wait_for_target()
+    hand.call("stop", Trigger.Request())
+    hand.send("click", click(*hand.box.center))
+    hand.call("stop", Trigger.Request())
+    hand.send("click", click(*hand.box.center))
+    assert hand.next_frame().state == IDLE, "the first click after a stop proposes again"
+    hand.call("stop", Trigger.Request())
+
+
 def yellow(picture: Image) -> int:
     """How many pixels of a proposal's colour."""
     import numpy as np
