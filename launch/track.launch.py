@@ -24,10 +24,11 @@ ARGUMENTS = {
     "namespace": "Of the node and its topics",
     "use_sim_time": "true to take the time from /clock",
     "rviz": "true to look at the debug image in rviz2",
-    "view": "true for the page in the browser, http://127.0.0.1:8080",
+    "view": "true for the page in the browser, http://127.0.0.1:8080 or the port in view_port",
+    "view_port": "TCP port of that page",
     "mavlink": "Connection to a ground station, for example udpout:192.168.1.5:14550: starts the MAVLink camera",
 }
-PRESET = {"image": "image", "use_sim_time": "false", "rviz": "false", "view": "false"}
+PRESET = {"image": "image", "use_sim_time": "false", "rviz": "false", "view": "false", "view_port": "8080"}
 
 
 def start(context):
@@ -70,7 +71,7 @@ def beside(given, values):
     shared = {name: values[name] for name in ("image_transport", "use_sim_time") if name in values}
     asked = {}
     if given["view"].lower() == "true":
-        asked["view"] = shared
+        asked["view"] = {**shared, "port": int(given["view_port"])}
     if given["mavlink"]:
         asked["mavlink"] = {**shared, "connection": given["mavlink"]}
     topics = [("image", given["image"])]

@@ -1,6 +1,7 @@
 """Two cameras, two targets: ros2 launch sot_tracker two_cameras.launch.py model:=lite
 
 Each node lives in its camera's namespace and follows its own box: /left/image and /left/init_box give /left/detection.
+With view:=true each has its page, at http://127.0.0.1:8080 and http://127.0.0.1:8081.
 """
 
 from pathlib import Path
@@ -12,11 +13,12 @@ from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 
 TRACK = Path(get_package_share_directory("sot_tracker")) / "launch" / "track.launch.py"
-CAMERAS = ("left", "right")
+PAGE_PORTS = {"left": "8080", "right": "8081"}
 
 
 def camera(namespace):
-    arguments = {"namespace": namespace, "model": LaunchConfiguration("model"), "image": LaunchConfiguration("image")}
+    passed = {name: LaunchConfiguration(name) for name in ("model", "image", "view")}
+    arguments = {"namespace": namespace, "view_port": PAGE_PORTS[namespace], **passed}
     include = IncludeLaunchDescription(PythonLaunchDescriptionSource(str(TRACK)), launch_arguments=arguments.items())
     return GroupAction([include], scoped=True)
 
@@ -25,5 +27,6 @@ def generate_launch_description():
     arguments = [
         DeclareLaunchArgument("model", default_value="", description="Tracker to run in both namespaces"),
         DeclareLaunchArgument("image", default_value="image", description="Image topic inside each namespace"),
+        DeclareLaunchArgument("view", default_value="false", description="true for a page in the browser per camera"),
     ]
-    return LaunchDescription([*arguments, *map(camera, CAMERAS)])
+    return LaunchDescription([*arguments, *map(camera, PAGE_PORTS)])

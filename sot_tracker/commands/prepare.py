@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import threading
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 from tqdm import tqdm
@@ -48,8 +49,9 @@ def _build(model: ModelSpec, config: Config) -> None:
     except ModuleNotFoundError:
         raise MissingPackage(ENGINES["onnx"], "TensorRT", "pip install onnxruntime-gpu") from None
     graphs = onnx.build_tensorrt(model, find_weights(model, config.weights), config)
+    first = next(graphs)  # a device or folder that will not do is reported before there is a bar
     with tqdm(desc="building TensorRT engines, this takes minutes", unit="graph") as bar, _ticking(bar):
-        for graph in graphs:
+        for graph in chain([first], graphs):
             bar.set_postfix_str(graph.name)
             bar.update()
 

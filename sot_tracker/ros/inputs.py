@@ -26,9 +26,8 @@ from sot_tracker.stream.clicks import Clicks
 from sot_tracker.stream.follower import Warn
 from sot_tracker.stream.followers import Followers
 from sot_tracker.stream.frame import Frame
-from sot_tracker.stream.object_at import object_at
+from sot_tracker.stream.object_search import Found, ObjectSearch
 from sot_tracker.stream.requests import Request
-from sot_tracker.tracker import Image
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ class Inputs:
 
     def __init__(self, node: LifecycleNode, door: Door, image_topic: str) -> None:
         self._node, self._door, self._history = node, door, door.followers.history
-        self._clicks = Clicks()
+        self._clicks, self._search = Clicks(), ObjectSearch()
         self._pending = True  # whether `select` still has a target to start
         image, debug = node.resolve_topic_name("image"), node.resolve_topic_name("debug_image")
         self._subscriptions = [
@@ -89,7 +88,8 @@ class Inputs:
             self._door.fail(error)
 
     def watch(self) -> None:
-        """Take what publishers offer; tell of topics of a wrong type."""
+        """Take what publishers offer; tell of topics of a wrong type; propose what was found around a click."""
+        self._guarded(self._propose_what_was_found, "click")
         for subscription in self._subscriptions:
             subscription.watch()
             if foreign := subscription.foreign_types:
@@ -100,13 +100,14 @@ class Inputs:
 
     def see(self, frame: Frame) -> None:
         """A frame that was accepted: a proposal moves with it. Raises FrameError where that cannot be decoded."""
+        self._guarded(self._propose_what_was_found, "click")
         if self._clicks.proposal is not None:
             self._clicks.see(frame.image)
 
     def stop(self) -> None:
         """The user wants no target: none is started until `select` is set again or somebody asks."""
         self._pending = False
-        self._clicks.forget()
+        self._forget_clicks()
 
     @property
     def proposal(self) -> Box | None:
@@ -114,6 +115,7 @@ class Inputs:
         return self._clicks.proposal
 
     def close(self) -> None:
+        self._search.close()
         for subscription in self._subscriptions:
             subscription.close()
         if self._service is not None:
@@ -175,31 +177,43 @@ class Inputs:
     def _click(self, x: float, y: float, stamp: int) -> None:
         """Start on the box that this click completes, or look for the object around a first one."""
         frames = self._frames_from(stamp)
-        (height, width), image = frames[0].image.shape[:2], frames[0].image
+        height, width = frames[0].image.shape[:2]
         if not (0 <= x <= width and 0 <= y <= height):  # nor is any comparison true of what is no number
             raise UserError(f"point ({x:g}, {y:g}) lies outside of the {width}x{height} frame")
         proposal = self._clicks.proposal
         box = self._clicks.click(x, y)
-        if box is not None:
-            frame = frames[-1] if box is proposal else frames[0]  # proposals move along
-            self._door.ask(Request(box, frame.stamp, door="click"))
+        if box is None:
+            self._search.ask(frames[0], x, y)
             return
-        self._propose(image, x, y)
-        for frame in frames[1:]:
-            self._clicks.see(frame.image)
+        self._search.forget()
+        frame = frames[-1] if box is proposal else frames[0]  # proposals move along
+        self._door.ask(Request(box, frame.stamp, door="click"))
 
-    def _propose(self, image: Image, x: float, y: float) -> None:
-        found = object_at(image, x, y)
-        how = "a second click is the opposite corner of a box"
-        if found is None:
-            self._node.get_logger().info(f"click ({x:g}, {y:g}): no object stands out there; {how}")
+    def _propose_what_was_found(self) -> None:
+        """Around the newest click, as soon as it is known; the box is moved through the frames since."""
+        if (found := self._search.result()) is None:
             return
-        self._clicks.propose(found, image)
-        box = ", ".join(f"{value:.0f}" for value in found.xywh)
+        self._tell(found)
+        if found.box is not None:
+            self._clicks.propose(found.box, found.frame.image)
+            for frame in self._history:
+                if frame.stamp > found.frame.stamp:
+                    self._clicks.see(frame.image)
+
+    def _tell(self, found: Found) -> None:
+        how = "a second click is the opposite corner of a box"
+        point = f"click ({found.x:g}, {found.y:g})"
+        if found.box is None:
+            self._node.get_logger().info(f"{point}: no object stands out there; {how}")
+            return
+        box = ", ".join(f"{value:.0f}" for value in found.box.xywh)
         self._node.get_logger().info(
-            f"click ({x:g}, {y:g}): proposing ({box}), drawn in debug_image; a second click inside starts on it, "
-            f"elsewhere {how}"
+            f"{point}: proposing ({box}), drawn in debug_image; a second click inside starts on it, elsewhere {how}"
         )
+
+    def _forget_clicks(self) -> None:
+        self._clicks.forget()
+        self._search.forget()
 
     def _frames_from(self, stamp: int) -> list[Frame]:
         """The frame that was clicked in and those after it; the newest for stamp 0 and for stamps that are not kept."""

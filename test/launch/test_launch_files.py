@@ -66,7 +66,7 @@ def nodes(launch: Any, **given: str) -> list[Any]:
 
 
 def test_every_option_of_the_node_is_an_argument(launch: Any) -> None:
-    others = {"image", "params_file", "namespace", "use_sim_time", "rviz", "view", "mavlink"}
+    others = {"image", "params_file", "namespace", "use_sim_time", "rviz", "view", "view_port", "mavlink"}
     assert set(launch("track.launch.py").ARGUMENTS) == {*config.OPTIONS, *config.RENAMED, *others}
 
 
@@ -149,9 +149,9 @@ def test_rviz_shows_the_debug_image_of_the_namespace(launch: Any) -> None:
 
 def test_page_and_mavlink_camera_beside_the_tracker(launch: Any) -> None:
     given = {"image": "/eye/image", "image_transport": "compressed", "namespace": "nose"}
-    _, view, mavlink = nodes(launch, **given, view="true", mavlink="udpin:0.0.0.0:14550")
+    _, view, mavlink = nodes(launch, **given, view="true", view_port="8081", mavlink="udpin:0.0.0.0:14550")
     shared = {"image_transport": "compressed", "use_sim_time": False}
-    assert (view.executable, view.parameters) == ("view", [shared])
+    assert (view.executable, view.parameters) == ("view", [{**shared, "port": 8081}])
     assert (mavlink.executable, mavlink.parameters) == ("mavlink", [{**shared, "connection": "udpin:0.0.0.0:14550"}])
     for node in (view, mavlink):
         assert (node.namespace, node.remappings) == ("nose", [("image", "/eye/image")])
@@ -181,6 +181,8 @@ def test_two_cameras_live_in_two_namespaces(launch: Any) -> None:
     groups = [a for a in file.generate_launch_description().args[0] if type(a).__name__ == "GroupAction"]
     includes = [group.args[0][0] for group in groups]
     assert [dict(include.launch_arguments)["namespace"] for include in includes] == ["left", "right"]
+    ports = [dict(include.launch_arguments)["view_port"] for include in includes]
+    assert len(set(ports)) == 2, "two pages cannot share a port"
     known = launch("track.launch.py").ARGUMENTS
     assert all(set(dict(include.launch_arguments)) <= set(known) for include in includes)
     assert Path(includes[0].args[0].args[0]).is_file()

@@ -175,12 +175,18 @@ def test_two_clicks_are_the_corners_of_a_box(hand: Hand, topic: str, scale: floa
     hand.talker.until(lambda: hand.next_frame().state == TRACKING, "a target")
 
 
+def propose(hand: Hand) -> None:
+    """Click on the target where it is, and wait until the node has found it."""
+    before = hand.talker.log().count("proposing (")
+    hand.send("click", click(*hand.box.center))
+    hand.talker.until(lambda: hand.talker.log().count("proposing (") > before, "a proposal")
+
+
 def test_one_click_proposes_the_object_and_a_second_inside_accepts_it(hand: Hand) -> None:
     pictures: list[Image] = []
     listening = hand.talker.recorder.create_subscription(Image, "debug_image", pictures.append, 10)
     hand.talker.until(lambda: hand.talker.recorder.count_publishers("debug_image") > 0, "the debug image")
-    hand.send("click", click(*hand.box.center))
-    hand.talker.said("proposing (")
+    propose(hand)
 
     def is_drawn() -> bool:
         hand.next_frame()
@@ -195,8 +201,7 @@ def test_one_click_proposes_the_object_and_a_second_inside_accepts_it(hand: Hand
 
 def test_a_proposal_moves_with_the_target_and_a_stop_forgets_it(hand: Hand) -> None:
     start = hand.box
-    hand.send("click", click(*start.center))
-    hand.talker.said("proposing (")
+    propose(hand)
     while hand.box.center[0] < start.xyxy[2] + 2:
         hand.next_frame()
     hand.send("click", click(*hand.box.center))
