@@ -34,6 +34,8 @@ LAZY = {
     ("train.weights", "safetensors"): "optional, only for files of that format",
     ("commands.completion", "shtab"): "optional, only for completion scripts",
     ("stream.h264", "av"): "optional, only for H.264",
+    ("cluster", "ray"): "optional, only for --ray",
+    ("cluster", "grpc"): "optional, only for --ray",
     ("stream", "rosbags"): "optional, only for recordings",
     ("model_folder", "ament_index_python"): "there only in an installed ROS 2",
     ("stream.frame", "cv_bridge"): "there only in an installed ROS 2",

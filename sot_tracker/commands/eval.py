@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sot_tracker.commands.options import Once, add_tracker_options, tracker_options
+from sot_tracker.commands.options import Once, add_ray_option, add_tracker_options, tracker_options
 from sot_tracker.errors import UserError
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="Detection2D topic that holds the true boxes of recordings (default: truth or ground_truth)",
     )
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="sequences at once (default: 1)")
+    add_ray_option(parser)
     parser.add_argument("--again", action="store_true", help="run finished sequences again")
     parser.add_argument(
         "--submission",
@@ -95,7 +96,8 @@ def run(args: argparse.Namespace) -> int:
     if not args.no_plots:
         require_plots()
     entries = _entries(args)
-    data = evaluation.read(args.data, args.sequences, args.frames or 0, Topics(args.topic, args.truth_topic))
+    place = args.data.absolute() if args.ray else args.data
+    data = evaluation.read(place, args.sequences, args.frames or 0, Topics(args.topic, args.truth_topic))
     _check_submission(args.submission, data.sequences)
     _make(args.out, entries, data)
 
@@ -104,7 +106,7 @@ def run(args: argparse.Namespace) -> int:
     _announce(tasks, waiting, args)
     for entry in {task.entry.label: task.entry for task in waiting}.values():
         entry.load(args.jobs)  # what is wrong with a model is reported before the first sequence runs
-    failed = _run_with_progress(waiting, args.jobs)
+    failed = _run_with_progress(waiting, args)
 
     done = ope.complete(tasks, [task for task, _ in failed])
     problem = _left_out(data, len(tasks), [error for _, error in failed])
@@ -154,6 +156,10 @@ def _check(args: argparse.Namespace) -> None:
         raise UserError(f"--realtime {args.realtime:g} is not possible: give frames per second, above 0 to 1000")
     if args.realtime and args.jobs > 1:
         raise UserError("--realtime needs the processors for itself: leave --jobs out")
+    if args.ray and args.realtime:
+        raise UserError("--realtime needs a processor for itself: leave --ray out")
+    if args.ray and args.jobs > 1:
+        raise UserError("--ray runs as many sequences at once as the cluster has processors: leave --jobs out")
     if args.submission and args.frames:
         raise UserError("--submission needs whole sequences: leave --frames out")
 
@@ -189,7 +195,8 @@ def _announce(tasks: list[Task], waiting: list[Task], args: argparse.Namespace) 
         f"{len(tasks)} runs: {done} done, {len(waiting)} to do"
         + (f" ({stale} of them anew: their results were made with something else)" if stale else "")
         + ("; going on where an earlier start ended" if done and waiting and not stale else "")
-        + (f"; fps is measured with {args.jobs} runs at once" if args.jobs > 1 and waiting else ""),
+        + (f"; fps is measured with {args.jobs} runs at once" if args.jobs > 1 and waiting else "")
+        + ("; fps is measured on the machines of the cluster" if args.ray and waiting else ""),
         file=_aside(args),
     )
 
@@ -199,7 +206,7 @@ def _aside(args: argparse.Namespace) -> Any:
     return sys.stderr if args.json else sys.stdout
 
 
-def _run_with_progress(waiting: list[Task], jobs: int) -> list[tuple[Task, UserError]]:
+def _run_with_progress(waiting: list[Task], args: argparse.Namespace) -> list[tuple[Task, UserError]]:
     """What went wrong, in the order in which it did."""
     from tqdm import tqdm
 
@@ -207,7 +214,8 @@ def _run_with_progress(waiting: list[Task], jobs: int) -> list[tuple[Task, UserE
 
     frames, wrong = sum(len(task.sequence.frames) for task in waiting), []
     with tqdm(total=frames, unit="frame", disable=not waiting) as bar:
-        for task, error in ope.run(waiting, jobs):
+        done = ope.run_on_cluster(waiting, args.ray) if args.ray else ope.run(waiting, args.jobs)
+        for task, error in done:
             bar.set_description(f"{task.entry.label} {task.sequence.name}")
             bar.update(len(task.sequence.frames))
             if error:

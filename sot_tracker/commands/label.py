@@ -6,9 +6,10 @@ import argparse
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sot_tracker.box import Box
-from sot_tracker.commands.options import add_tracker_options, tracker_options
+from sot_tracker.commands.options import add_ray_option, add_tracker_options, tracker_options
 from sot_tracker.datasets import find, labelling
 from sot_tracker.datasets.layouts.annotation_list import FILE
 from sot_tracker.datasets.list_writer import ListWriter
@@ -16,6 +17,9 @@ from sot_tracker.errors import UserError
 from sot_tracker.progress import progress
 from sot_tracker.stream.sources import FrameSource, open_source
 from sot_tracker.tracker import Tracker
+
+if TYPE_CHECKING:
+    from sot_tracker.evaluate.ope import Entry
 
 EPILOG = """
 Each target is followed forward and, from where that ends, backward; frames are kept in which both ways and all trackers
@@ -59,6 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help=f"frames to follow before turning back (default: {labelling.SPAN})",
     )
+    add_ray_option(parser)
     add_tracker_options(parser, without=("model",))
 
 
@@ -69,12 +74,16 @@ def run(args: argparse.Namespace) -> int:
     names = [Path(source).stem for source in args.source]
     if twice := {name for name in names if names.count(name) > 1}:
         raise UserError(f"two videos are called '{twice.pop()}': label them into two folders")
-    trackers = _trackers(args)
+    entries = _entries(args)
+    trackers = [entry.load() for entry in entries]
     with ListWriter(args.out) as writer:
-        for source, starts in videos:
-            with closing(open_source(source)) as frames:
-                told = [_label(writer, frames, number, box, trackers, args) for number, box in enumerate(starts)]
-            print(f"{frames.name}: {', '.join(told)}")
+        if args.ray:
+            _label_on_cluster(writer, videos, entries, args)
+        else:
+            for source, starts in videos:
+                with closing(open_source(source)) as frames:
+                    told = [_label(writer, frames, number, box, trackers, args) for number, box in enumerate(starts)]
+                print(f"{frames.name}: {', '.join(told)}")
         if not writer.boxes:
             raise UserError("no frame is sure in any video: give another --box, a better --model or a lower --agree")
     print(f"written to {args.out}: {writer.pictures} pictures with {writer.boxes} boxes, {FILE}")
@@ -106,11 +115,11 @@ def _starts(source: str, given: list[str]) -> list[Box]:
     return boxes
 
 
-def _trackers(args: argparse.Namespace) -> list[Tracker]:
+def _entries(args: argparse.Namespace) -> list[Entry]:
     from sot_tracker.evaluate.ope import Entry
 
     options = tracker_options(args)
-    return [Entry.parse(text, options).load() for text in args.model]
+    return [Entry.parse(text, options) for text in args.model]
 
 
 def _label(
@@ -126,4 +135,28 @@ def _label(
                 kept += 1
             bar.update(found.number - last)
             last = found.number
-    return f"target {number} in {kept} frames up to number {last}"
+    return _told(number, kept, last)
+
+
+def _label_on_cluster(
+    writer: ListWriter, videos: list[tuple[str, list[Box]]], entries: list[Entry], args: argparse.Namespace
+) -> None:
+    """All targets through all videos, many at once."""
+    from sot_tracker.commands import label_cluster
+
+    rules = {"frames": args.frames, "every": args.every, "span": args.span, "agree": args.agree}
+    trackers, folder = tuple(entry.for_cluster() for entry in entries), args.out.absolute()
+    jobs = [
+        label_cluster.Job(label_cluster.whole_path(source), number, start, trackers, folder, **rules)
+        for source, starts in videos
+        for number, start in enumerate(starts)
+    ]
+    told: dict[str, list[str]] = {}
+    for job, found in label_cluster.add_all(writer, jobs, args.ray).items():
+        told.setdefault(found.video, []).append(_told(job.target, len(found.kept), found.last))
+    for video, targets in told.items():
+        print(f"{video}: {', '.join(targets)}")
+
+
+def _told(target: int, kept: int, last: int) -> str:
+    return f"target {target} in {kept} frames up to number {last}"

@@ -18,6 +18,7 @@ from sot_tracker.config import (
     options_of,
     warn_of_old_name,
 )
+from sot_tracker.errors import UserError
 
 Group = TypeVar("Group", bound=Options)
 
@@ -42,6 +43,23 @@ class Once(argparse.Action):
         if getattr(namespace, self.dest) is not None:
             parser.error(f"{flag} is given twice: give one")
         setattr(namespace, self.dest, values)
+
+
+def add_ray_option(parser: argparse.ArgumentParser) -> None:
+    """`--ray`, of commands that can use many machines."""
+    parser.add_argument(
+        "--ray",
+        type=_address,
+        metavar="ADDRESS",
+        help="spread the work over the machines of this Ray cluster: auto, HOST:PORT, ray://HOST:PORT, or local for "
+        "this machine alone; each must see data and weights under the same paths",
+    )
+
+
+def _address(text: str) -> str:
+    if not text.strip():
+        raise UserError("--ray is empty: give auto, local, HOST:PORT or ray://HOST:PORT")
+    return text.strip()
 
 
 def add_tracker_options(parser: argparse.ArgumentParser, without: Collection[str] = ()) -> None:

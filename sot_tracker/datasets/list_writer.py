@@ -23,6 +23,10 @@ QUALITY = 92
 """Of the JPEG pictures."""
 
 
+Row = dict[str, Any]
+"""What the list says of one picture, without its objects."""
+
+
 class ListWriter:
     """A new data set in `folder`; use it in a `with` block, at whose end the list is written.
 
@@ -33,7 +37,7 @@ class ListWriter:
         if (folder / FILE).exists():
             raise UserError(f"'{folder}' holds a data set already: give a new folder")
         self.folder, self.boxes = folder, 0
-        self._rows: dict[str, dict[str, Any]] = {}
+        self._rows: dict[str, Row] = {}
 
     @property
     def pictures(self) -> int:
@@ -41,15 +45,12 @@ class ListWriter:
 
     def add(self, video: str, number: int, image: Image, target: int, box: Box) -> None:
         """One target in one frame. image: BGR pixels, written once for all targets. number: of the frame, from 0."""
-        name = re.sub(r"[^A-Za-z0-9.-]", "-", Path(video).stem)  # "_" ends the source's name in the list layout
-        file = f"{name}_{number:06d}.jpg"
-        row = self._rows.get(file)
-        if row is None:
-            _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
-            write_bytes(self.folder / file, data.tobytes())
-            height, width = image.shape[:2]
-            row = {"file": file, "width": width, "height": height, "video": name, "frame": number, "objects": []}
-            self._rows[file] = row
+        row = self._rows.get(picture_name(video, number))
+        self.add_written(row or write_picture(self.folder, video, number, image), target, box)
+
+    def add_written(self, picture: Row, target: int, box: Box) -> None:
+        """One target in a picture that `write_picture` has written."""
+        row = self._rows.setdefault(picture["file"], {**picture, "objects": []})
         row["objects"].append({"id": target, "box": [round(value, 2) for value in box.xywh]})
         self.boxes += 1
 
@@ -62,3 +63,21 @@ class ListWriter:
         if kind is None and self._rows:
             lines = (json.dumps(self._rows[file]) for file in sorted(self._rows))
             write_text(self.folder / FILE, "".join(f"{line}\n" for line in lines))
+
+
+def picture_name(video: str, number: int) -> str:
+    """The file of a frame, as the list layout tells sources by their names."""
+    return f"{_source(video)}_{number:06d}.jpg"
+
+
+def write_picture(folder: Path, video: str, number: int, image: Image) -> Row:
+    """Write one frame, BGR pixels, as JPEG; raises UserError if it cannot be written."""
+    _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+    file = picture_name(video, number)
+    write_bytes(folder / file, data.tobytes())
+    height, width = image.shape[:2]
+    return {"file": file, "width": width, "height": height, "video": _source(video), "frame": number}
+
+
+def _source(video: str) -> str:
+    return re.sub(r"[^A-Za-z0-9.-]", "-", Path(video).stem)  # "_" ends the source's name in the list layout

@@ -8,7 +8,8 @@ import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from multiprocessing import get_context, parent_process
@@ -20,7 +21,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from sot_tracker import cpus
+from sot_tracker import cluster, cpus
 from sot_tracker.catalog import spec
 from sot_tracker.datasets.records import Sequence
 from sot_tracker.errors import UserError
@@ -71,6 +72,23 @@ class Entry:
         if jobs > 1 and not options.get("threads"):
             options["threads"] = max(1, cpus.usable() // jobs)
         return load(self.model, realtime=realtime, **options)
+
+    def for_cluster(self) -> Entry:
+        """The same for other machines: weights under their whole path, as many threads as `share` gives it."""
+        options = dict(self.options)
+        if options.get("weights") not in (None, "", "random"):
+            options["weights"] = str(Path(options["weights"]).expanduser().absolute())
+        return replace(self, options=tuple(sorted({**options, "threads": self.share.cpus}.items())))
+
+    @property
+    def share(self) -> cluster.Share:
+        """What it takes of a machine: `threads` processors or one; a GPU only if one is asked for."""
+        options = dict(self.options)
+        return cluster.Share(options.get("threads") or 1, int(options.get("device") in ("cuda", "tensorrt")))
+
+    def weights_files(self) -> list[tuple[str, int]]:
+        """Name and size of its weights, which must be the same on all machines."""
+        return [(name, size) for name, size, _ in _fingerprint(self.model, str(dict(self.options).get("weights", "")))]
 
 
 def _is_random(name: str, weights: str) -> bool:
@@ -171,10 +189,49 @@ def run(tasks: list[Task], jobs: int) -> Iterator[tuple[Task, UserError | None]]
         pool.shutdown(cancel_futures=True)
 
 
+def run_on_cluster(tasks: list[Task], address: str) -> Iterator[tuple[Task, UserError | None]]:
+    """Like `run`, on the machines of the Ray cluster at that address (`cluster.spread`); files are written here alone.
+
+    Data and weights must be under the same paths on every machine. Raises UserError as `cluster.spread`.
+    """
+    jobs = {_Job(replace(t, entry=t.entry.for_cluster()), tuple(t.entry.weights_files())): t for t in tasks}
+    share = tasks[0].entry.share if tasks else cluster.Share()
+    with closing(cluster.spread(_track, list(jobs), address, share, _Job.__str__)) as results:
+        for job, result in results:
+            task = jobs[job]
+            yield task, result if isinstance(result, UserError) else _saved(task, result)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A task for another machine. weights: names and sizes of the files that are meant."""
+
+    task: Task
+    weights: tuple[tuple[str, int], ...]
+
+    def __str__(self) -> str:
+        return f"sequence '{self.task.sequence.name}'"
+
+
+def _track(job: _Job) -> raw.Track:
+    entry = job.task.entry
+    tracker = _loaded(entry, 1)
+    if tuple(entry.weights_files()) != job.weights:
+        raise UserError(f"the weights of '{entry.label}' are other files than where eval was started")
+    return track_sequence(tracker, job.task.sequence)
+
+
 def _work(task: Task, jobs: int) -> UserError | None:
     tracker = _loaded(task.entry, jobs)
     try:
-        raw.save(task.path, track_sequence(tracker, task.sequence), made_with(task))
+        return _saved(task, track_sequence(tracker, task.sequence))
+    except UserError as error:
+        return error
+
+
+def _saved(task: Task, track: raw.Track) -> UserError | None:
+    try:
+        raw.save(task.path, track, made_with(task))
     except UserError as error:
         return error
     return None
