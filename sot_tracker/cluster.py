@@ -154,24 +154,31 @@ def _require_ray() -> ModuleType:
 def _require_answer(address: str) -> None:
     """Raises UserError for what is no address, and for one at which nothing answers as Ray does, in seconds."""
     import grpc
-    from ray._private import services  # alone knows where `auto` leads
 
     where = os.environ.get("RAY_ADDRESS") or address if address == "auto" else address
-    if where == "auto":
-        try:
-            where = str(services.canonicalize_bootstrap_address("auto"))
-        except ConnectionError:
-            raise UserError("--ray auto: no Ray cluster runs on this machine; give its address, or local") from None
     form = _FORM.fullmatch(where)
-    if not form or not 0 < int(form[2]) < 65536:
+    if where != "auto" and not (form and 0 < int(form[2]) < 65536):
         raise UserError(f"--ray '{where}' is no address: give auto, local, HOST:PORT or ray://HOST:PORT")
+    where = _endpoint(where)
     if os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true"):
         return  # a plain greeting gets no answer there
-    with grpc.insecure_channel(where.removeprefix("ray://"), options=[("grpc.enable_http_proxy", 0)]) as channel:
+    with grpc.insecure_channel(where, options=[("grpc.enable_http_proxy", 0)]) as channel:
         try:
             grpc.channel_ready_future(channel).result(timeout=_ANSWER)
         except grpc.FutureTimeoutError:
             raise UserError(f"--ray {address}: nothing answers as Ray does at {where} in {_ANSWER:g} s") from None
+
+
+def _endpoint(address: str) -> str:
+    """HOST:PORT that Ray will take: what `auto` finds; this machine's own address for localhost."""
+    from ray._private import services  # Ray has no public function for this
+
+    if address.startswith("ray://"):
+        return address.removeprefix("ray://")
+    try:
+        return str(services.canonicalize_bootstrap_address(address))
+    except ConnectionError:
+        raise UserError("--ray auto: no Ray cluster runs on this machine; give its address, or local") from None
 
 
 def _require_room(ray: ModuleType, share: Share) -> None:
