@@ -214,11 +214,16 @@ class _Job:
 
 
 def _track(job: _Job) -> raw.Track:
-    entry = job.task.entry
-    tracker = _loaded(entry, 1)
-    if tuple(entry.weights_files()) != job.weights:
-        raise UserError(f"the weights of '{entry.label}' are other files than where eval was started")
+    tracker = _loaded(job.task.entry, 1)  # names a path that is not there
+    _require_same_weights(job)
     return track_sequence(tracker, job.task.sequence)
+
+
+def _require_same_weights(job: _Job) -> None:
+    """Raises UserError where the path leads to other files than on the machine that sent the job."""
+    entry = job.task.entry
+    if tuple(entry.weights_files()) != job.weights:
+        raise UserError(f"{job}: the weights of '{entry.label}' are other files than where eval was started")
 
 
 def _work(task: Task, jobs: int) -> UserError | None:

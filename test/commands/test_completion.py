@@ -35,6 +35,7 @@ def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("sot-tracker track x.mp4 --device c", {"cpu", "cuda"}, {"auto"}),
         ("sot-tracker track cl", {"clip.mp4"}, {"other"}),
         ("sot-tracker eval --data cl", {"clips"}, {"other"}),
+        ("sot-tracker label x.mp4 --ra", {"--ray"}, {"--out"}),
     ],
 )
 def test_what_bash_offers(script: Path, tmp_path: Path, line: str, wanted: set[str], unwanted: set[str]) -> None:

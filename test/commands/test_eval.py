@@ -97,6 +97,9 @@ def test_only_these_sequences_and_frames(evaluate, tmp_path):
         (["--frames", "1"], "--frames 1"),
         (["--submission", "trackingnet"], "has the layout folder; give --data the test set of TrackingNet"),
         (["--submission", "got10k", "--frames", "3"], "--submission needs whole sequences"),
+        (["--ray", ""], "--ray is empty: give auto, local, HOST:PORT or ray://HOST:PORT"),
+        (["--ray", "auto", "--jobs", "2"], "--ray runs as many sequences at once .* leave --jobs out"),
+        (["--ray", "auto", "--realtime", "30"], "--realtime needs a processor for itself: leave --ray out"),
     ],
 )
 def test_refused(evaluate, arguments, words):

@@ -66,6 +66,7 @@ def test_several_targets_share_the_pictures(tmp_path, capsys):
         (["clip", "--box", "900,900,5,5"], "lies outside"),
         (["clip", "--model", "resnet"], "unknown model"),
         (["clip", "--out", "full"], "holds a data set already"),
+        (["clip", "--ray", " "], "--ray is empty"),
     ],
 )
 def test_mistakes_are_reported_in_one_line_and_write_nothing(given, message, tmp_path, capsys, monkeypatch):
