@@ -33,8 +33,11 @@ LOCAL = "local"
 RETRIES = 3
 """How often a job is run again after the process or machine that ran it has ended."""
 _ANSWER = 5.0
-"""Seconds that an address has to answer; Ray itself waits for two minutes."""
+"""Seconds that an address has to answer."""
 _FORM = re.compile(r"(?:ray://)?(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+):(\d{1,5})")
+_OF_CLIENT_PORT = "/ray.rpc.RayletDriver/ClusterInfo"
+_OF_CLUSTER = "/ray.rpc.NodeInfoGcsService/CheckAlive"
+"""Calls that Ray Client (ray://...) knows, and that the cluster itself knows, to which its own machines connect."""
 _SAME = ("sot_tracker", "opencv-contrib-python", "numpy", "ray")
 """Packages whose version decides results, or whether results can be understood."""
 
@@ -67,6 +70,8 @@ def spread(
 
     Raises UserError if the cluster does not answer, has no room for a job or has other versions of this package.
     """
+    if not jobs:
+        return
     ray = _require_ray()
     with _only_own_output(), _connected(ray, address):
         _require_room(ray, share)
@@ -131,7 +136,10 @@ def _connected(ray: ModuleType, address: str) -> Iterator[None]:
         try:
             ray.init(address=address, **options)
         except (ray.exceptions.RayError, OSError, RuntimeError, ValueError) as error:
-            raise UserError(f"no Ray cluster at --ray {address}: {_first_line(error)}") from None
+            hint = " (does it ask for a token? then set RAY_AUTH_MODE=token)"
+            if not address.startswith("ray://"):
+                hint = " (this machine must be one of the cluster's: else give ray://HOST:10001)"
+            raise UserError(f"no connection to --ray {address}: {_first_line(error)}{hint}") from None
         yield
 
 
@@ -152,14 +160,16 @@ def _require_ray() -> ModuleType:
 
 
 def _require_answer(address: str) -> None:
-    """Raises UserError for what is no address, and for one at which nothing answers as Ray does, in seconds."""
+    """Raises UserError, in seconds, for what is no address or that of something else; Ray waits up to two minutes and
+    cannot be interrupted meanwhile.
+    """
     import grpc
 
-    where = os.environ.get("RAY_ADDRESS") or address if address == "auto" else address
-    form = _FORM.fullmatch(where)
-    if where != "auto" and not (form and 0 < int(form[2]) < 65536):
-        raise UserError(f"--ray '{where}' is no address: give auto, local, HOST:PORT or ray://HOST:PORT")
-    where = _endpoint(where)
+    chosen = os.environ.get("RAY_ADDRESS") or address if address == "auto" else address
+    form = _FORM.fullmatch(chosen)
+    if chosen != "auto" and not (form and 0 < int(form[2]) < 65536):
+        raise UserError(f"--ray '{chosen}' is no address: give auto, local, HOST:PORT or ray://HOST:PORT")
+    where, is_client = _endpoint(chosen), chosen.startswith("ray://")
     if os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true"):
         return  # a plain greeting gets no answer there
     with grpc.insecure_channel(where, options=[("grpc.enable_http_proxy", 0)]) as channel:
@@ -167,6 +177,23 @@ def _require_answer(address: str) -> None:
             grpc.channel_ready_future(channel).result(timeout=_ANSWER)
         except grpc.FutureTimeoutError:
             raise UserError(f"--ray {address}: nothing answers as Ray does at {where} in {_ANSWER:g} s") from None
+        if (_status(channel, _OF_CLIENT_PORT) != "UNIMPLEMENTED") != is_client:
+            other = where if is_client else f"ray://{where}"
+            raise UserError(f"--ray {address}: that port is for another kind of address: give {other}, or another port")
+        needs_token = _status(channel, _OF_CLUSTER) == "UNAUTHENTICATED"
+    if needs_token and address != "auto" and os.environ.get("RAY_AUTH_MODE", "").lower() != "token":
+        raise UserError(f"--ray {address}: it asks for a token: set RAY_AUTH_MODE=token, and see `ray get-auth-token`")
+
+
+def _status(channel: Any, call: str) -> str:
+    """What comes of an empty call."""
+    import grpc
+
+    try:
+        channel.unary_unary(call)(b"", timeout=_ANSWER)
+    except grpc.RpcError as error:
+        return str(error.code().name)
+    return "OK"
 
 
 def _endpoint(address: str) -> str:

@@ -105,7 +105,7 @@ def run(args: argparse.Namespace) -> int:
     waiting = tasks if args.again else ope.pending(tasks)
     _announce(tasks, waiting, args)
     for entry in {task.entry.label: task.entry for task in waiting}.values():
-        entry.load(args.jobs)  # what is wrong with a model is reported before the first sequence runs
+        entry.check(args.jobs, args.ray)  # what is wrong with a model is reported before the first sequence runs
     failed = _run_with_progress(waiting, args)
 
     done = ope.complete(tasks, [task for task, _ in failed])

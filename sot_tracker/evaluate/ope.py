@@ -86,6 +86,11 @@ class Entry:
         options = dict(self.options)
         return cluster.Share(options.get("threads") or 1, int(options.get("device") in ("cuda", "tensorrt")))
 
+    def check(self, jobs: int, address: str | None) -> None:
+        """Raises UserError for what is wrong with the model; a GPU may be in the cluster at `address` alone."""
+        if not (address and self.share.gpus):
+            self.load(jobs)
+
     def weights_files(self) -> list[tuple[str, int]]:
         """Name and size of its weights, which must be the same on all machines."""
         return [(name, size) for name, size, _ in _fingerprint(self.model, str(dict(self.options).get("weights", "")))]
