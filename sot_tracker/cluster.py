@@ -12,6 +12,7 @@ import pickle
 import re
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
 import threading
@@ -20,7 +21,7 @@ from importlib import metadata
 from types import ModuleType
 from typing import Any, NamedTuple, TypeVar
 
-from sot_tracker import cpus, opencv_environment
+from sot_tracker import cpus, opencv_environment, reaper
 from sot_tracker.errors import MissingPackage, UserError
 
 log = logging.getLogger(__name__)
@@ -125,8 +126,7 @@ def _connected(ray: ModuleType, address: str) -> Iterator[None]:
     handler = signal.getsignal(signal.SIGTERM)  # Ray sets its own
     with contextlib.ExitStack() as stack:
         if address == LOCAL:
-            base = os.environ.get("RAY_TMPDIR", "/tmp")  # short: sockets with long names are made in it
-            place = stack.enter_context(tempfile.TemporaryDirectory(prefix="sot-ray-", dir=base))
+            place = stack.enter_context(_folder_of_cluster())
             options |= {"num_cpus": cpus.usable(), "object_store_memory": 200 << 20, "include_dashboard": False}
             options |= {"_temp_dir": place, "_node_ip_address": "127.0.0.1"}  # nobody else can reach it
         else:
@@ -141,6 +141,16 @@ def _connected(ray: ModuleType, address: str) -> Iterator[None]:
                 hint = " (this machine must be one of the cluster's: else give ray://HOST:10001)"
             raise UserError(f"no connection to --ray {address}: {_first_line(error)}{hint}") from None
         yield
+
+
+@contextlib.contextmanager
+def _folder_of_cluster() -> Iterator[str]:
+    """For logs and sockets of an own cluster, which Ray would keep; it goes with all processes, however this ends."""
+    base = os.environ.get("RAY_TMPDIR", "/tmp")  # short: sockets with long names are made in it
+    place = tempfile.mkdtemp(prefix="sot-ray-", dir=base)
+    command = [sys.executable, reaper.__file__, place]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True):  # leaving the block waits for it
+        yield place
 
 
 def _restore(handler: Any) -> None:

@@ -27,7 +27,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from sot_tracker import cluster
+from sot_tracker import cluster, reaper
 from sot_tracker.cli import main
 from sot_tracker.commands import label_cluster
 from sot_tracker.datasets import evaluation
@@ -324,6 +324,36 @@ def test_without_ray_the_extra_is_named(package, monkeypatch):
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(UserError, match=r"needs the Python package '(ray|grpc)'.*pip install 'sot_tracker\[ray\]'"):
         cluster._require_ray()
+
+
+def test_an_own_cluster_ends_with_the_program_that_started_it(tmp_path):
+    """Played without Ray: a program that was killed, with a process that has a log in the cluster's folder."""
+    folder = tmp_path / "session"
+    folder.mkdir()
+    program = f"""
+import subprocess, sys
+agent = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], stdout=open("{folder}/log", "w"))
+reaper = subprocess.Popen([sys.executable, "{reaper.__file__}", "{folder}"], stdin=subprocess.PIPE)
+print(agent.pid, flush=True)
+own = open("{folder}/own", "w")
+reaper.{{end}}
+print("went on")
+"""
+    for end, said in (("communicate()", ["went on"]), ("args and __import__('os').abort()", [])):
+        done = subprocess.run([sys.executable, "-c", program.format(end=end)], capture_output=True, text=True)
+        agent, *rest = done.stdout.splitlines()
+        assert rest == said
+        wait_for(lambda agent=agent: not is_alive(agent))
+        wait_for(lambda: not folder.exists())
+        folder.mkdir()
+
+
+def is_alive(process: str) -> bool:
+    """Not ended; one that ended and that nobody waited for is a zombie."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 class Held:
