@@ -247,14 +247,14 @@ def test_only_the_own_thread_prints(pretended, capsys):
     assert capsys.readouterr().out == "2\n"
 
 
-def test_labels_do_not_depend_on_the_order_of_finishing(pretended, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("given", [["one", "two"], ["one", "--box", "20,40,24,24", "--box", "110,80,24,24"]])
+def test_labels_do_not_depend_on_the_order_of_finishing(given, pretended, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    write_sequence(Path("one"), boxes(9, step=(2, 2)))
-    write_sequence(Path("two"), boxes(9))
+    for name, count in (("one", 9), ("two", 7)):
+        write_sequence(Path(name), boxes(count))
     said = []
     for out, more in (("alone", []), ("spread", ["--ray", "anywhere"])):
-        given = ["one", "two", "--model", "kcf", "--frames", "7"]
-        assert main(["label", *given, "--out", out, *more]) == 0
+        assert main(["label", *given, "--model", "kcf", "--frames", "7", "--out", out, *more]) == 0
         said.append(capsys.readouterr().out.replace(out, "OUT"))
     assert contents(Path("alone")) == contents(Path("spread"))
     assert said[0] == said[1]
