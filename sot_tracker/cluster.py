@@ -6,6 +6,7 @@ Every machine needs this package in the same version, and sees the files under t
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import os
 import pickle
@@ -132,7 +133,7 @@ def _connected(ray: ModuleType, address: str) -> Iterator[None]:
         else:
             _require_answer(address)
         stack.callback(_restore, handler)
-        stack.callback(ray.shutdown)
+        stack.callback(_shut_down, ray)
         try:
             ray.init(address=address, **options)
         except (ray.exceptions.RayError, OSError, RuntimeError, ValueError) as error:
@@ -141,6 +142,11 @@ def _connected(ray: ModuleType, address: str) -> Iterator[None]:
                 hint = " (this machine must be one of the cluster's: else give ray://HOST:10001)"
             raise UserError(f"no connection to --ray {address}: {_first_line(error)}{hint}") from None
         yield
+
+
+def _shut_down(ray: ModuleType) -> None:
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints what it has held back of its reports
+        ray.shutdown()
 
 
 @contextlib.contextmanager

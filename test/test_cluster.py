@@ -121,7 +121,7 @@ def test_nobody_works_on_when_the_command_was_interrupted_or_killed(nodes, tmp_p
     assert (tmp_path / "SIGINT.said").read_text() == "sot-tracker: interrupted\n"
 
 
-def test_nothing_is_lost_or_done_twice_when_a_node_is_killed(nodes, data, tmp_path):
+def test_nothing_is_lost_or_done_twice_when_a_node_is_killed(nodes, data, tmp_path, capsys):
     sequences = evaluation.read(data).sequences
     entry = ope.Entry.parse("kcf", {})
     alone, spread = ope.plan([entry], sequences, tmp_path / "1"), ope.plan([entry], sequences, tmp_path / "2")
@@ -142,6 +142,7 @@ def test_nothing_is_lost_or_done_twice_when_a_node_is_killed(nodes, data, tmp_pa
         killed = pool.submit(kill)
         done = list(ope.run_on_cluster(spread, nodes.address))
     killed.result()
+    assert capsys.readouterr().out == "", "Ray reports the lost node"
     assert sorted(task.sequence.name for task, _ in done) == ["s0", "s1", "s2", "s3", "s4"]
     errors = {task.sequence.name: str(error) for task, error in done if error}
     assert re.match(r"sequence 's4': picture '.*/s4/1.png' cannot be read: No such .* \(on machine ", errors.pop("s4"))
