@@ -107,7 +107,9 @@ def _result(ray: ModuleType, done: Any, name: str, told: set[str]) -> Any:
     """What a job gave, or its UserError. Warnings of the machines are logged, each once."""
     try:
         answer: _Answer = ray.get(done)
-    except ray.exceptions.RayTaskError:
+    except ray.exceptions.RayTaskError as error:
+        if "failed to import on the worker" in str(error):  # Ray has no class for this
+            raise UserError("a machine of the cluster has no sot_tracker of this version: install it there") from None
         raise  # a fault of this program, with its traceback
     except ray.exceptions.RayError as error:
         why = _first_line(error)

@@ -225,6 +225,13 @@ def test_a_fault_of_the_program_is_raised(pretended):
         list(cluster.spread(double, [0], "anywhere", SHARE, str))
 
 
+def test_a_machine_without_this_package_ends_everything(pretended):
+    text = "ray::_run()\nRuntimeError: The remote function failed to import on the worker."
+    pretended.answers[0] = pretended.ray.exceptions.RayTaskError(text)
+    with pytest.raises(UserError, match="a machine of the cluster has no sot_tracker of this version"):
+        list(cluster.spread(double, [0], "anywhere", SHARE, str))
+
+
 def test_a_machine_that_cannot_take_part_ends_everything(pretended):
     pretended.answers[0] = cluster._Answer("m7", None, [], "numpy is 1 there and 2 here")
     with pytest.raises(UserError, match="machine m7 of the cluster cannot take part: numpy is 1 there and 2 here"):

@@ -75,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
     if twice := {name for name in names if names.count(name) > 1}:
         raise UserError(f"two videos are called '{twice.pop()}': label them into two folders")
     entries = _entries(args)
-    trackers = [entry.load() for entry in entries]
+    trackers = [] if args.ray else [entry.load() for entry in entries]
     with ListWriter(args.out) as writer:
         if args.ray:
             _label_on_cluster(writer, videos, entries, args)
@@ -144,6 +144,8 @@ def _label_on_cluster(
     """All targets through all videos, many at once."""
     from sot_tracker.commands import label_cluster
 
+    for entry in entries:
+        entry.check(1, args.ray)
     rules = {"frames": args.frames, "every": args.every, "span": args.span, "agree": args.agree}
     trackers, folder = tuple(entry.for_cluster() for entry in entries), args.out.absolute()
     jobs = [
