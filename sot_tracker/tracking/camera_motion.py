@@ -21,13 +21,13 @@ from sot_tracker.box import Box
 Image = npt.NDArray[np.uint8]
 Points = npt.NDArray[np.float32]
 
-WIDTH = 160
+WIDTH = 120
 """Pixels of the reduced frame; narrower frames are taken as they are."""
 AROUND = 1.3
 """The box is enlarged by this before it is left out: what is close to a target often moves with it."""
 
-_CORNERS, _QUALITY, _APART = 80, 0.01, 6  # points in the reduced frame, after Shi and Tomasi
-_WINDOW, _LEVELS = (11, 11), 3
+_CORNERS, _QUALITY, _APART = 40, 0.01, 6  # points in the reduced frame, after Shi and Tomasi
+_WINDOW, _LEVELS = (9, 9), 3  # OpenCV is faster with 9 pixels than with 7 or 11
 _CRITERIA = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 10, 0.03)
 _RETURNED = 1.0  # pixels of the reduced frame: forward-backward error of a point that counts
 _FITS = 1.0  # pixels of the reduced frame from the fitted motion
