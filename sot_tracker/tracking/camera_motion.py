@@ -167,9 +167,7 @@ def _background(frame: ReducedFrame, targets: Sequence[Box]) -> Image:
     return mask
 
 
-def _lucas_kanade(
-    previous: Image, current: Image, points: Points, levels: int
-) -> tuple[Points, npt.NDArray[np.bool_]]:
+def _lucas_kanade(previous: Image, current: Image, points: Points, levels: int) -> tuple[Points, npt.NDArray[np.bool_]]:
     moved, status, _ = cv2.calcOpticalFlowPyrLK(
         previous, current, points, None, winSize=_WINDOW, maxLevel=levels, criteria=_CRITERIA
     )

@@ -157,15 +157,15 @@ def _cut(image: Image, corner: tuple[int, int], shrink: float) -> GreyWindow:
     rows = image[top:bottom:step, left:right]
     if rows.strides[1:] != (3, 1):
         rows = np.ascontiguousarray(rows)
-    grey = np.ascontiguousarray(cv2.cvtColor(rows, cv2.COLOR_BGR2GRAY)[:, ::step])  # first grey: a third to shrink
+    grey = cv2.cvtColor(rows, cv2.COLOR_BGR2GRAY)[:, ::step]  # grey first: a third is left to shrink
     size = max(1, round((right - left) / shrink)), max(1, round((bottom - top) / shrink))
     if size != grey.shape[1::-1]:
         way = cv2.INTER_AREA if shrink > 1 else cv2.INTER_LINEAR
-        grey = cv2.resize(grey, size, interpolation=way)
-    grey = np.asarray(grey, np.uint8)
-    if grey.shape != (SIDE, SIDE):
-        grey = _extended(grey, round((left - corner[0]) / shrink), round((top - corner[1]) / shrink))
-    return GreyWindow(grey, corner, shrink, (width, height))
+        grey = cv2.resize(np.ascontiguousarray(grey), size, interpolation=way)
+    pixels = np.ascontiguousarray(grey, np.uint8)
+    if pixels.shape != (SIDE, SIDE):
+        pixels = _extended(pixels, round((left - corner[0]) / shrink), round((top - corner[1]) / shrink))
+    return GreyWindow(pixels, corner, shrink, (width, height))
 
 
 def _inside(start: int, side: int, length: int) -> tuple[int, int]:
