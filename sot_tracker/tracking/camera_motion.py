@@ -112,15 +112,27 @@ def _fitted(start: Points, end: Points, shrink: tuple[float, float]) -> CameraMo
     if len(start) < _FEWEST:
         return STILL
     before, after = (((points + 0.5) * shrink).astype(np.float32) for points in (start, end))
-    matrix, fits = cv2.estimateAffinePartial2D(
-        before, after, method=cv2.RANSAC, ransacReprojThreshold=_FITS * max(shrink), maxIters=200
+    matrix, mask = cv2.estimateAffinePartial2D(
+        before, after, method=cv2.RANSAC, ransacReprojThreshold=_FITS * max(shrink), maxIters=200, refineIters=0
     )
     if matrix is None or not np.isfinite(matrix).all():
         return STILL
-    kept, ((a, _, dx), (b, _, dy)) = float(np.mean(fits)), np.asarray(matrix).tolist()
+    fits = np.asarray(mask)[:, 0] == 1
+    a, b, dx, dy = _least_squares(before[fits], after[fits])
+    kept = float(np.mean(fits))
     if kept < 0.5 or not 1 / _LARGEST_ZOOM < math.hypot(a, b) < _LARGEST_ZOOM:
         return STILL
     return CameraMotion(a, b, dx, dy, kept)
+
+
+def _least_squares(before: Points, after: Points) -> tuple[float, float, float, float]:
+    """a, b, dx and dy of `CameraMotion`: in complex numbers z' = (a + bi) z + (dx + dyi), solved at once."""
+    z, moved = (points.astype(np.float64) @ (1, 1j) for points in (before, after))
+    middle, there = z.mean(), moved.mean()
+    size = float(np.vdot(z - middle, z - middle).real)
+    turn = complex(np.vdot(z - middle, moved - there)) / size if size else 1.0 + 0.0j
+    shift = complex(there - turn * middle)
+    return turn.real, turn.imag, shift.real, shift.imag
 
 
 def predicted(box: Box, velocity: Velocity, camera: CameraMotion) -> Box:

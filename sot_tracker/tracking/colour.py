@@ -59,14 +59,20 @@ def histogram(image: Image, box: Box) -> Histogram:
     step = max(1, (right - left) // (2 * SIDE), (bottom - top) // (2 * SIDE))
     part = np.ascontiguousarray(image[top : max(bottom, top + 1) : step, left : max(right, left + 1) : step])
     small = cv2.resize(part, (SIDE, SIDE), interpolation=cv2.INTER_AREA if part.shape[0] > SIDE else cv2.INTER_LINEAR)
-    channels = cv2.cvtColor(small, cv2.COLOR_BGR2LAB)[..., 1:].astype(np.int32)
-    a, b = np.moveaxis(np.clip((channels - 64) // (128 // BINS), 0, BINS - 1), -1, 0)
-    counted = np.bincount((a * BINS + b).ravel(), weights=_window().ravel(), minlength=BINS * BINS)
+    bins = cv2.LUT(cv2.cvtColor(small, cv2.COLOR_BGR2LAB), _bins())
+    counted = np.bincount((bins[..., 1] + bins[..., 2]).ravel(), weights=_window(), minlength=BINS * BINS)
     return np.asarray(counted, np.float64)
+
+
+@functools.cache
+def _bins() -> npt.NDArray[np.uint8]:
+    """1 x 256 x 3: by value of the channels L, a and b, what it adds to the number of a pixel's bin."""
+    line = np.clip((np.arange(256) - 64) // (128 // BINS), 0, BINS - 1)
+    return np.stack([0 * line, BINS * line, line], axis=-1).astype(np.uint8)[None]
 
 
 @functools.cache
 def _window() -> npt.NDArray[np.float64]:
     line = np.hanning(SIDE + 2)[1:-1]
     window = np.outer(line, line)
-    return np.asarray(window / window.sum())
+    return np.asarray(window / window.sum()).ravel()

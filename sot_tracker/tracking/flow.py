@@ -107,10 +107,11 @@ def same_window(image: Image, window: GreyWindow, shift: tuple[float, float] = (
     return _cut(image, (x, y), window.shrink)
 
 
-def estimate_motion(previous: GreyWindow, current: GreyWindow, box: Box) -> Motion:
+def estimate_motion(previous: GreyWindow, current: GreyWindow, box: Box, use_scale: bool = True) -> Motion:
     """How what is in the box in the previous frame moved; `UNKNOWN` where too few points can be followed.
 
     Both squares must be of one size in the frame (`same_window`). box: in the previous frame, frame pixels.
+    use_scale: measure the change of size too; else it is none.
     """
     start = _grid_points(previous, box)
     if len(start) < _FEWEST:
@@ -127,7 +128,8 @@ def estimate_motion(previous: GreyWindow, current: GreyWindow, box: Box) -> Moti
     shift = np.median(end - start, axis=0) * previous.shrink
     dx, dy = (float(by) + now - old for by, now, old in zip(shift, current.corner, previous.corner, strict=True))
     faithful = float((error[followed] <= _FAITHFUL).sum()) / len(followed)
-    return Motion(dx, dy, _scale(start, end), faithful, typical * previous.shrink)
+    scale = _scale(start, end) if use_scale else 1.0
+    return Motion(dx, dy, scale, faithful, typical * previous.shrink)
 
 
 def apply(motion: Motion, box: Box) -> Box:
@@ -137,14 +139,15 @@ def apply(motion: Motion, box: Box) -> Box:
 
 
 def propagate(
-    window: GreyWindow, image: Image, box: Box, shift: tuple[float, float] = (0.0, 0.0)
+    window: GreyWindow, image: Image, box: Box, shift: tuple[float, float] = (0.0, 0.0), use_scale: bool = True
 ) -> tuple[Motion, Box, GreyWindow]:
     """One frame: how the box of `window`'s frame moved into `image`, where it is there, and the square for the next.
 
     shift: expected motion of the box, frame pixels (of the camera, of the target): flow then measures the rest.
+    use_scale: as for `estimate_motion`.
     """
     current = same_window(image, window, shift)
-    motion = estimate_motion(window, current, box)
+    motion = estimate_motion(window, current, box, use_scale)
     moved = apply(motion, box)
     return motion, moved, current if current.fits(moved) else grey_window(image, moved)
 
