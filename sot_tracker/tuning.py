@@ -7,17 +7,14 @@ longer count. `loading` asks here for every option that is `auto` (0 for threads
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import logging
 import math
-import os
 from dataclasses import dataclass, replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from sot_tracker import cpus
+from sot_tracker import cpus, user_cache
 from sot_tracker.atomic import write_text
 from sot_tracker.config import Config
 from sot_tracker.model_folder import Source
@@ -28,6 +25,7 @@ LEAST_AGREEMENT = 0.97
 """Mean overlap with the boxes of fp32 below which a precision is not taken by itself."""
 WORTH = 0.95
 """A run with more threads counts as faster below this share of the milliseconds of one with fewer."""
+_FOLDER = "tune"
 _RUNTIMES = ("onnxruntime", "onnxruntime-gpu", "openvino", "torch")
 
 
@@ -84,6 +82,11 @@ def settled(config: Config, source: Source) -> Config:
 
 def read(source: Source) -> list[Run]:
     """What was measured of these model files on this machine; empty where nothing was."""
+    assert source.manifest is not None
+    if (
+        next(user_cache.place(_FOLDER).glob(f"{source.manifest.model}-*.json"), None) is None
+    ):  # without looking up versions
+        return []
     path = _file(source)
     try:
         runs = [Run(**run) for run in json.loads(path.read_text(encoding="utf-8"))["runs"]]
@@ -118,10 +121,8 @@ def _is_usable(run: Run) -> bool:
 def _file(source: Source) -> Path:
     assert source.manifest is not None
     digests = {name: variant.files for name, variant in source.manifest.variants.items()}
-    text = json.dumps([_machine(), digests], sort_keys=True)
-    name = f"{source.manifest.model}-{hashlib.sha256(text.encode()).hexdigest()[:16]}.json"
-    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return root / "sot_tracker" / "tune" / name
+    key = {"machine": _machine(), "files": digests}
+    return user_cache.keyed_file(_FOLDER, source.manifest.model, key, ".json")
 
 
 def _machine() -> dict[str, Any]:
@@ -130,10 +131,12 @@ def _machine() -> dict[str, Any]:
 
 
 def _versions() -> dict[str, str]:
+    import importlib.metadata
+
     found = {}
     for name in _RUNTIMES:
         try:
-            found[name] = version(name)
-        except PackageNotFoundError:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
             continue
     return found
