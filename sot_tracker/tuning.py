@@ -11,12 +11,14 @@ import json
 import logging
 import math
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from sot_tracker import cpus, user_cache
 from sot_tracker.atomic import write_text
 from sot_tracker.config import Config
+from sot_tracker.manifest import BF16
 from sot_tracker.model_folder import Source
 
 log = logging.getLogger(__name__)
@@ -26,6 +28,22 @@ LEAST_AGREEMENT = 0.97
 WORTH = 0.95
 """A run with more threads counts as faster below this share of the milliseconds of one with fewer."""
 _FOLDER = "tune"
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """What is taken where nothing was measured, on a processor with one of `features` (`cpus.FEATURES`), for a model
+    folder whose manifest shows that its boxes in that precision are those of fp32.
+    """
+
+    features: tuple[str, ...]
+    engine: str
+    precision: str
+
+
+GUESSES = (Guess(("AMX", "bf16"), "openvino", BF16),)
+"""In the order in which they are tried. bf16 takes 0.50 to 0.73 of the time of the fastest fp32 (docs/benchmarks.md);
+of no other feature a gain is known that holds for every network."""
 _RUNTIMES = ("onnxruntime", "onnxruntime-gpu", "openvino", "torch")
 
 
@@ -75,9 +93,35 @@ def settled(config: Config, source: Source) -> Config:
     runs = read(source)
     run = pick(runs, config)
     if run is None:
-        return config
+        return config if runs else guessed(config, source)
     log.info("%s: %s, %.1f ms per frame when `sot-tracker tune` measured %d ways", config.model, run, run.ms, len(runs))
     return replace(config, engine=run.engine, precision=run.precision, threads=run.threads, device="cpu")
+
+
+def guessed(config: Config, source: Source) -> Config:
+    """The options with the first of `GUESSES` that fits; as they are where none does. Logs what it took and why."""
+    assert source.manifest is not None
+    there = cpus.features()
+    for guess in GUESSES:
+        feature = next((name for name in guess.features if name in there), None)
+        variant = source.manifest.variants.get(guess.precision)
+        proven = variant is not None and variant.overlap >= config.min_agreement
+        wanted = config.engine in ("auto", guess.engine) and config.precision == "auto"
+        if feature is None or variant is None or not (proven and wanted) or find_spec(guess.engine) is None:
+            continue
+        if config.device == "auto" and "onnxruntime-gpu" in _versions():
+            continue
+        log.info(
+            "%s: %s in %s, a guess: the processor has %s, and the boxes overlap those of fp32 by %.3f; "
+            "`sot-tracker tune` measures it",
+            config.model,
+            guess.engine,
+            guess.precision,
+            feature,
+            variant.overlap,
+        )
+        return replace(config, engine=guess.engine, precision=guess.precision, device="cpu")
+    return config
 
 
 def read(source: Source) -> list[Run]:

@@ -23,6 +23,7 @@ LAZY = {
     ("cli", "importlib.metadata"): "15 ms of every start, only for --version",
     ("tuning", "importlib.metadata"): "15 ms of every start, only where `tune` was run",
     ("progress", "tqdm"): "7 ms of every start, only for a terminal",
+    ("variants", "sot_tracker.engines.openvino"): "optional, only for bf16",
     ("bench", "sot_tracker.nets"): "needs torch, which a benchmark of ONNX models does without",
     ("loading", "sot_tracker.export"): "needs torch, which only random weights in another engine ask for",
     ("export", "sot_tracker.synth.pictures"): "needs scikit-image, only for the check of an export",
