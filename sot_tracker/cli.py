@@ -13,7 +13,6 @@ import re
 import sys
 import textwrap
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
 from typing import NoReturn
 
@@ -114,7 +113,7 @@ def _run(arguments: list[str]) -> int:
 def _parser(wanted: set[str | None]) -> tuple[Parser, dict[str, Parser], dict[str, ModuleType]]:
     """The parser, and by command its own parser and module; only the wanted commands are imported and have options."""
     parser = Parser(prog="sot-tracker", description="Single-object tracking for ROS 2 and plain Python.")
-    parser.add_argument("--version", action="version", version=_version())
+    parser.add_argument("--version", action=_Version, nargs=0, help="show program's version number and exit")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
     modules: dict[str, ModuleType] = {}
     for name, (module, text) in COMMANDS.items():
@@ -144,11 +143,17 @@ def _missing(error: ModuleNotFoundError) -> MissingPackage:
     return MissingPackage(package, "this command", f"pip install {_PIP_NAMES.get(package, package)}")
 
 
-def _version() -> str:
-    try:
-        return f"sot-tracker {version('sot_tracker')}"
-    except PackageNotFoundError:
-        return "sot-tracker (not installed, run from its source folder)"
+class _Version(argparse.Action):
+    """Looks the version up when it is asked for, not at every start."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            print(f"sot-tracker {version('sot_tracker')}")
+        except PackageNotFoundError:
+            print("sot-tracker (not installed, run from its source folder)")
+        parser.exit()
 
 
 if __name__ == "__main__":

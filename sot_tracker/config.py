@@ -113,8 +113,8 @@ class Config(Options):
     )
     min_agreement: float = option(
         0.97,
-        "Least overlap with the boxes of fp32 that the manifest of an int8 variant must show; lower takes rougher "
-        "ones, 0 any.",
+        "Least overlap with the boxes of fp32 that the manifest of an int8 or bf16 variant must show; lower takes "
+        "rougher ones, 0 any.",
         low=0.0,
         high=1.0,
     )

@@ -17,7 +17,7 @@ from sot_tracker.catalog import MODELS, ModelSpec, spec
 from sot_tracker.config import OPTIONS, RENAMED, Config, Scope
 from sot_tracker.engines.network import ENGINES, Network
 from sot_tracker.errors import MissingPackage, UserError, did_you_mean
-from sot_tracker.manifest import INT8, export_hint
+from sot_tracker.manifest import DEFAULT_VARIANT, INT8, export_hint
 from sot_tracker.model_folder import Source, find_weights
 from sot_tracker.opencv import OpenCVTracker
 from sot_tracker.tracker import Policy, Tracker
@@ -104,6 +104,8 @@ def load_network(model: ModelSpec, config: Config) -> Network:
     config = tuning.settled(config, source)
     if config.precision == INT8:
         source = int8_variant(model, source, config.min_agreement)
+    elif source.manifest is not None and config.precision in source.manifest.variants:
+        require_agreement(source, config.precision, config.min_agreement)
     if config.threads == 0 and cpus.is_restricted():  # left alone, ONNX Runtime takes every core of the machine
         config = replace(config, threads=cpus.usable())
     name = choose_engine(model, source, config)
@@ -125,14 +127,19 @@ def int8_variant(model: ModelSpec, source: Source, least: float) -> Source:
             f"precision=int8, but {source.name} has no int8 variant: make one with `sot-tracker export --model"
             f" {model.name} --weights DIR --precision int8 --data PICTURES --out DIR`"
         )
-    measured = source.manifest.variants[INT8].agreement
-    overlap = min(measured.get("pairs", 0.0), measured.get("clip", 0.0))
-    if overlap < least:
-        raise UserError(
-            f"the int8 variant of {source.name} agrees with fp32 by {overlap:.3f} only, min_agreement is {least:g}:"
-            " choose precision=fp32, calibrate it with more pictures, or lower min_agreement"
-        )
+    require_agreement(source, INT8, least)
     return replace(source, variant=INT8)
+
+
+def require_agreement(source: Source, name: str, least: float) -> None:
+    """Raises UserError for a variant whose boxes overlap those of fp32 too little."""
+    assert source.manifest is not None
+    variant = source.manifest.variants[name]
+    if variant.precision != DEFAULT_VARIANT and variant.overlap < least:
+        raise UserError(
+            f"the {name} variant of {source.name} agrees with fp32 by {variant.overlap:.3f} only, min_agreement is"
+            f" {least:g}: choose precision=fp32, export it again with more pictures, or lower min_agreement"
+        )
 
 
 def choose_engine(model: ModelSpec, source: Source, config: Config) -> str:

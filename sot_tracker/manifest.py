@@ -20,8 +20,8 @@ from sot_tracker.errors import UserError
 MANIFEST, TEMPLATE, SEARCH, WEIGHTS = "manifest.json", "template.onnx", "search.onnx", "weights.safetensors"
 FORMAT = 2
 DEFAULT_VARIANT = "fp32"
-INT8 = "int8"
-"""The variant, and its precision, that `sot-tracker export --precision int8` adds."""
+BF16, INT8 = "bf16", "int8"
+"""The variants, and their precisions, that `sot-tracker export --precision` adds."""
 PRECISIONS = ("fp32", "bf16", "fp16", "int8")
 STORAGES = ("int8", "fp16", "fp32")
 
@@ -36,14 +36,20 @@ class Variant:
     """One way to run the model.
 
     files: path in the folder -> sha256; template.onnx, search.onnx and weights.safetensors, each once. Those of the
-        variant "fp32" lie in the folder itself, those of others in a folder named as the variant.
-    precision: of the arithmetic in the graphs, one of `PRECISIONS`.
+        variant "fp32" lie in the folder itself, those of others in a folder named as the variant. A variant may also be
+        the files of "fp32", which an engine runs in another precision (bf16).
+    precision: of the arithmetic, one of `PRECISIONS`.
     agreement: with the fp32 variant, name of a measure -> value; empty for that variant itself.
     """
 
     files: dict[str, str]
     precision: str = DEFAULT_VARIANT
     agreement: dict[str, float] = dataclasses.field(default_factory=dict)
+
+    @property
+    def overlap(self) -> float:
+        """The smaller of both measures of how alike boxes are to those of fp32; 0 where one was not taken."""
+        return min(self.agreement.get("pairs", 0.0), self.agreement.get("clip", 0.0))
 
     def path(self, name: str) -> str:
         """Where the file of that name (`TEMPLATE`, `SEARCH` or `WEIGHTS`) lies in the model folder."""
@@ -184,7 +190,7 @@ def _parse(values: dict[str, Any]) -> Manifest:
     for name, variant in values["variants"].items():
         _require_fields(variant, _VARIANT_FIELDS, f"of variant {name!r} ")
         places = {name_ if name == DEFAULT_VARIANT else f"{name}/{name_}" for name_ in (TEMPLATE, SEARCH, WEIGHTS)}
-        if set(variant["files"]) != places:
+        if set(variant["files"]) != places and variant["files"] != values["variants"][DEFAULT_VARIANT]["files"]:
             raise ValueError(f"'files' of variant {name!r} does not list the three files with their sha256")
     variants = {name: Variant(**variant) for name, variant in values.pop("variants").items()}
     return Manifest(**values, variants=variants, calibration=calibration)

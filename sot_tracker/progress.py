@@ -7,8 +7,6 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from tqdm import tqdm
-
 if TYPE_CHECKING:
     from typing_extensions import Self
 
@@ -50,5 +48,7 @@ class Lines:
 def progress(total: int | None, unit: str, desc: str) -> Any:
     """A context manager with `update(count)`, `n` and `total`, written to stderr. total: None where it is not known."""
     if sys.stderr.isatty():
+        from tqdm import tqdm
+
         return tqdm(total=total, unit=unit, desc=desc)
     return Lines(total, unit, desc)

@@ -7,19 +7,18 @@ longer count. `loading` asks here for every option that is `auto` (0 for threads
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import logging
 import math
-import os
 from dataclasses import dataclass, replace
-from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from sot_tracker import cpus
+from sot_tracker import cpus, user_cache
 from sot_tracker.atomic import write_text
 from sot_tracker.config import Config
+from sot_tracker.manifest import BF16
 from sot_tracker.model_folder import Source
 
 log = logging.getLogger(__name__)
@@ -28,6 +27,23 @@ LEAST_AGREEMENT = 0.97
 """Mean overlap with the boxes of fp32 below which a precision is not taken by itself."""
 WORTH = 0.95
 """A run with more threads counts as faster below this share of the milliseconds of one with fewer."""
+_FOLDER = "tune"
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """What is taken where nothing was measured, on a processor with one of `features` (`cpus.FEATURES`), for a model
+    folder whose manifest shows that its boxes in that precision are those of fp32.
+    """
+
+    features: tuple[str, ...]
+    engine: str
+    precision: str
+
+
+GUESSES = (Guess(("AMX", "bf16"), "openvino", BF16),)
+"""In the order in which they are tried. bf16 takes 0.50 to 0.73 of the time of the fastest fp32 (docs/benchmarks.md);
+of no other feature a gain is known that holds for every network."""
 _RUNTIMES = ("onnxruntime", "onnxruntime-gpu", "openvino", "torch")
 
 
@@ -77,13 +93,44 @@ def settled(config: Config, source: Source) -> Config:
     runs = read(source)
     run = pick(runs, config)
     if run is None:
-        return config
+        return config if runs else guessed(config, source)
     log.info("%s: %s, %.1f ms per frame when `sot-tracker tune` measured %d ways", config.model, run, run.ms, len(runs))
     return replace(config, engine=run.engine, precision=run.precision, threads=run.threads, device="cpu")
 
 
+def guessed(config: Config, source: Source) -> Config:
+    """The options with the first of `GUESSES` that fits; as they are where none does. Logs what it took and why."""
+    assert source.manifest is not None
+    there = cpus.features()
+    for guess in GUESSES:
+        feature = next((name for name in guess.features if name in there), None)
+        variant = source.manifest.variants.get(guess.precision)
+        proven = variant is not None and variant.overlap >= config.min_agreement
+        wanted = config.engine in ("auto", guess.engine) and config.precision == "auto"
+        if feature is None or variant is None or not (proven and wanted) or find_spec(guess.engine) is None:
+            continue
+        if config.device == "auto" and "onnxruntime-gpu" in _versions():
+            continue
+        log.info(
+            "%s: %s in %s, a guess: the processor has %s, and the boxes overlap those of fp32 by %.3f; "
+            "`sot-tracker tune` measures it",
+            config.model,
+            guess.engine,
+            guess.precision,
+            feature,
+            variant.overlap,
+        )
+        return replace(config, engine=guess.engine, precision=guess.precision, device="cpu")
+    return config
+
+
 def read(source: Source) -> list[Run]:
     """What was measured of these model files on this machine; empty where nothing was."""
+    assert source.manifest is not None
+    if (
+        next(user_cache.place(_FOLDER).glob(f"{source.manifest.model}-*.json"), None) is None
+    ):  # without looking up versions
+        return []
     path = _file(source)
     try:
         runs = [Run(**run) for run in json.loads(path.read_text(encoding="utf-8"))["runs"]]
@@ -118,10 +165,8 @@ def _is_usable(run: Run) -> bool:
 def _file(source: Source) -> Path:
     assert source.manifest is not None
     digests = {name: variant.files for name, variant in source.manifest.variants.items()}
-    text = json.dumps([_machine(), digests], sort_keys=True)
-    name = f"{source.manifest.model}-{hashlib.sha256(text.encode()).hexdigest()[:16]}.json"
-    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return root / "sot_tracker" / "tune" / name
+    key = {"machine": _machine(), "files": digests}
+    return user_cache.keyed_file(_FOLDER, source.manifest.model, key, ".json")
 
 
 def _machine() -> dict[str, Any]:
@@ -130,10 +175,12 @@ def _machine() -> dict[str, Any]:
 
 
 def _versions() -> dict[str, str]:
+    import importlib.metadata
+
     found = {}
     for name in _RUNTIMES:
         try:
-            found[name] = version(name)
-        except PackageNotFoundError:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
             continue
     return found

@@ -1,4 +1,4 @@
-"""A model folder -> the same with an int8 variant, calibrated on pictures and compared with fp32."""
+"""A model folder -> the same with a variant in int8, calibrated on pictures, or bf16; compared with fp32."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from sot_tracker.box import Box
 from sot_tracker.catalog import ModelSpec, NetworkSpec, network_spec
 from sot_tracker.config import Config
 from sot_tracker.crop import channel_average, crop_average, crop_black
+from sot_tracker.engines.network import Network
 from sot_tracker.errors import MissingPackage, UserError
-from sot_tracker.manifest import INT8, SEARCH, TEMPLATE, WEIGHTS, Variant
+from sot_tracker.manifest import BF16, INT8, SEARCH, TEMPLATE, WEIGHTS, Variant
 from sot_tracker.model_folder import Source
 from sot_tracker.synth import ClipConfig, builtin_pictures, procedural_pictures, render
 from sot_tracker.tracker import Image
@@ -48,13 +49,10 @@ def add_int8(
 
     Raises UserError for weights that are no model folder, too few pictures, and an `out` that is something else.
     """
+    _require(source, out, pictures)
+    assert source.folder is not None
+    assert source.manifest is not None
     spec = network_spec(model.name)
-    if source.folder is None or source.manifest is None:
-        raise UserError(f"{source.name} is no model folder: export it first, then give the folder as --weights")
-    if len(pictures) < FEWEST:
-        raise UserError(f"{len(pictures)} pictures with a target are too few to calibrate on: give at least {FEWEST}")
-    if out.exists() and not model_folder.is_folder(out):
-        raise UserError(f"--out {out} is no model folder: give a new folder, or the one of --weights")
     pairs = list(_pairs(pictures))
     with new_folder(out) as folder:
         shutil.copytree(source.folder, folder, dirs_exist_ok=True)
@@ -73,9 +71,55 @@ def add_int8(
         manifest = replace(source.manifest, variants={**plain, INT8: Variant(files, INT8)})
         progress("comparing with fp32")
         copy = replace(source, folder=folder, manifest=manifest)
-        measured = _agreement(model, spec, copy, pairs[::HELD_BACK])
+        networks = [
+            onnx_engine.load(model, replace(copy, variant=name), Config(model=model.name, device="cpu", precision=name))
+            for name in ("fp32", INT8)
+        ]
+        measured = _agreement(spec, networks, pairs[::HELD_BACK])
         replace(manifest, variants={**plain, INT8: Variant(files, INT8, measured)}).write(folder)
     return model_folder.open_folder(out, model, INT8)
+
+
+def add_bf16(
+    model: ModelSpec,
+    source: Source,
+    out: Path,
+    pictures: Sequence[tuple[Image, Box]],
+    progress: Callable[[str], None] = lambda step: None,
+) -> Source:
+    """Write `out` as a copy of the model folder `source` whose manifest says how its boxes in bf16 agree with fp32.
+
+    The graphs are those of fp32: OpenVINO runs them in bf16. pictures: as for `add_int8`, all compared on.
+
+    Raises UserError as `add_int8`, and on a processor without bf16; MissingPackage without OpenVINO.
+    """
+    _require(source, out, pictures)
+    assert source.folder is not None
+    assert source.manifest is not None
+    from sot_tracker.engines import openvino as openvino_engine
+
+    spec = network_spec(model.name)
+    progress("comparing with fp32")
+    networks = [
+        openvino_engine.load(model, source, Config(model=model.name, device="cpu", precision=name))
+        for name in ("fp32", BF16)
+    ]
+    measured = _agreement(spec, networks, list(_pairs(pictures)))
+    variants = {**source.manifest.variants, BF16: Variant(source.files.files, BF16, measured)}
+    with new_folder(out) as folder:
+        shutil.copytree(source.folder, folder, dirs_exist_ok=True)
+        replace(source.manifest, variants=variants).write(folder)
+    return model_folder.open_folder(out, model, BF16)
+
+
+def _require(source: Source, out: Path, pictures: Sequence[Any]) -> None:
+    """Raise UserError for what no variant can be made of, or written to."""
+    if source.folder is None or source.manifest is None:
+        raise UserError(f"{source.name} is no model folder: export it first, then give the folder as --weights")
+    if len(pictures) < FEWEST:
+        raise UserError(f"{len(pictures)} pictures with a target are too few: give at least {FEWEST}")
+    if out.exists() and not model_folder.is_folder(out):
+        raise UserError(f"--out {out} is no model folder: give a new folder, or the one of --weights")
 
 
 def _pairs(pictures: Sequence[tuple[Image, Box]]) -> Iterator[Pair]:
@@ -102,11 +146,9 @@ def _patches(spec: NetworkSpec, image: Image, box: Box, around: Box) -> tuple[An
     return first.patch, second.patch
 
 
-def _agreement(model: ModelSpec, spec: NetworkSpec, source: Source, pairs: Sequence[Pair]) -> dict[str, float]:
-    exact, other = (
-        onnx_engine.load(model, replace(source, variant=name), Config(model=model.name, device="cpu", precision=name))
-        for name in ("fp32", INT8)
-    )
+def _agreement(spec: NetworkSpec, networks: Sequence[Network], pairs: Sequence[Pair]) -> dict[str, float]:
+    """networks: in fp32, and the other."""
+    exact, other = networks
     inside = [pair for pair in pairs if pair[2].overlaps(pair[0].shape[1], pair[0].shape[0])]
     config = ClipConfig(frames=_CLIP, width=320, height=240, events=(), target_size=(0.2, 0.3))
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import logging
 from pathlib import Path
@@ -88,7 +89,7 @@ def test_another_machine_or_model_does_not_count(
     if change == "processor":
         monkeypatch.setattr(cpus, "processor", lambda: "another")
     elif change == "version":
-        monkeypatch.setattr(tuning, "version", lambda name: "0.0")
+        monkeypatch.setattr(importlib.metadata, "version", lambda name: "0.0")
     else:
         source.files.files["search.onnx"] = "0" * 64
     assert tuning.read(source) == []

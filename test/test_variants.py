@@ -1,8 +1,9 @@
-"""The int8 variant: calibrated, compared with fp32, and refused where it agrees too little."""
+"""The variants int8 and bf16: calibrated, compared with fp32, and refused where it agrees too little."""
 
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sot_tracker import catalog
+from sot_tracker import catalog, tuning
 from sot_tracker.box import Box
 from sot_tracker.config import Config
 from sot_tracker.errors import UserError
@@ -23,7 +24,7 @@ for package in ("onnxruntime.quantization", "torch", "onnxscript"):
     pytest.importorskip(package)
 
 from sot_tracker.synth import procedural_pictures  # noqa: E402
-from sot_tracker.variants import FEWEST, add_int8  # noqa: E402
+from sot_tracker.variants import FEWEST, add_bf16, add_int8  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -97,16 +98,101 @@ def test_a_damaged_variant_is_refused(toy: catalog.ModelSpec, folder: Path, tmp_
     assert network(toy, copy, engine="onnx").facts.precision == "fp32"
 
 
+@pytest.fixture(scope="module")
+def bf16_folder(
+    toy_for_module: catalog.ModelSpec, toy_folder: Path, pictures: list[Any], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    openvino = pytest.importorskip("openvino")
+    if "BF16" not in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        pytest.skip("this processor has no bf16")
+    out = tmp_path_factory.mktemp("bf16") / "toy"
+    add_bf16(toy_for_module, find_weights(toy_for_module, str(toy_folder)), out, pictures)
+    return out
+
+
+def test_bf16_is_the_same_files_and_an_agreement(bf16_folder: Path, toy_folder: Path) -> None:
+    variants = json.loads((bf16_folder / MANIFEST).read_text())["variants"]
+    assert variants["bf16"]["files"] == variants["fp32"]["files"]
+    assert set(variants["bf16"]["agreement"]) == {"pairs", "clip", "score"}
+    assert 0.5 < variants["bf16"]["agreement"]["pairs"] < 1
+    assert sorted(path.name for path in bf16_folder.iterdir()) == sorted(path.name for path in toy_folder.iterdir())
+
+
+def with_overlap(folder: Path, copy: Path, overlap: float) -> Path:
+    """A copy of that folder whose bf16 is said to agree by so much; made by hand, so that any processor can."""
+    shutil.copytree(folder, copy)
+    manifest = json.loads((copy / MANIFEST).read_text())
+    same = {**manifest["variants"]["fp32"], "precision": "bf16", "agreement": {"pairs": overlap, "clip": 1.0}}
+    manifest["variants"]["bf16"] = same
+    (copy / MANIFEST).write_text(json.dumps(manifest))
+    return copy
+
+
+def test_bf16_that_agrees_too_little_is_refused(toy: catalog.ModelSpec, toy_folder: Path, tmp_path: Path) -> None:
+    folder = with_overlap(toy_folder, tmp_path / "toy", 0.9)
+    with pytest.raises(UserError, match=r"bf16 variant of .* agrees with fp32 by 0\.900 only, min_agreement is 0\.97"):
+        network(toy, folder, engine="torch", precision="bf16")
+    assert network(toy, folder, engine="torch", precision="bf16", min_agreement=0.9).facts.precision == "bf16"
+
+
+@pytest.mark.parametrize(
+    ("features", "overlap", "asked", "taken"),
+    [
+        (["AVX2", "bf16"], 0.98, {}, ("openvino", "bf16")),
+        (["AMX"], 0.98, {"engine": "openvino", "device": "cpu"}, ("openvino", "bf16")),
+        (["AVX2"], 0.98, {}, ("auto", "auto")),
+        (["bf16"], 0.96, {}, ("auto", "auto")),
+        (["bf16"], 0.96, {"min_agreement": 0.95}, ("openvino", "bf16")),
+        (["bf16"], 0.98, {"engine": "onnx"}, ("onnx", "auto")),
+        (["bf16"], 0.98, {"precision": "fp32"}, ("auto", "fp32")),
+        (["bf16"], 0.98, {"device": "cuda"}, ("auto", "auto")),
+        (["bf16"], None, {}, ("auto", "auto")),
+    ],
+)
+def test_without_measurements_a_proven_precision_is_guessed(
+    toy: catalog.ModelSpec,
+    toy_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    features: list[str],
+    overlap: float | None,
+    asked: dict[str, Any],
+    taken: tuple[str, str],
+) -> None:
+    pytest.importorskip("openvino")
+    monkeypatch.setattr(tuning.cpus, "features", lambda: features)
+    monkeypatch.setattr(tuning, "_versions", dict)
+    folder = toy_folder if overlap is None else with_overlap(toy_folder, tmp_path / "toy", overlap)
+    with caplog.at_level(logging.INFO):
+        found = tuning.settled(Config(model="toy", **asked), find_weights(toy, str(folder)))
+    assert (found.engine, found.precision) == taken
+    told = f"toy: openvino in bf16, a guess: the processor has {features[-1]}, and the boxes overlap those of fp32 by"
+    assert (told in caplog.text) == (taken == ("openvino", "bf16"))
+
+
+def test_where_a_gpu_may_be_nothing_is_guessed(
+    toy: catalog.ModelSpec, toy_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("openvino")
+    monkeypatch.setattr(tuning.cpus, "features", lambda: ["bf16"])
+    monkeypatch.setattr(tuning, "_versions", lambda: {"onnxruntime-gpu": "1.0"})
+    source = find_weights(toy, str(with_overlap(toy_folder, tmp_path / "toy", 1.0)))
+    assert tuning.settled(Config(model="toy"), source).precision == "auto"
+    assert tuning.settled(Config(model="toy", device="cpu"), source).precision == "bf16"
+
+
+@pytest.mark.parametrize("add", [add_int8, add_bf16])
 @pytest.mark.parametrize(
     ("kind", "told"),
     [("few", "7 pictures .* too few"), ("seed", "is no model folder"), ("other", "is no model folder")],
 )
 def test_what_cannot_be_made(
-    toy: catalog.ModelSpec, toy_folder: Path, pictures: list[Any], tmp_path: Path, kind: str, told: str
+    toy: catalog.ModelSpec, toy_folder: Path, pictures: list[Any], tmp_path: Path, kind: str, told: str, add: Any
 ) -> None:
     given = pictures[: FEWEST - 1] if kind == "few" else pictures
     (tmp_path / "notes.txt").write_text("mine")
     out = tmp_path if kind == "other" else tmp_path / "new"
     with pytest.raises(UserError, match=told):
-        add_int8(toy, find_weights(toy, "random" if kind == "seed" else str(toy_folder)), out, given)
+        add(toy, find_weights(toy, "random" if kind == "seed" else str(toy_folder)), out, given)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["notes.txt"]

@@ -13,7 +13,7 @@ from sot_tracker.catalog import ModelSpec, network_spec, spec
 from sot_tracker.config import Config
 from sot_tracker.datasets.training import read
 from sot_tracker.errors import UserError
-from sot_tracker.manifest import INT8, STORAGES
+from sot_tracker.manifest import BF16, INT8, STORAGES
 from sot_tracker.model_folder import Source, find_weights
 from sot_tracker.stream.pictures import read_picture
 from sot_tracker.tracker import Image
@@ -37,21 +37,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--precision",
-        choices=("fp32", INT8),
+        choices=("fp32", BF16, INT8),
         default="fp32",
-        help="of the arithmetic; int8 adds a variant to the model folder --weights, calibrated on --data, and compares"
-        " it with fp32 (default: fp32)",
+        help="of the arithmetic; int8 adds a variant to the model folder --weights, calibrated on --data, bf16 is the"
+        " same graphs; both are compared with fp32, and the manifest says how far they agree (default: fp32)",
     )
     parser.add_argument(
         "--data",
         action="append",
         type=Path,
         metavar="DIR",
-        help="annotated pictures or sequences, as for `train`, to calibrate int8 on; repeat for several",
+        help="annotated pictures or sequences, as for `train`, to calibrate int8 and to compare on; repeatable",
     )
-    parser.add_argument(
-        "--pictures", type=int, default=96, metavar="N", help="of --data that are used for int8 (default: 96)"
-    )
+    parser.add_argument("--pictures", type=int, default=96, metavar="N", help="of --data that are used (default: 96)")
     parser.add_argument(
         "--lost-threshold",
         type=float,
@@ -67,8 +65,8 @@ def run(args: argparse.Namespace) -> int:
     network_spec(args.model)
     model = spec(args.model)
     source = find_weights(model, args.weights)
-    if args.precision == INT8:
-        return _export_int8(args, model, source)
+    if args.precision != "fp32":
+        return _export_variant(args, model, source)
     from sot_tracker.export import export
 
     with tqdm(total=_STEPS, unit="step", leave=False) as bar:
@@ -85,17 +83,20 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _export_int8(args: argparse.Namespace, model: ModelSpec, source: Source) -> int:
+def _export_variant(args: argparse.Namespace, model: ModelSpec, source: Source) -> int:
     if not args.data:
-        raise UserError("--precision int8 is calibrated on real pictures: give --data with an annotated data folder")
-    from sot_tracker.variants import add_int8
+        raise UserError(
+            f"--precision {args.precision} is compared with fp32 on real pictures: give --data with an annotated folder"
+        )
+    from sot_tracker.variants import add_bf16, add_int8
 
     pictures = _pictures(args.data, args.pictures)
-    written = add_int8(model, source, args.out, pictures, lambda step: print(f"{model.name}: {step}"))
+    add = add_int8 if args.precision == INT8 else add_bf16
+    written = add(model, source, args.out, pictures, lambda step: print(f"{model.name}: {step}"))
     measured = ", ".join(f"{name} {value:.3f}" for name, value in written.files.agreement.items())
-    print(f"{args.out}: int8 beside fp32, agreement on {len(pictures)} pictures and a clip: {measured}")
+    print(f"{args.out}: {args.precision} beside fp32, agreement on {len(pictures)} pictures and a clip: {measured}")
     least = Config().min_agreement
-    if min(written.files.agreement["pairs"], written.files.agreement["clip"]) < least:
+    if written.files.overlap < least:
         print(f"That is below {least:g}: it is loaded only with a lower --min-agreement")
     return 0
 

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import io
+import logging
 import threading
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import openvino
 
-from sot_tracker.catalog import ModelSpec
+from sot_tracker import cpus, user_cache
+from sot_tracker.catalog import ModelSpec, NetworkSpec
 from sot_tracker.config import Config
 from sot_tracker.engines.network import Facts, Maps, Network, Patch, Tensors, require_graph
 from sot_tracker.errors import UserError
 from sot_tracker.manifest import SEARCH, TEMPLATE
 from sot_tracker.model_folder import Source, private_copy
+
+log = logging.getLogger(__name__)
 
 _HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}  # what is int8 stands in the graph
 
@@ -75,18 +81,7 @@ def load(model: ModelSpec, source: Source, config: Config) -> OpenVinoNetwork:
     options["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = 0  # int8 storage must not make the arithmetic int8
     if config.threads:
         options["INFERENCE_NUM_THREADS"] = config.threads
-    try:
-        with private_copy(source) as files:
-            graphs = [core.read_model(files[name]) for name in (TEMPLATE, SEARCH)]
-            for name, graph in zip((TEMPLATE, SEARCH), graphs, strict=True):
-                require_graph(source, files[name], model.network, _tensors(graph.inputs), _tensors(graph.outputs))
-                _fix_sizes(graph, source)
-            template, search = (core.compile_model(graph, "CPU", options) for graph in graphs)
-    except RuntimeError as error:
-        reason = str(error).strip().splitlines()[-1]
-        raise UserError(
-            f"OpenVINO cannot run {source.folder} ({reason}): update openvino to 2025.0 or newer, or export again"
-        ) from None
+    template, search = _restored(core, source, options) or _compiled(core, model.network, source, options)
     facts = Facts.of(
         source,
         engine="openvino",
@@ -96,6 +91,56 @@ def load(model: ModelSpec, source: Source, config: Config) -> OpenVinoNetwork:
         threads=search.get_property("INFERENCE_NUM_THREADS"),
     )
     return OpenVinoNetwork(template, search, facts)
+
+
+def _compiled(core: Any, spec: NetworkSpec, source: Source, options: dict[str, Any]) -> tuple[Any, Any]:
+    """Both graphs of the model folder; kept in the user's cache, since compiling takes most of the time of a start."""
+    try:
+        with private_copy(source) as files:
+            graphs = [core.read_model(files[name]) for name in (TEMPLATE, SEARCH)]
+            for name, graph in zip((TEMPLATE, SEARCH), graphs, strict=True):
+                require_graph(source, files[name], spec, _tensors(graph.inputs), _tensors(graph.outputs))
+                _fix_sizes(graph, source)
+            template, search = (core.compile_model(graph, "CPU", options) for graph in graphs)
+        if not source.random:
+            for place, graph in zip(_places(core, source, options), (template, search), strict=True):
+                whole = io.BytesIO()
+                graph.export_model(whole)
+                user_cache.write_sealed(place, whole.getvalue())
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise UserError(
+            f"OpenVINO cannot run {source.folder} ({reason}): update openvino to 2025.0 or newer, or export again"
+        ) from None
+    return template, search
+
+
+def _restored(core: Any, source: Source, options: dict[str, Any]) -> tuple[Any, Any] | None:
+    """The graphs as an earlier start compiled them, for the same files, processor, options and OpenVINO."""
+    graphs = []
+    for place in _places(core, source, options):
+        data = user_cache.read_sealed(place)
+        if data is None:
+            return None
+        try:
+            graphs.append(core.import_model(io.BytesIO(data), "CPU", options))
+        except RuntimeError as error:
+            log.warning("%s cannot be used and will be made again: %s", place, str(error).strip().splitlines()[-1])
+            return None
+    return graphs[0], graphs[1]
+
+
+def _places(core: Any, source: Source, options: dict[str, Any]) -> list[Path]:
+    """Where the template graph and the search graph are kept."""
+    assert source.manifest is not None
+    key = {
+        "files": source.files.files,
+        "options": options,
+        "openvino": openvino.__version__,
+        "processor": [cpus.processor(), core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")],
+    }
+    names = (f"{source.manifest.model}-{name.removesuffix('.onnx')}" for name in (TEMPLATE, SEARCH))
+    return [user_cache.keyed_file("openvino", name, key, ".blob") for name in names]
 
 
 def _fix_sizes(graph: Any, source: Source) -> None:

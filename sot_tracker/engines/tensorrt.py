@@ -10,10 +10,10 @@ import ctypes
 import ctypes.util
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
+from sot_tracker import user_cache
 from sot_tracker.catalog import ModelSpec
 from sot_tracker.errors import UserError
 from sot_tracker.model_folder import Source
@@ -43,7 +43,7 @@ def cache_folder(model: ModelSpec, source: Source, precision: str, version: str)
 
 
 def cache_root() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sot_tracker" / "tensorrt"
+    return user_cache.place("tensorrt")
 
 
 def provider_options(cache: Path, precision: str) -> dict[str, Any]:

@@ -21,13 +21,14 @@ from sot_tracker.box import Box
 Image = npt.NDArray[np.uint8]
 Points = npt.NDArray[np.float32]
 
-WIDTH = 160
+WIDTH = 120
 """Pixels of the reduced frame; narrower frames are taken as they are."""
 AROUND = 1.3
 """The box is enlarged by this before it is left out: what is close to a target often moves with it."""
 
-_CORNERS, _QUALITY, _APART = 80, 0.01, 6  # points in the reduced frame, after Shi and Tomasi
-_WINDOW, _LEVELS = (11, 11), 3
+_CORNERS, _QUALITY, _APART = 40, 0.01, 6  # points in the reduced frame, after Shi and Tomasi
+_WINDOW = (9, 9)  # pixels of the reduced frame; OpenCV is faster with 9 than with 7 or 11
+_LEVELS = (3, 1)  # of the pyramid; the second where too few points come back with the first
 _CRITERIA = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 10, 0.03)
 _RETURNED = 1.0  # pixels of the reduced frame: forward-backward error of a point that counts
 _FITS = 1.0  # pixels of the reduced frame from the fitted motion
@@ -81,13 +82,13 @@ class Velocity:
 
 
 def reduced_frame(image: Image) -> ReducedFrame:
-    """The small copy of a frame (H x W x 3, uint8, any strides): its green channel, every so many pixels averaged."""
+    """The small copy of a frame (H x W x 3, uint8, any strides): its green channel, some pixels of it averaged."""
     height, width = image.shape[:2]
-    step = max(1, width // (2 * WIDTH))
+    step = max(1, round(width / (2 * WIDTH)))
     part = np.ascontiguousarray(image[::step, ::step, 1])
     size = (WIDTH, max(1, round(height * WIDTH / width))) if width > WIDTH else (width, height)
     if size != part.shape[1::-1]:
-        part = np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_AREA), np.uint8)
+        part = np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_LINEAR), np.uint8)  # of about two pixels
     return ReducedFrame(part, (width / size[0], height / size[1]))
 
 
@@ -98,19 +99,40 @@ def estimate_camera(previous: ReducedFrame, current: ReducedFrame, targets: Sequ
     """
     if previous.pixels.shape != current.pixels.shape:
         return STILL
-    start, end = _followed(previous, current, targets)
+    start = _corners(previous, targets)
+    for levels in _LEVELS:  # something new in the picture spoils the coarsest level, and with it all points
+        camera = _fitted(*_followed(previous, current, start, levels), previous.shrink)
+        if camera.is_known:
+            return camera
+    return STILL
+
+
+def _fitted(start: Points, end: Points, shrink: tuple[float, float]) -> CameraMotion:
+    """The motion of most of these points of two reduced frames."""
     if len(start) < _FEWEST:
         return STILL
-    before, after = (((points + 0.5) * previous.shrink).astype(np.float32) for points in (start, end))
-    matrix, fits = cv2.estimateAffinePartial2D(
-        before, after, method=cv2.RANSAC, ransacReprojThreshold=_FITS * max(previous.shrink), maxIters=200
+    before, after = (((points + 0.5) * shrink).astype(np.float32) for points in (start, end))
+    matrix, mask = cv2.estimateAffinePartial2D(
+        before, after, method=cv2.RANSAC, ransacReprojThreshold=_FITS * max(shrink), maxIters=200, refineIters=0
     )
     if matrix is None or not np.isfinite(matrix).all():
         return STILL
-    kept, ((a, _, dx), (b, _, dy)) = float(np.mean(fits)), np.asarray(matrix).tolist()
+    fits = np.asarray(mask)[:, 0] == 1
+    a, b, dx, dy = _least_squares(before[fits], after[fits])
+    kept = float(np.mean(fits))
     if kept < 0.5 or not 1 / _LARGEST_ZOOM < math.hypot(a, b) < _LARGEST_ZOOM:
         return STILL
     return CameraMotion(a, b, dx, dy, kept)
+
+
+def _least_squares(before: Points, after: Points) -> tuple[float, float, float, float]:
+    """a, b, dx and dy of `CameraMotion`: in complex numbers z' = (a + bi) z + (dx + dyi), solved at once."""
+    z, moved = (points.astype(np.float64) @ (1, 1j) for points in (before, after))
+    middle, there = z.mean(), moved.mean()
+    size = float(np.vdot(z - middle, z - middle).real)
+    turn = complex(np.vdot(z - middle, moved - there)) / size if size else 1.0 + 0.0j
+    shift = complex(there - turn * middle)
+    return turn.real, turn.imag, shift.real, shift.imag
 
 
 def predicted(box: Box, velocity: Velocity, camera: CameraMotion) -> Box:
@@ -132,15 +154,18 @@ def _turned(velocity: Velocity, camera: CameraMotion) -> Velocity:
     return Velocity(camera.a * velocity.x - camera.b * velocity.y, camera.b * velocity.x + camera.a * velocity.y)
 
 
-def _followed(previous: ReducedFrame, current: ReducedFrame, targets: Sequence[Box]) -> tuple[Points, Points]:
-    """Points of the background in both reduced frames."""
-    nothing = np.empty((0, 2), np.float32)
-    corners = cv2.goodFeaturesToTrack(previous.pixels, _CORNERS, _QUALITY, _APART, mask=_background(previous, targets))
-    if corners is None:
-        return nothing, nothing
-    start = np.asarray(corners, np.float32).reshape(-1, 2)
-    end, there = _lucas_kanade(previous.pixels, current.pixels, start)
-    back, again = _lucas_kanade(current.pixels, previous.pixels, end)
+def _corners(frame: ReducedFrame, targets: Sequence[Box]) -> Points:
+    """Points of the background that can be followed."""
+    corners = cv2.goodFeaturesToTrack(frame.pixels, _CORNERS, _QUALITY, _APART, mask=_background(frame, targets))
+    return np.empty((0, 2), np.float32) if corners is None else np.asarray(corners, np.float32).reshape(-1, 2)
+
+
+def _followed(previous: ReducedFrame, current: ReducedFrame, start: Points, levels: int) -> tuple[Points, Points]:
+    """Those of the points that come back from the current frame to where they are in the previous, in both frames."""
+    if len(start) < _FEWEST:
+        return start, start
+    end, there = _lucas_kanade(previous.pixels, current.pixels, start, levels)
+    back, again = _lucas_kanade(current.pixels, previous.pixels, end, levels)
     good = there & again & (np.hypot(*(back - start).T) <= _RETURNED)
     return start[good], end[good]
 
@@ -154,8 +179,8 @@ def _background(frame: ReducedFrame, targets: Sequence[Box]) -> Image:
     return mask
 
 
-def _lucas_kanade(previous: Image, current: Image, points: Points) -> tuple[Points, npt.NDArray[np.bool_]]:
+def _lucas_kanade(previous: Image, current: Image, points: Points, levels: int) -> tuple[Points, npt.NDArray[np.bool_]]:
     moved, status, _ = cv2.calcOpticalFlowPyrLK(
-        previous, current, points, None, winSize=_WINDOW, maxLevel=_LEVELS, criteria=_CRITERIA
+        previous, current, points, None, winSize=_WINDOW, maxLevel=levels, criteria=_CRITERIA
     )
     return np.asarray(moved, np.float32), np.asarray(status)[:, 0] == 1

@@ -22,6 +22,8 @@ from sot_tracker.tracking import fusion
 from sot_tracker.tracking.camera_motion import Velocity
 from sot_tracker.tracking.state import TargetState
 
+_PLACE_ALONE = fusion.FlowPolicy(use_scale=False)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Expectation:
@@ -57,7 +59,7 @@ def _same_frame(one: fusion.FlowState, other: fusion.FlowState | None) -> bool:
 
 
 def _expect(state: TargetState, flow: fusion.FlowState, image: Image, behind: fusion.Background | None) -> Expectation:
-    moved = fusion.follow(flow, image, state.box, lost=state.lost_frames > 0, behind=behind)
+    moved = fusion.follow(flow, image, state.box, state.lost_frames > 0, _PLACE_ALONE, behind)
     height, width = state.frame_size
     box = Box.from_cxcywh(*moved.box.center, state.box.w, state.box.h)
     if not (box.is_valid and box.overlaps(width, height)):

@@ -23,9 +23,9 @@ from sot_tracker.box import Box
 Image = npt.NDArray[np.uint8]
 Points = npt.NDArray[np.float32]
 
-SIDE = 192
+SIDE = 96
 """Pixels of the grey square."""
-LARGEST_BOX = 84.0
+LARGEST_BOX = 42.0
 """Longer side of the box in a new square, pixels: less than half of it, the rest is the room for motion. Frames are
 shrunk by whole numbers, which is fastest. Boxes of less than half of that are enlarged to twice their size: the windows
 of Lucas-Kanade would otherwise hold more background than target."""
@@ -35,8 +35,8 @@ OFF_CENTER = 0.06
 """Share of the square's side by which the box may leave its middle before a new square is made."""
 
 _ENLARGED = 0.5
-_GRID = 9  # points per side
-_WINDOW = (11, 11)
+_GRID = 7  # points per side
+_WINDOW = (9, 9)  # pixels of the square; OpenCV is faster with 9 than with 7 or 11
 _LEVELS = 3
 _CRITERIA = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 15, 0.02)
 _FEWEST = 6  # points, below which nothing can be said
@@ -107,10 +107,11 @@ def same_window(image: Image, window: GreyWindow, shift: tuple[float, float] = (
     return _cut(image, (x, y), window.shrink)
 
 
-def estimate_motion(previous: GreyWindow, current: GreyWindow, box: Box) -> Motion:
+def estimate_motion(previous: GreyWindow, current: GreyWindow, box: Box, use_scale: bool = True) -> Motion:
     """How what is in the box in the previous frame moved; `UNKNOWN` where too few points can be followed.
 
     Both squares must be of one size in the frame (`same_window`). box: in the previous frame, frame pixels.
+    use_scale: measure the change of size too; else it is none.
     """
     start = _grid_points(previous, box)
     if len(start) < _FEWEST:
@@ -127,7 +128,8 @@ def estimate_motion(previous: GreyWindow, current: GreyWindow, box: Box) -> Moti
     shift = np.median(end - start, axis=0) * previous.shrink
     dx, dy = (float(by) + now - old for by, now, old in zip(shift, current.corner, previous.corner, strict=True))
     faithful = float((error[followed] <= _FAITHFUL).sum()) / len(followed)
-    return Motion(dx, dy, _scale(start, end), faithful, typical * previous.shrink)
+    scale = _scale(start, end) if use_scale else 1.0
+    return Motion(dx, dy, scale, faithful, typical * previous.shrink)
 
 
 def apply(motion: Motion, box: Box) -> Box:
@@ -137,14 +139,15 @@ def apply(motion: Motion, box: Box) -> Box:
 
 
 def propagate(
-    window: GreyWindow, image: Image, box: Box, shift: tuple[float, float] = (0.0, 0.0)
+    window: GreyWindow, image: Image, box: Box, shift: tuple[float, float] = (0.0, 0.0), use_scale: bool = True
 ) -> tuple[Motion, Box, GreyWindow]:
     """One frame: how the box of `window`'s frame moved into `image`, where it is there, and the square for the next.
 
     shift: expected motion of the box, frame pixels (of the camera, of the target): flow then measures the rest.
+    use_scale: as for `estimate_motion`.
     """
     current = same_window(image, window, shift)
-    motion = estimate_motion(window, current, box)
+    motion = estimate_motion(window, current, box, use_scale)
     moved = apply(motion, box)
     return motion, moved, current if current.fits(moved) else grey_window(image, moved)
 
@@ -154,15 +157,18 @@ def _cut(image: Image, corner: tuple[int, int], shrink: float) -> GreyWindow:
     left, right = _inside(corner[0], round(SIDE * shrink), width)
     top, bottom = _inside(corner[1], round(SIDE * shrink), height)
     step = max(1, int(shrink) // 2)  # of far shrunk frames not every pixel counts
-    part = np.ascontiguousarray(image[top:bottom:step, left:right:step])
+    rows = image[top:bottom:step, left:right]
+    if rows.strides[1:] != (3, 1):
+        rows = np.ascontiguousarray(rows)
+    grey = cv2.cvtColor(rows, cv2.COLOR_BGR2GRAY)[:, ::step]  # grey first: a third is left to shrink
     size = max(1, round((right - left) / shrink)), max(1, round((bottom - top) / shrink))
-    if size != part.shape[1::-1]:
+    if size != grey.shape[1::-1]:
         way = cv2.INTER_AREA if shrink > 1 else cv2.INTER_LINEAR
-        part = np.asarray(cv2.resize(part, size, interpolation=way), np.uint8)
-    grey = np.asarray(cv2.cvtColor(part, cv2.COLOR_BGR2GRAY), np.uint8)
-    if grey.shape != (SIDE, SIDE):
-        grey = _extended(grey, round((left - corner[0]) / shrink), round((top - corner[1]) / shrink))
-    return GreyWindow(grey, corner, shrink, (width, height))
+        grey = cv2.resize(np.ascontiguousarray(grey), size, interpolation=way)
+    pixels = np.ascontiguousarray(grey, np.uint8)
+    if pixels.shape != (SIDE, SIDE):
+        pixels = _extended(pixels, round((left - corner[0]) / shrink), round((top - corner[1]) / shrink))
+    return GreyWindow(pixels, corner, shrink, (width, height))
 
 
 def _inside(start: int, side: int, length: int) -> tuple[int, int]:

@@ -59,11 +59,13 @@ class FlowPolicy:
     least_kept: share of the points that must come back for flow to move the box, 0 to 1.
     use_camera: measure the camera's motion, for where to look next and for boxes that flow cannot follow.
     use_velocity: expect the target to go on as it did, relative to the background.
+    use_scale: let flow change the box's size too.
     """
 
     least_kept: float = 0.3
     use_camera: bool = True
     use_velocity: bool = True
+    use_scale: bool = True
 
 
 DEFAULT = FlowPolicy()
@@ -138,7 +140,7 @@ def follow(
     expected = predicted(box, velocity, camera)
     if not lost:
         shift = expected.center[0] - box.center[0], expected.center[1] - box.center[1]
-        motion, moved, window = propagate(state.window, image, box, shift)
+        motion, moved, window = propagate(state.window, image, box, shift, policy.use_scale)
         if motion.kept >= policy.least_kept:
             return Moved(box, moved, motion, camera, Source.FLOW, window, reduced, state.velocity)
     carries = camera.is_known and not (lost and _at_border(box, image))

@@ -10,6 +10,7 @@ from sot_tracker.tracking.camera_motion import (
     WIDTH,
     CameraMotion,
     Velocity,
+    _fitted,
     estimate_camera,
     predicted,
     reduced_frame,
@@ -51,6 +52,16 @@ def test_the_motion_of_the_background_is_found(dx, dy, angle, zoom):
     for x, y in ((100, 80), (240, 160), (400, 250)):
         cos, sin = zoom * math.cos(angle), zoom * math.sin(angle)
         assert camera.moved(x, y) == pytest.approx((cos * x - sin * y + dx, sin * x + cos * y + dy), abs=1.5)
+
+
+@pytest.mark.parametrize(("a", "b", "dx", "dy"), [(1, 0, 0, 0), (1.02, 0.03, -40, 12), (0.9, -0.2, 5, 0)])
+def test_the_motion_fits_clean_points_exactly_and_leaves_strays_out(a, b, dx, dy):
+    start = np.random.default_rng(0).random((20, 2)) * (120, 90)
+    end = start @ np.array([[a, b], [-b, a]]) + (dx / 4 + (a - b - 1) / 2, dy / 4 + (a + b - 1) / 2)
+    end[:5] += 25
+    camera = _fitted(start.astype(np.float32), end.astype(np.float32), (4, 4))
+    assert (camera.a, camera.b, camera.kept) == pytest.approx((a, b, 0.75), abs=1e-4)
+    assert (camera.dx, camera.dy) == pytest.approx((dx, dy), abs=5e-3)
 
 
 def with_object(image, box):

@@ -56,3 +56,11 @@ def test_views_of_any_strides() -> None:
     flipped = image[::-1, ::-1]
     assert np.array_equal(colour.histogram(flipped, BOX), colour.histogram(np.ascontiguousarray(flipped), BOX))
     assert np.array_equal(image, cv2.flip(cv2.flip(image, 0), 0)), "it is not written into"
+
+
+def test_channels_are_those_of_opencv() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (200, 200, 3), dtype=np.uint8)
+    expected = cv2.cvtColor(image, cv2.COLOR_BGR2LAB)[..., 1:].astype(int)
+    apart = np.abs(colour._channels(image) - expected)
+    assert apart.max() <= 1
+    assert (apart > 0).mean() < 1e-3

@@ -70,7 +70,7 @@ def test_a_small_step_in_every_frame_does_not_drift():
         _, box, following = propagate(window, frame(truth), box)
         kept += following.corner == window.corner
         window = following
-    assert box.iou(path[-1]) > 0.85
+    assert box.iou(path[-1]) > 0.8
     assert kept > 5, "a square serves several frames"
 
 
@@ -144,10 +144,10 @@ def test_inputs_are_left_alone():
     ("box", "shrink"),
     [
         (Box(0, 0, 8, 8), 0.5),
-        (Box(0, 0, 50, 20), 1),
-        (Box(0, 0, 84, 10), 1),
-        (Box(0, 0, 85, 10), 2),
-        (Box(0, 0, 500, 900), 11),
+        (Box(0, 0, 25, 20), 1),
+        (Box(0, 0, 42, 10), 1),
+        (Box(0, 0, 43, 10), 2),
+        (Box(0, 0, 500, 900), 22),
     ],
 )
 def test_the_square_has_one_size_whatever_the_box(box, shrink):

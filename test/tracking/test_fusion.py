@@ -99,6 +99,14 @@ def test_a_lost_target_keeps_no_velocity():
     assert moved.velocity == Velocity()
 
 
+@pytest.mark.parametrize(("use_scale", "growth"), [(True, 1.06), (False, 1.0)])
+def test_the_size_stays_where_only_the_place_is_asked(use_scale, growth):
+    larger = cv2.resize(frame(180, 130), None, fx=1.1, fy=1.1)[15:315, 20:420]
+    moved = step(larger, policy=FlowPolicy(use_scale=use_scale))
+    assert moved.source is Source.FLOW
+    assert moved.box.w / BOX.w == pytest.approx(growth, abs=0.005)
+
+
 def test_without_the_camera_no_small_copies_are_made():
     policy = FlowPolicy(use_camera=False)
     assert start(frame(180, 130), BOX, policy).reduced is None

@@ -1,0 +1,50 @@
+"""The user's cache folder: what can be made again, and may be deleted at any time."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sot_tracker.atomic import write_bytes
+from sot_tracker.errors import UserError
+
+log = logging.getLogger(__name__)
+
+_DIGEST = hashlib.sha256().digest_size
+
+
+def place(name: str) -> Path:
+    """Its subfolder of that name, which need not exist: ~/.cache/sot_tracker/NAME, or below $XDG_CACHE_HOME."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sot_tracker" / name
+
+
+def keyed_file(folder: str, name: str, key: Mapping[str, Any], suffix: str) -> Path:
+    """NAME-HASH.SUFFIX in that subfolder; the hash is of everything on which the content depends, as JSON gives it."""
+    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
+    return place(folder) / f"{name}-{digest}{suffix}"
+
+
+def read_sealed(path: Path) -> bytes | None:
+    """What `write_sealed` stored there; None where there is nothing, or something damaged."""
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return None
+    seal, content = data[:_DIGEST], data[_DIGEST:]
+    if hashlib.sha256(content).digest() == seal:
+        return content
+    log.warning("%s is damaged and will be made again", path)
+    return None
+
+
+def write_sealed(path: Path, content: bytes) -> None:
+    """Store it behind its sha256. A cache that cannot be written is no mistake: then it is made again each time."""
+    try:
+        write_bytes(path, hashlib.sha256(content).digest() + content)
+    except UserError as error:
+        log.info("%s", error)
