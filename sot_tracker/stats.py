@@ -38,8 +38,9 @@ def calibration_bins(probability: Scores, right: Mask, bins: int = 10) -> tuple[
     them were right. Both (N,), results (bins,).
     """
     which = np.minimum((np.asarray(probability) * bins).astype(int), bins - 1)
-    counts, sums, hits = (np.bincount(which, weights=of, minlength=bins) for of in (None, probability, right))
-    return np.asarray(counts, np.float64), sums, hits
+    weights = np.ones(len(which)), np.asarray(probability, np.float64), np.asarray(right, np.float64)
+    counts, sums, hits = (np.bincount(which, of, bins).astype(np.float64) for of in weights)
+    return counts, sums, hits
 
 
 def calibration_error(probability: Scores, right: Mask, bins: int = 10) -> float:

@@ -99,6 +99,7 @@ def read(path: Path) -> Looks:
         raise UserError(f"{path} has other features than this version computes: follow the clips again (--data)")
     count = found["clip"].shape
     shapes = {name: (*count, len(FEATURES)) if name == "features" else count for name in _KINDS}
-    if len(count) != 1 or any(found[n].shape != shapes[n] or found[n].dtype.kind != kind for n, kind in _KINDS.items()):
+    fits = all(found[n].shape == shapes[n] and found[n].dtype.kind == kind for n, kind in _KINDS.items())
+    if not fits or len(count) != 1 or found["clip"].min(initial=0) < 0 or not np.isfinite(found["features"]).all():
         raise UserError(f"{path} is not a file of looks that calibrate wrote")
     return Looks(**found)

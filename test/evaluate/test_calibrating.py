@@ -22,7 +22,7 @@ from sot_tracker.stats import calibration_error
 from clips import boxes, write_sequence
 
 
-def looks(count: int = 3000, clips: int = 20, seed: int = 0) -> calibrating.Looks:
+def looks(count: int = 3000, clips: int = 20, seed: int = 0) -> Looks:
     """Boxes that are right with the probability 1 / (1 + exp(-(2 score - rival))); all other features are noise."""
     rng = np.random.default_rng(seed)
     features = rng.normal(size=(count, len(FEATURES)))
@@ -58,12 +58,9 @@ def test_the_curve_rises_and_is_never_sure() -> None:
 def test_long_sequences_weigh_no_more_than_short_ones() -> None:
     one = looks(400, clips=1)
     turned = dataclasses.replace(one, features=-one.features)  # of another kind, and nine times as many
-    many = [
-        np.concatenate([getattr(one, n), *[getattr(turned, n)] * 9])
-        for n in ("features", "right", "present", "accepted")
-    ]
+    both = looks_file.joined([one, *[turned] * 9])
     clip = np.concatenate([np.arange(400) % 10, 10 + np.arange(3600) % 10])
-    made, _ = calibrating.learn(Looks(*many, clip), ("score",))
+    made, _ = calibrating.learn(dataclasses.replace(both, clip=clip), ("score",))
     assert abs(made.weights["score"]) < 0.3
 
 
@@ -82,13 +79,9 @@ def test_too_little_is_refused(count: int, clips: int, right: bool | None) -> No
 
 def states(probability: list[float], accepted: list[bool], present: list[bool]) -> list[bool]:
     """Whether TRACKING is said, of boxes that do not jump."""
-    count = len(probability)
-    given = Looks(
-        np.zeros((count, len(FEATURES))),
-        *(np.array(x) for x in (present, present, accepted)),
-        np.zeros(count, np.int64),
-    )
-    return calibrating.tracking(given, np.array(probability)).tolist()
+    there, moved, count = np.array(present), np.array(accepted), len(probability)
+    given = Looks(np.zeros((count, len(FEATURES))), there, there, moved, np.zeros(count, np.int64))
+    return [bool(said) for said in calibrating.tracking(given, np.array(probability))]
 
 
 def test_tracking_is_said_as_the_tracker_would() -> None:
@@ -156,7 +149,9 @@ def test_looks_are_kept_and_learnt_from_again(
     first = capsys.readouterr().out
     assert main([*given, "--looks", str(kept), "--plot", str(picture)]) == 0
     assert capsys.readouterr().out == first
-    assert cv2.imread(str(picture)).shape == (480, 420, 3)
+    drawn = cv2.imread(str(picture))
+    assert drawn is not None
+    assert drawn.shape == (480, 420, 3)
     assert main([*given, "--looks", str(kept), "--looks", str(kept)]) == 0
     assert "6000 frames of 40 sequences" in capsys.readouterr().out
 

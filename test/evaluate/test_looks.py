@@ -79,6 +79,8 @@ def test_parts_number_their_own_sequences() -> None:
         ({"features": np.zeros((4, 2))}, "not a file of looks"),
         ({"clip": np.zeros((4, 1), np.int64)}, "not a file of looks"),
         ({"clip": np.array([{}] * 4, object)}, "not a file of looks"),
+        ({"clip": np.array([0, 0, -1, -1])}, "not a file of looks"),
+        ({"features": np.full((4, len(FEATURES)), np.nan)}, "not a file of looks"),
         ({"present": None}, "not a file of looks"),
     ],
 )
