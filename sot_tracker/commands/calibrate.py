@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 EPILOG = """
 DIR is a data set with boxes in every frame, as for `sot-tracker eval`; some clips must show frames without the target.
+Give clips of different kinds as different DIRs, three or more: how far probabilities are to be believed is learnt from
+kinds of clips that were left out.
 Never take the sequences on which figures are reported. The model folder must be writable: its manifest.json gets
 the field `calibration`. For example:
 sot-tracker synth --out clips --clips 12 --seed 5000 --events scale,camera,clutter,lookalikes,occlusion,hide,absence
@@ -64,41 +66,40 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"calibrate writes into a model folder, and {source.name} is none: export the weights first")
     parts = [looks.read(path) for path in args.looks or ()]
     if args.data:
-        parts.append(_followed(model, config, args))
+        parts += _followed(model, config, args)
     seen = looks.joined(parts)
     if args.save_looks is not None:
         looks.save(seen, args.save_looks)
     made, probability = calibrating.learn(seen, names)
-    print(_told(seen, calibrating.quality(seen, probability)))
+    print(_told(seen, calibrating.quality(seen, probability), calibrating.left_out(seen)))
     if args.plot is not None:
-        count = len(np.unique(seen.clip))
-        plots.write_calibration(
-            args.plot, probability, seen.right, f"{config.model}, {count} sequences left out in turn"
-        )
+        title = f"{config.model}, {calibrating.left_out(seen)} left out in turn"
+        plots.write_calibration(args.plot, probability, seen.right, title)
     if not args.dry_run:
         dataclasses.replace(source.manifest, calibration=made).write(source.folder)
         print(f"written: calibration in {source.folder}/manifest.json")
     return 0
 
 
-def _followed(model: ModelSpec, config: Config, args: argparse.Namespace) -> Looks:
-    """Looks at all sequences of --data, with a progress line."""
+def _followed(model: ModelSpec, config: Config, args: argparse.Namespace) -> list[Looks]:
+    """Looks at all sequences of each --data, with a progress line."""
     from tqdm import tqdm
 
     from sot_tracker.datasets import evaluation
     from sot_tracker.evaluate import looks
     from sot_tracker.loading import load_network_tracker
 
-    clips = [clip for data in args.data for clip in evaluation.read(data, frames=args.frames or 0).sequences]
+    folders = [evaluation.read(data, frames=args.frames or 0).sequences for data in args.data]
     tracker = load_network_tracker(model, config)
-    with tqdm(total=sum(len(clip.frames) for clip in clips), unit="frame", disable=None) as bar:
-        return looks.gather(tracker, clips, lambda clip: bar.update(len(clip.frames)))
+    total = sum(len(clip.frames) for clips in folders for clip in clips)
+    with tqdm(total=total, unit="frame", disable=None) as bar:
+        return [looks.gather(tracker, clips, lambda clip: bar.update(len(clip.frames))) for clips in folders]
 
 
-def _told(seen: Looks, quality: Quality) -> str:
+def _told(seen: Looks, quality: Quality, left_out: str) -> str:
     return (
         f"{len(seen.right)} frames of {len(np.unique(seen.clip))} sequences, {seen.present.mean():.0%} with the target,"
-        f" {seen.right.mean():.0%} of the boxes right. On sequences left out: ROC AUC of right boxes"
+        f" {seen.right.mean():.0%} of the boxes right. On {left_out} left out: ROC AUC of right boxes"
         f" {quality.right_auc:.3f}, of presence {quality.presence_auc:.3f}, calibration error {quality.error:.3f};"
         f" TRACKING in {quality.false_tracking:.0%} of the frames without the target and in"
         f" {quality.right_tracking:.0%} of those with a right box"

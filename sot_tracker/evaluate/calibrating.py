@@ -1,7 +1,8 @@
 """Learning a `Calibration` from looks at clips with known truth: when was the box right, by what each look told?
 
 Logistic regression on standardised features, then a monotone curve (isotonic regression over equal groups) on
-predictions for sequences that the regression did not see. Sequences weigh the same, however long they are.
+predictions for data sets that the regression did not see, because what a score means differs from one kind of clip to
+another; with too few data sets, for sequences that it did not see. Sequences weigh the same, however long they are.
 """
 
 from __future__ import annotations
@@ -19,20 +20,23 @@ from sot_tracker.stats import calibration_error, roc_auc
 from sot_tracker.tracker import Policy, State
 from sot_tracker.tracking import states
 
-CHOSEN = ("score", "recent", "memory", "jumped", "colour", "colour_memory")
+CHOSEN = ("score", "recent", "differs", "differs_memory", "nearer")
 """Features that told most about clips of another kind than those learnt from; all of them together told less."""
 FOLDS = 5
-"""Of sequences, each left out in turn."""
+"""Of sequences, each left out in turn, where there are too few data sets."""
+FEWEST_FOLDERS = 3
+"""Data sets, of which each is left out in turn instead."""
 GROUPS = 15
 """Of predictions, of which each gives one point of the curve."""
-RIDGE = 1e-3
+RIDGE = 0.1
+"""On standardised weights. It hardly changes probabilities of clips like those learnt from, and helps with others."""
 FEWEST = 100
 """Looks, and right and wrong ones among them a tenth of that."""
 
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """Of probabilities for sequences that were left out when they were learnt. right_auc, presence_auc: ROC AUC for
+    """Of probabilities for clips that were left out when they were learnt. right_auc, presence_auc: ROC AUC for
     right boxes and for frames with the target (NaN where there are none without). error: expected calibration error.
     false_tracking, right_tracking: share of the frames without the target, and of those with a right box, whose state
     would be TRACKING (NaN where there are none).
@@ -46,8 +50,8 @@ class Quality:
 
 
 def learn(looks: Looks, names: Iterable[str] = CHOSEN) -> tuple[Calibration, Array]:
-    """The calibration of all looks, from the features of those names, and for each look the probability that comes of
-    other sequences only: of five parts of the sequences, each is left out in turn.
+    """The calibration of all looks, from the features of those names; and for each look the probability that is learnt
+    from other data sets, each left out in turn, or with too few of them from other sequences, a fifth left out in turn.
 
     Raises UserError where there are too few looks, or hardly any right or wrong ones.
     """
@@ -60,7 +64,7 @@ def learn(looks: Looks, names: Iterable[str] = CHOSEN) -> tuple[Calibration, Arr
     names = tuple(names)
     chosen = looks.features[:, [FEATURES.index(name) for name in names]]
     weight = 1.0 / np.bincount(looks.clip)[looks.clip]
-    folds = _folds(looks.clip)
+    folds = _folds(looks)
     values = np.empty(len(looks.right))
     for fold in np.unique(folds):
         rest = folds != fold
@@ -74,7 +78,7 @@ def learn(looks: Looks, names: Iterable[str] = CHOSEN) -> tuple[Calibration, Arr
 
 
 def _left_out(values: Array, looks: Looks, weight: Array, folds: Numbers) -> Array:
-    """Probabilities of values by curves that did not see the sequences either."""
+    """Probabilities of values by curves that did not see the clips either."""
     probability = np.empty(len(values))
     for fold in np.unique(folds):
         rest = folds != fold
@@ -114,9 +118,16 @@ def tracking(looks: Looks, probability: Array, max_coast: float = Policy().max_c
     return said
 
 
-def _folds(clip: Numbers) -> Numbers:
-    order = np.random.default_rng(0).permutation(int(clip.max()) + 1)
-    return np.asarray((order % FOLDS)[clip], np.int64)
+def left_out(looks: Looks) -> str:
+    """What is left out in turn: data sets or sequences."""
+    return "data sets" if len(np.unique(looks.folder)) >= FEWEST_FOLDERS else "sequences"
+
+
+def _folds(looks: Looks) -> Numbers:
+    if left_out(looks) == "data sets":
+        return looks.folder
+    order = np.random.default_rng(0).permutation(int(looks.clip.max()) + 1)
+    return np.asarray((order % FOLDS)[looks.clip], np.int64)
 
 
 def _values(features: Array, weights: Array, bias: float) -> Array:

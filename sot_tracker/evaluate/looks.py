@@ -26,7 +26,7 @@ Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 Numbers = npt.NDArray[np.int64]
 
-_KINDS = {"features": "f", "right": "b", "present": "b", "accepted": "b", "clip": "i"}
+_KINDS = {"features": "f", "right": "b", "present": "b", "accepted": "b", "clip": "i", "folder": "i"}
 """Kinds of the arrays in a file of looks."""
 
 
@@ -34,7 +34,7 @@ _KINDS = {"features": "f", "right": "b", "present": "b", "accepted": "b", "clip"
 class Looks:
     """What N looks told, those of a sequence in their order. features: N x len(FEATURES). right: whether the box
     overlapped the target by half or more. present: whether the target was there. accepted: whether the box moved the
-    search window. clip: number of the sequence.
+    search window. clip: number of the sequence. folder: number of the data set that the sequence is from.
     """
 
     features: Array
@@ -42,10 +42,11 @@ class Looks:
     present: Mask
     accepted: Mask
     clip: Numbers
+    folder: Numbers
 
 
 def gather(tracker: NetworkTracker, clips: Sequence[Clip], done: Callable[[Clip], None] = lambda clip: None) -> Looks:
-    """Follow every clip once. Raises UserError naming the one whose pictures cannot be read."""
+    """Follow every clip of a data set once. Raises UserError naming the one whose pictures cannot be read."""
     parts = []
     for number, clip in enumerate(clips):
         try:
@@ -53,10 +54,10 @@ def gather(tracker: NetworkTracker, clips: Sequence[Clip], done: Callable[[Clip]
         except UserError as error:
             raise UserError(f"sequence '{clip.name}': {error}") from None
         done(clip)
-    return Looks(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+    return _stacked(parts)
 
 
-def _follow(tracker: NetworkTracker, clip: Clip, number: int) -> tuple[Array, Mask, Mask, Mask, Numbers]:
+def _follow(tracker: NetworkTracker, clip: Clip, number: int) -> Looks:
     range16, boxes, accepted, told = Range16(), [], [], []
     tracker.init(clip.picture(0, range16), clip.first_box)
     for index in range(1, len(clip.frames)):
@@ -66,18 +67,25 @@ def _follow(tracker: NetworkTracker, clip: Clip, number: int) -> tuple[Array, Ma
         told.append([tracker.state.features[name] for name in FEATURES])
     known, present = clip.known[1:] | ~clip.visible[1:], clip.visible[1:]
     right = present & (ious(np.array(boxes), np.nan_to_num(clip.truth[1:])) >= RIGHT)
-    clips = np.full(int(known.sum()), number)
-    return np.array(told)[known], right[known], present[known], np.array(accepted)[known], clips
+    numbers = np.full(int(known.sum()), number)
+    return Looks(
+        np.array(told)[known], right[known], present[known], np.array(accepted)[known], numbers, np.zeros_like(numbers)
+    )
 
 
 def joined(parts: Sequence[Looks]) -> Looks:
-    """All looks; each part numbers its own sequences."""
-    first, clips = 0, []
-    for part in parts:
-        clips.append(part.clip + first)
-        first += int(part.clip.max(initial=-1)) + 1
-    rest = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _KINDS if name != "clip"}
-    return Looks(clip=np.concatenate(clips), **rest)
+    """All looks; each part numbers its own sequences and data sets."""
+    columns = {name: [getattr(part, name) for part in parts] for name in _KINDS}
+    for name in ("clip", "folder"):
+        first = np.cumsum([0, *(int(numbers.max(initial=-1)) + 1 for numbers in columns[name])])
+        columns[name] = [numbers + begin for numbers, begin in zip(columns[name], first, strict=False)]
+    return _stacked(
+        [Looks(**dict(zip(columns, values, strict=True))) for values in zip(*columns.values(), strict=True)]
+    )
+
+
+def _stacked(parts: Sequence[Looks]) -> Looks:
+    return Looks(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in _KINDS})
 
 
 def save(looks: Looks, path: Path) -> None:
@@ -100,6 +108,7 @@ def read(path: Path) -> Looks:
     count = found["clip"].shape
     shapes = {name: (*count, len(FEATURES)) if name == "features" else count for name in _KINDS}
     fits = all(found[n].shape == shapes[n] and found[n].dtype.kind == kind for n, kind in _KINDS.items())
-    if not fits or len(count) != 1 or found["clip"].min(initial=0) < 0 or not np.isfinite(found["features"]).all():
+    lowest = min(int(found[name].min(initial=0)) for name in ("clip", "folder")) if fits else 0
+    if not fits or len(count) != 1 or lowest < 0 or not np.isfinite(found["features"]).all():
         raise UserError(f"{path} is not a file of looks that calibrate wrote")
     return Looks(**found)

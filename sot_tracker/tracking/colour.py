@@ -1,7 +1,8 @@
 """How alike in colour what is in a box is to the target: what tells it from a look-alike of the same shape.
 
 A weighted histogram of the two colour channels of CIELAB, without lightness; compared by Bhattacharyya's coefficient
-with that of the first box and with a running mean over the frames in which the target was surely seen.
+with that of the first box, with a running mean over the frames in which the target was surely seen, and with one of
+the look-alikes that were seen beside it in those frames.
 """
 
 from __future__ import annotations
@@ -24,24 +25,43 @@ AROUND = 1.5
 """Of the box, that is looked at; pixels count the less the farther they are from the middle."""
 BINS = 16
 """Per channel, over the half of its range that real colours fill."""
-RATE = 0.05
-"""Weight of a new frame in the running mean."""
+RATE, OTHERS_RATE = 0.05, 0.1
+"""Weights of a new frame in the running means of the target and of look-alikes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Likeness:
+    """How alike something is to the target's first box, to its mean, and to look-alikes seen beside it (None where none
+    has been seen): Bhattacharyya coefficients, 0 to 1.
+    """
+
+    first: float
+    mean: float
+    others: float | None = None
+
+
+SAME = Likeness(1.0, 1.0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Colours:
-    """Histograms that sum to 1: of the first box, and the running mean."""
+    """Histograms that sum to 1: of the first box, and running means of the target and of look-alikes beside it."""
 
     first: Histogram
     mean: Histogram
+    others: Histogram | None = None
 
-    def similarity(self, seen: Histogram) -> tuple[float, float]:
-        """With the first box and with the mean, 0 to 1."""
-        return float(np.sqrt(seen * self.first).sum()), float(np.sqrt(seen * self.mean).sum())
+    def likeness(self, seen: Histogram) -> Likeness:
+        """Of what has that histogram."""
+        others = None if self.others is None else _coefficient(seen, self.others)
+        return Likeness(_coefficient(seen, self.first), _coefficient(seen, self.mean), others)
 
-    def learnt(self, seen: Histogram) -> Colours:
-        """After a frame in which the target was surely seen."""
-        return replace(self, mean=self.mean + RATE * (seen - self.mean))
+    def learnt(self, seen: Histogram, beside: Histogram | None = None) -> Colours:
+        """After a frame in which the target was surely seen, and perhaps a look-alike beside it."""
+        others = self.others
+        if beside is not None:
+            others = beside if others is None else others + OTHERS_RATE * (beside - others)
+        return replace(self, mean=self.mean + RATE * (seen - self.mean), others=others)
 
 
 def start(image: Image, box: Box) -> Colours:
@@ -63,6 +83,10 @@ def histogram(image: Image, box: Box) -> Histogram:
     a, b = np.moveaxis(np.clip((channels - 64) // (128 // BINS), 0, BINS - 1), -1, 0)
     counted = np.bincount((a * BINS + b).ravel(), weights=_window().ravel(), minlength=BINS * BINS)
     return np.asarray(counted, np.float64)
+
+
+def _coefficient(one: Histogram, other: Histogram) -> float:
+    return float(np.sqrt(one * other).sum())
 
 
 @functools.cache

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from sot_tracker.engines.network import Network
 
 PUBLISHED = Policy()
+RIVAL = 0.25
+"""Share of the highest peak from which on the second one is a look-alike whose colours are worth knowing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +115,11 @@ class Session:
             dt, colours, seen = seconds_between(target.stamp_ns, stamp_ns), target.colours, None
             if measurement.box is not None and colours is not None:
                 seen = colour.histogram(image, measurement.box)
-                measurement = replace(measurement, colours=colours.similarity(seen))
+                measurement = replace(measurement, likeness=colours.likeness(seen))
             state, estimate = loop.step(before.state, measurement, dt, policy, self._clip, self._calibration)
             if seen is not None and colours is not None and estimate.accepted and loop.is_sure(estimate.score, policy):
-                colours = colours.learnt(seen)
+                beside = None if measurement.rival is None else colour.histogram(image, measurement.rival)
+                colours = colours.learnt(seen, beside)
             begin = time.perf_counter()
             flow = expectation.remember(before, image, state.box) if expects else None
             spent += time.perf_counter() - begin
@@ -141,7 +144,10 @@ class Session:
         found = []
         for (_, window), crop, there, of in zip(looks, crops, decoded, maps, strict=True):
             box = crop.to_frame(there.cx, there.cy, there.w, there.h) if there.is_finite else None
-            found.append(Measurement(window, box, there.score, read_maps(of, there)))
+            evidence, rival = read_maps(of, there), None
+            if evidence.second_at is not None and evidence.rival >= RIVAL:
+                rival = crop.to_frame(*evidence.second_at, there.w, there.h)
+            found.append(Measurement(window, box, there.score, evidence, rival))
         times = {
             "crop": 1e3 * (cropped - begin),
             "search": 1e3 * (searched - cropped),

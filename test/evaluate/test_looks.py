@@ -51,7 +51,9 @@ def made(clips: list[int]) -> looks.Looks:
     """Looks at sequences of those numbers, unlike in every column."""
     rng, count = np.random.default_rng(len(clips)), len(clips)
     right, present, accepted = rng.uniform(size=(3, count)) < 0.5
-    return looks.Looks(rng.normal(size=(count, len(FEATURES))), right, present, accepted, np.array(clips))
+    return looks.Looks(
+        rng.normal(size=(count, len(FEATURES))), right, present, accepted, *np.array([clips, np.array(clips) // 2])
+    )
 
 
 def test_a_file_keeps_all(tmp_path: Any) -> None:
@@ -66,6 +68,7 @@ def test_parts_number_their_own_sequences() -> None:
     first, second = made([0, 0, 1]), made([0, 1, 1, 2])
     found = looks.joined([first, second])
     assert found.clip.tolist() == [0, 0, 1, 2, 3, 3, 4]
+    assert found.folder.tolist() == [0, 0, 0, 1, 1, 1, 2]
     np.testing.assert_array_equal(found.features, np.vstack([first.features, second.features]))
     np.testing.assert_array_equal(found.right, np.concatenate([first.right, second.right]))
 
