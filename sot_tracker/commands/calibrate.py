@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
     print(_told(seen, calibrating.quality(seen, probability), calibrating.left_out(seen)))
     if args.plot is not None:
         title = f"{config.model}, {calibrating.left_out(seen)} left out in turn"
-        plots.write_calibration(args.plot, probability, seen.right, title)
+        plots.write_calibration(args.plot, probability, seen.right, seen.folder, title)
     if not args.dry_run:
         dataclasses.replace(source.manifest, calibration=made).write(source.folder)
         print(f"written: calibration in {source.folder}/manifest.json")

@@ -16,6 +16,8 @@ from sot_tracker.evaluate.metrics import FRACTIONS, OVERLAPS, PIXELS, PRECISION_
 from sot_tracker.stats import calibration_bins, calibration_error
 
 FILES = ("success.png", "precision.png", "norm_precision.png")
+FEWEST = 20
+"""Frames of a point in a calibration diagram's thin lines."""
 _DASHES = ("-", "--", "-.", ":")
 _MARKERS = ("o", "s", "^", "D", "v")
 
@@ -64,22 +66,27 @@ def _plot(judged: Any, curve: str, x: Any, x_label: str, at: int | None, title: 
         figure.savefig(unfinished, dpi=150)
 
 
-def write_calibration(path: Path, probability: Any, right: Any, title: str) -> None:
+def write_calibration(path: Path, probability: Any, right: Any, kind: Any, title: str) -> None:
     """A calibration diagram: how often boxes were right by how probable that was said to be, and of how many frames.
 
-    probability: N, 0..1. right: N, whether the box was. Raises UserError if it cannot be written.
+    probability: N, 0..1. right: N, whether the box was. kind: N, number of the data set; where there are several, each
+    has a thin line of its own, where it has `FEWEST` frames. Raises UserError if it cannot be written.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     counts, sums, hits = calibration_bins(probability, right)
-    some, edges = counts > 0, np.linspace(0, 1, len(counts) + 1)
+    edges, kinds = np.linspace(0, 1, len(counts) + 1), np.unique(kind)
     figure = Figure(figsize=(4.2, 4.8), layout="constrained")
     FigureCanvasAgg(figure)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     upper.plot((0, 1), (0, 1), "--", color="0.5", label="as said")
+    for number in kinds if len(kinds) > 1 else ():
+        of = calibration_bins(probability[kind == number], right[kind == number])
+        name = "of one data set" if number == kinds[0] else None
+        upper.plot(*_shares(*of, FEWEST), "-", lw=0.8, color="tab:orange", label=name)
     error = calibration_error(probability, right)
-    upper.plot(sums[some] / counts[some], hits[some] / counts[some], "o-", label=f"observed [error {error:.3f}]")
+    upper.plot(*_shares(counts, sums, hits), "o-", color="tab:blue", label=f"observed [error {error:.3f}]")
     upper.set(ylabel="share of right boxes", title=title, xlim=(0, 1), ylim=(0, 1))
     upper.grid(alpha=0.3)
     upper.legend(loc="upper left")
@@ -88,3 +95,9 @@ def write_calibration(path: Path, probability: Any, right: Any, title: str) -> N
     lower.set(xlabel="probability that the box is right", ylabel="frames", ylim=(0, 1.2 * counts.max()))
     with new_file(path) as unfinished:
         figure.savefig(unfinished, format="png", dpi=100)
+
+
+def _shares(counts: Any, sums: Any, hits: Any, fewest: int = 1) -> tuple[Any, Any]:
+    """Mean probability and share of right boxes of the bins with so many frames."""
+    some = counts >= fewest
+    return sums[some] / counts[some], hits[some] / counts[some]
