@@ -16,6 +16,7 @@ import numpy as np
 FEATURES = (
     *("score", "peak", "second", "rival", "mass", "spread"),
     *("jump", "resize", "overlap", "lost", "recent", "memory", "jumped", "colour", "colour_memory"),
+    *("differs", "differs_memory", "nearer"),
 )
 """What a calibration may use; `tracking/confidence.py` computes them."""
 MOST_POINTS = 64

@@ -33,12 +33,21 @@ def best_threshold(score: Scores, positive: Mask) -> float:
     return float(levels[best] if best == 0 else 0.5 * (levels[best - 1] + levels[best]))
 
 
+def calibration_bins(probability: Scores, right: Mask, bins: int = 10) -> tuple[Scores, Scores, Scores]:
+    """Of each of `bins` equal parts of 0..1: how many of the N probabilities fall into it, their sum, and how many of
+    them were right. Both (N,), results (bins,).
+    """
+    which = np.minimum((np.asarray(probability) * bins).astype(int), bins - 1)
+    weights = np.ones(len(which)), np.asarray(probability, np.float64), np.asarray(right, np.float64)
+    counts, sums, hits = (np.bincount(which, of, bins).astype(np.float64) for of in weights)
+    return counts, sums, hits
+
+
 def calibration_error(probability: Scores, right: Mask, bins: int = 10) -> float:
     """Expected calibration error: how far probabilities are from the share that is right, over equal bins of 0..1,
     weighted by how many fall into each (Naeini et al., AAAI 2015). Both (N,); NaN of nothing.
     """
     if not len(probability):
         return float("nan")
-    which = np.minimum((np.asarray(probability) * bins).astype(int), bins - 1)
-    off = [abs(float(probability[which == k].sum()) - float(right[which == k].sum())) for k in range(bins)]
-    return sum(off) / len(probability)
+    _, sums, hits = calibration_bins(probability, right, bins)
+    return float(np.abs(sums - hits).sum()) / len(probability)

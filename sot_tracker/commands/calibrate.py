@@ -5,38 +5,48 @@ from __future__ import annotations
 import argparse
 import dataclasses
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from sot_tracker.commands.options import add_tracker_options, tracker_options
 from sot_tracker.errors import UserError
 
+if TYPE_CHECKING:
+    from sot_tracker.catalog import ModelSpec
+    from sot_tracker.config import Config
+    from sot_tracker.evaluate.calibrating import Quality
+    from sot_tracker.evaluate.looks import Looks
+
 EPILOG = """
 DIR is a data set with boxes in every frame, as for `sot-tracker eval`; some clips must show frames without the target.
+Give clips of different kinds as different DIRs, three or more: how far probabilities are to be believed is learnt from
+kinds of clips that were left out.
 Never take the sequences on which figures are reported. The model folder must be writable: its manifest.json gets
 the field `calibration`. For example:
 sot-tracker synth --out clips --clips 12 --seed 5000 --events scale,camera,clutter,lookalikes,occlusion,hide,absence
-sot-tracker calibrate --model lite --weights my/lite --data clips --data my/training/clips
+sot-tracker calibrate --model lite --weights my/lite --data clips --data my/training/clips --plot calibration.png
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
-    parser.add_argument("--data", required=True, action="append", type=Path, metavar="DIR", help="folder of sequences")
+    parser.add_argument("--data", action="append", type=Path, metavar="DIR", help="folder of sequences")
+    parser.add_argument("--looks", action="append", type=Path, metavar="FILE", help="what --save-looks wrote")
     parser.add_argument("--frames", type=int, metavar="N", help="only the first N frames of each sequence")
     parser.add_argument("--features", metavar="NAME,NAME", help="features to learn from instead of the usual ones")
-    parser.add_argument("--dry-run", action="store_true", help="show the figures and write nothing")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the calibration diagram into this PNG file")
+    parser.add_argument("--save-looks", type=Path, metavar="FILE", help="keep what was seen, to learn from it again")
+    parser.add_argument("--dry-run", action="store_true", help="show the figures and leave the model folder as it is")
     add_tracker_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Learn, print and write; returns 0. Raises UserError."""
-    from tqdm import tqdm
-
     from sot_tracker.calibration import FEATURES
     from sot_tracker.catalog import network_spec, spec
     from sot_tracker.config import Config
-    from sot_tracker.datasets import evaluation
-    from sot_tracker.evaluate import calibrating
-    from sot_tracker.loading import load_network_tracker
+    from sot_tracker.evaluate import calibrating, looks, plots
     from sot_tracker.model_folder import find_weights
 
     config = Config.from_mapping({**tracker_options(args), "model": args.model})
@@ -47,20 +57,50 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"--features {unknown[0]}: known are {', '.join(FEATURES)}")
     if args.frames is not None and args.frames < 2:
         raise UserError(f"--frames {args.frames} is not possible: give 2 or more")
+    if not args.data and not args.looks:
+        raise UserError("nothing to learn from: give --data, or --looks for a file of --save-looks")
+    if args.plot is not None:
+        plots.require_plots("--plot")
     source = find_weights(model, config.weights)
     if source.folder is None or source.manifest is None:
         raise UserError(f"calibrate writes into a model folder, and {source.name} is none: export the weights first")
-    clips = [clip for data in args.data for clip in evaluation.read(data, frames=args.frames or 0).sequences]
-    tracker = load_network_tracker(model, config)
-    with tqdm(total=sum(len(clip.frames) for clip in clips), unit="frame", disable=None) as bar:
-        looks = calibrating.gather(tracker, clips, lambda clip: bar.update(len(clip.frames)))
-    made, quality = calibrating.learn(looks, names)
-    print(
-        f"{len(looks.right)} frames of {len(clips)} sequences, {looks.present.mean():.0%} with the target,"
-        f" {looks.right.mean():.0%} of the boxes right. On sequences left out: ROC AUC of right boxes"
-        f" {quality.right_auc:.3f}, of presence {quality.presence_auc:.3f}, calibration error {quality.error:.3f}"
-    )
+    parts = [looks.read(path) for path in args.looks or ()]
+    if args.data:
+        parts += _followed(model, config, args)
+    seen = looks.joined(parts)
+    if args.save_looks is not None:
+        looks.save(seen, args.save_looks)
+    made, probability = calibrating.learn(seen, names)
+    print(_told(seen, calibrating.quality(seen, probability), calibrating.left_out(seen)))
+    if args.plot is not None:
+        title = f"{config.model}, {calibrating.left_out(seen)} left out in turn"
+        plots.write_calibration(args.plot, probability, seen.right, seen.folder, title)
     if not args.dry_run:
         dataclasses.replace(source.manifest, calibration=made).write(source.folder)
         print(f"written: calibration in {source.folder}/manifest.json")
     return 0
+
+
+def _followed(model: ModelSpec, config: Config, args: argparse.Namespace) -> list[Looks]:
+    """Looks at all sequences of each --data, with a progress line."""
+    from tqdm import tqdm
+
+    from sot_tracker.datasets import evaluation
+    from sot_tracker.evaluate import looks
+    from sot_tracker.loading import load_network_tracker
+
+    folders = [evaluation.read(data, frames=args.frames or 0).sequences for data in args.data]
+    tracker = load_network_tracker(model, config)
+    total = sum(len(clip.frames) for clips in folders for clip in clips)
+    with tqdm(total=total, unit="frame", disable=None) as bar:
+        return [looks.gather(tracker, clips, lambda clip: bar.update(len(clip.frames))) for clips in folders]
+
+
+def _told(seen: Looks, quality: Quality, left_out: str) -> str:
+    return (
+        f"{len(seen.right)} frames of {len(np.unique(seen.clip))} sequences, {seen.present.mean():.0%} with the target,"
+        f" {seen.right.mean():.0%} of the boxes right. On {left_out} left out: ROC AUC of right boxes"
+        f" {quality.right_auc:.3f}, of presence {quality.presence_auc:.3f}, calibration error {quality.error:.3f};"
+        f" TRACKING in {quality.false_tracking:.0%} of the frames without the target and in"
+        f" {quality.right_tracking:.0%} of those with a right box"
+    )

@@ -1,87 +1,57 @@
-"""Learning a `Calibration`: follow clips with known truth, and fit when the box was right to what each look told.
+"""Learning a `Calibration` from looks at clips with known truth: when was the box right, by what each look told?
 
 Logistic regression on standardised features, then a monotone curve (isotonic regression over equal groups) on
-predictions for sequences that the regression did not see. Sequences weigh the same, however long they are.
+predictions for data sets that the regression did not see, because what a score means differs from one kind of clip to
+another; with too few data sets, for sequences that it did not see. Sequences weigh the same, however long they are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from sot_tracker.boxes import ious
 from sot_tracker.calibration import FEATURES, Calibration
-from sot_tracker.datasets.records import Sequence as Clip
 from sot_tracker.errors import UserError
-from sot_tracker.evaluate.metrics import RIGHT
+from sot_tracker.evaluate.looks import Array, Looks, Mask, Numbers
 from sot_tracker.stats import calibration_error, roc_auc
-from sot_tracker.stream.range16 import Range16
-from sot_tracker.tracking.session import NetworkTracker
+from sot_tracker.tracker import Policy, State
+from sot_tracker.tracking import states
 
-Array = npt.NDArray[np.float64]
-Mask = npt.NDArray[np.bool_]
-
-CHOSEN = ("score", "recent", "memory", "jumped", "colour", "colour_memory")
+CHOSEN = ("score", "recent", "differs", "differs_memory", "nearer")
 """Features that told most about clips of another kind than those learnt from; all of them together told less."""
 FOLDS = 5
+"""Of sequences, each left out in turn, where there are too few data sets."""
+FEWEST_FOLDERS = 3
+"""Data sets, of which each is left out in turn instead."""
 GROUPS = 15
 """Of predictions, of which each gives one point of the curve."""
-RIDGE = 1e-3
+RIDGE = 0.1
+"""On standardised weights. It hardly changes probabilities of clips like those learnt from, and helps with others."""
 FEWEST = 100
 """Looks, and right and wrong ones among them a tenth of that."""
 
 
-@dataclass(frozen=True, eq=False)
-class Looks:
-    """What N looks told. features: N x len(FEATURES). right: whether the box overlapped the target by half or more.
-    present: whether the target was there. clip: number of the sequence.
-    """
-
-    features: Array
-    right: Mask
-    present: Mask
-    clip: npt.NDArray[np.int64]
-
-
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """Of probabilities for sequences that were left out when they were learnt. right_auc, presence_auc: ROC AUC for
+    """Of probabilities for clips that were left out when they were learnt. right_auc, presence_auc: ROC AUC for
     right boxes and for frames with the target (NaN where there are none without). error: expected calibration error.
+    false_tracking, right_tracking: share of the frames without the target, and of those with a right box, whose state
+    would be TRACKING (NaN where there are none).
     """
 
     right_auc: float
     presence_auc: float
     error: float
+    false_tracking: float
+    right_tracking: float
 
 
-def gather(tracker: NetworkTracker, clips: Sequence[Clip], done: Callable[[Clip], None] = lambda clip: None) -> Looks:
-    """Follow every clip once. Raises UserError naming the one whose pictures cannot be read."""
-    parts = []
-    for number, clip in enumerate(clips):
-        try:
-            parts.append(_looks(tracker, clip, number))
-        except UserError as error:
-            raise UserError(f"sequence '{clip.name}': {error}") from None
-        done(clip)
-    return Looks(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
-
-
-def _looks(tracker: NetworkTracker, clip: Clip, number: int) -> tuple[Array, Mask, Mask, npt.NDArray[np.int64]]:
-    range16, boxes, told = Range16(), [], []
-    tracker.init(clip.picture(0, range16), clip.first_box)
-    for index in range(1, len(clip.frames)):
-        boxes.append(tracker.update(clip.picture(index, range16)).box.xywh)
-        told.append([tracker.state.features[name] for name in FEATURES])
-    known, present = clip.known[1:] | ~clip.visible[1:], clip.visible[1:]
-    right = present & (ious(np.array(boxes), np.nan_to_num(clip.truth[1:])) >= RIGHT)
-    return np.array(told)[known], right[known], present[known], np.full(int(known.sum()), number)
-
-
-def learn(looks: Looks, names: Iterable[str] = CHOSEN) -> tuple[Calibration, Quality]:
-    """The calibration of all looks, from the features of those names, and how good it is on sequences left out.
+def learn(looks: Looks, names: Iterable[str] = CHOSEN) -> tuple[Calibration, Array]:
+    """The calibration of all looks, from the features of those names; and for each look the probability that is learnt
+    from other data sets, each left out in turn, or with too few of them from other sequences, a fifth left out in turn.
 
     Raises UserError where there are too few looks, or hardly any right or wrong ones.
     """
@@ -94,7 +64,7 @@ def learn(looks: Looks, names: Iterable[str] = CHOSEN) -> tuple[Calibration, Qua
     names = tuple(names)
     chosen = looks.features[:, [FEATURES.index(name) for name in names]]
     weight = 1.0 / np.bincount(looks.clip)[looks.clip]
-    folds = _folds(looks.clip)
+    folds = _folds(looks)
     values = np.empty(len(looks.right))
     for fold in np.unique(folds):
         rest = folds != fold
@@ -104,23 +74,60 @@ def learn(looks: Looks, names: Iterable[str] = CHOSEN) -> tuple[Calibration, Qua
     made = Calibration(
         {name: round(float(value), 6) for name, value in zip(names, weights, strict=True)}, round(bias, 6), curve
     )
-    return made, _quality(values, looks, weight, folds)
+    return made, _left_out(values, looks, weight, folds)
 
 
-def _quality(values: Array, looks: Looks, weight: Array, folds: npt.NDArray[np.int64]) -> Quality:
-    """With curves that did not see the sequences either."""
+def _left_out(values: Array, looks: Looks, weight: Array, folds: Numbers) -> Array:
+    """Probabilities of values by curves that did not see the clips either."""
     probability = np.empty(len(values))
     for fold in np.unique(folds):
         rest = folds != fold
         points, shares = zip(*_curve(values[rest], looks.right[rest], weight[rest]), strict=True)
         probability[~rest] = np.interp(values[~rest], points, shares)
-    error = calibration_error(probability, looks.right)
-    return Quality(roc_auc(probability, looks.right), roc_auc(probability, looks.present), error)
+    return probability
 
 
-def _folds(clip: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    order = np.random.default_rng(0).permutation(int(clip.max()) + 1)
-    return np.asarray((order % FOLDS)[clip], np.int64)
+def quality(looks: Looks, probability: Array) -> Quality:
+    """How good probabilities of N looks are."""
+    said = tracking(looks, probability)
+    absent = ~looks.present
+    return Quality(
+        right_auc=roc_auc(probability, looks.right),
+        presence_auc=roc_auc(probability, looks.present),
+        error=calibration_error(probability, looks.right),
+        false_tracking=float(said[absent].mean()) if absent.any() else math.nan,
+        right_tracking=float(said[looks.right].mean()) if looks.right.any() else math.nan,
+    )
+
+
+def tracking(looks: Looks, probability: Array, max_coast: float = Policy().max_coast) -> Mask:
+    """Whether the state would be TRACKING at each look, 30 a second, with those probabilities.
+
+    Boxes at the edge of the frame and look-alikes change the reason of a state, not the state, so they are left out.
+    """
+    said = np.zeros(len(probability), dtype=np.bool_)
+    way = np.expm1(looks.features[:, FEATURES.index("jump")])
+    way[looks.features[:, FEATURES.index("lost")] > 0] = 0.0
+    condition = states.FIRST
+    for i in range(len(probability)):
+        if i and looks.clip[i] != looks.clip[i - 1]:
+            condition = states.FIRST
+        look = states.Look(bool(looks.accepted[i]), float(probability[i]), float(way[i]))
+        condition = states.judge(condition, look, states.BY_PROBABILITY, None, max_coast)
+        said[i] = condition.state is State.TRACKING
+    return said
+
+
+def left_out(looks: Looks) -> str:
+    """What is left out in turn: data sets or sequences."""
+    return "data sets" if len(np.unique(looks.folder)) >= FEWEST_FOLDERS else "sequences"
+
+
+def _folds(looks: Looks) -> Numbers:
+    if left_out(looks) == "data sets":
+        return looks.folder
+    order = np.random.default_rng(0).permutation(int(looks.clip.max()) + 1)
+    return np.asarray((order % FOLDS)[looks.clip], np.int64)
 
 
 def _values(features: Array, weights: Array, bias: float) -> Array:

@@ -1,4 +1,6 @@
-"""Curves of an evaluation as PNG. They differ in line style and marker too, so that they can be printed in grey."""
+"""Curves of an evaluation, and of probabilities, as PNG. They differ in line style and marker too, so that they can be
+printed in grey.
+"""
 
 from __future__ import annotations
 
@@ -11,18 +13,21 @@ import numpy as np
 from sot_tracker.atomic import new_file
 from sot_tracker.errors import MissingPackage
 from sot_tracker.evaluate.metrics import FRACTIONS, OVERLAPS, PIXELS, PRECISION_AT, Results
+from sot_tracker.stats import calibration_bins, calibration_error
 
 FILES = ("success.png", "precision.png", "norm_precision.png")
+FEWEST = 20
+"""Frames of a point in a calibration diagram's thin lines."""
 _DASHES = ("-", "--", "-.", ":")
 _MARKERS = ("o", "s", "^", "D", "v")
 
 
-def require_plots() -> None:
+def require_plots(user: str = "plotting in `sot-tracker eval`") -> None:
     """Raises UserError where matplotlib is missing, so that nobody learns of it after hours."""
     try:
         import matplotlib  # noqa: F401
     except ImportError:
-        raise MissingPackage("matplotlib", "plotting in `sot-tracker eval`", "pip install matplotlib") from None
+        raise MissingPackage("matplotlib", user, "pip install matplotlib") from None
 
 
 def write_plots(results: Results, out: Path, data: str) -> None:
@@ -59,3 +64,40 @@ def _plot(judged: Any, curve: str, x: Any, x_label: str, at: int | None, title: 
     axes.legend()
     with new_file(out / f"{curve}.png") as unfinished:
         figure.savefig(unfinished, dpi=150)
+
+
+def write_calibration(path: Path, probability: Any, right: Any, kind: Any, title: str) -> None:
+    """A calibration diagram: how often boxes were right by how probable that was said to be, and of how many frames.
+
+    probability: N, 0..1. right: N, whether the box was. kind: N, number of the data set; where there are several, each
+    has a thin line of its own, where it has `FEWEST` frames. Raises UserError if it cannot be written.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    counts, sums, hits = calibration_bins(probability, right)
+    edges, kinds = np.linspace(0, 1, len(counts) + 1), np.unique(kind)
+    figure = Figure(figsize=(4.2, 4.8), layout="constrained")
+    FigureCanvasAgg(figure)
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    upper.plot((0, 1), (0, 1), "--", color="0.5", label="as said")
+    for number in kinds if len(kinds) > 1 else ():
+        of = calibration_bins(probability[kind == number], right[kind == number])
+        name = "of one data set" if number == kinds[0] else None
+        upper.plot(*_shares(*of, FEWEST), "-", lw=0.8, color="tab:orange", label=name)
+    error = calibration_error(probability, right)
+    upper.plot(*_shares(counts, sums, hits), "o-", color="tab:blue", label=f"observed [error {error:.3f}]")
+    upper.set(ylabel="share of right boxes", title=title, xlim=(0, 1), ylim=(0, 1))
+    upper.grid(alpha=0.3)
+    upper.legend(loc="upper left")
+    bars = lower.bar(edges[:-1], counts, width=edges[1], align="edge", color="0.7", edgecolor="0.4")
+    lower.bar_label(bars, labels=[f"{count:.0f}" for count in counts], fontsize=7)
+    lower.set(xlabel="probability that the box is right", ylabel="frames", ylim=(0, 1.2 * counts.max()))
+    with new_file(path) as unfinished:
+        figure.savefig(unfinished, format="png", dpi=100)
+
+
+def _shares(counts: Any, sums: Any, hits: Any, fewest: int = 1) -> tuple[Any, Any]:
+    """Mean probability and share of right boxes of the bins with so many frames."""
+    some = counts >= fewest
+    return sums[some] / counts[some], hits[some] / counts[some]

@@ -31,6 +31,8 @@ _FORGETS = 0.97
 """Share of the largest jump of the last frames that is left of it in the next."""
 _AT_FIRST = 3.0
 """Of the running means: the target was given."""
+_NO_LOOK_ALIKE = 0.4
+"""By how much a box is nearer to the target's colours than to those of look-alikes, where none has been seen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,8 @@ class MapEvidence:
 
     peak: highest value without any window, 0 to 1. chosen: value at the chosen cell. second: highest value more than
     `AROUND` cells away from the chosen one. mass: sum over all cells, in cells. spread: root of the variance of the
-    map around its centre of mass, in cells.
+    map around its centre of mass, in cells. second_at: x and y of the second peak's middle in fractions of the search
+    crop's side; None where the map does not say where targets are in the middle, as of corners.
     """
 
     peak: float
@@ -47,6 +50,7 @@ class MapEvidence:
     second: float
     mass: float
     spread: float
+    second_at: tuple[float, float] | None = None
 
     @property
     def rival(self) -> float:
@@ -73,6 +77,7 @@ def read_maps(maps: Maps, found: Decoded) -> MapEvidence:
         second=float(others.max()),
         mass=float(grid.sum()),
         spread=_spread(grid),
+        second_at=None if "tl" in maps else _middle(int(others.argmax()), g),
     )
 
 
@@ -102,6 +107,8 @@ def features_of(found: Measurement, box: Box, lost_frames: int, before: Mapping[
     evidence, expected, now = found.evidence, found.window.box, _logit(found.score)
     recent, memory = before.get("recent", _AT_FIRST), before.get("memory", _AT_FIRST)
     jump = math.log1p(math.dist(box.center, expected.center) / math.sqrt(max(expected.area, 1.0)))
+    likeness = found.likeness
+    apart = _distance(likeness.mean)
     return {
         "score": now,
         "peak": _logit(evidence.peak),
@@ -116,9 +123,23 @@ def features_of(found: Measurement, box: Box, lost_frames: int, before: Mapping[
         "recent": recent + _RECENT * (now - recent),
         "memory": memory + _MEMORY * (now - memory),
         "jumped": max(jump, _FORGETS * before.get("jumped", 0.0)),
-        "colour": found.colours[0],
-        "colour_memory": found.colours[1],
+        "colour": likeness.first,
+        "colour_memory": likeness.mean,
+        "differs": _distance(likeness.first),
+        "differs_memory": apart,
+        "nearer": _NO_LOOK_ALIKE if likeness.others is None else _distance(likeness.others) - apart,
     }
+
+
+def _distance(similarity: float) -> float:
+    """Hellinger's distance, 0 to 1, of two histograms whose Bhattacharyya coefficient is `similarity`."""
+    return math.sqrt(max(0.0, 1 - similarity))
+
+
+def _middle(index: int, cells: int) -> tuple[float, float]:
+    """Of that cell of a square grid with so many cells per side."""
+    row, column = divmod(index, cells)
+    return (column + 0.5) / cells, (row + 0.5) / cells
 
 
 def _logit(value: float) -> float:

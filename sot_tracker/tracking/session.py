@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from sot_tracker.engines.network import Network
 
 PUBLISHED = Policy()
+RIVAL = 0.25
+"""Share of the highest peak from which on the second one is a look-alike whose colours are worth knowing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,11 +127,12 @@ class Session:
             dt, colours, seen = seconds_between(target.stamp_ns, stamp_ns), target.colours, None
             if measurement.box is not None and colours is not None:
                 seen = colour.histogram(image, measurement.box)
-                measurement = replace(measurement, colours=colours.similarity(seen))
+                measurement = replace(measurement, likeness=colours.likeness(seen))
             state, estimate = loop.step(before.state, measurement, dt, policy, self._clip, self._calibration)
             sure = estimate.accepted and loop.is_sure(estimate.score, policy)
             if seen is not None and colours is not None and sure:
-                colours = colours.learnt(seen)
+                beside = None if measurement.rival is None else colour.histogram(image, measurement.rival)
+                colours = colours.learnt(seen, beside)
             begin = time.perf_counter()
             flow = expectation.remember(before, image, state.box) if expects else None
             spent += time.perf_counter() - begin
@@ -161,7 +164,10 @@ class Session:
         for (target, window), crop, of, second in zip(looks, crops, maps, seconds, strict=True):
             there = self._decode(of, second, target.state)
             box = crop.to_frame(there.cx, there.cy, there.w, there.h) if there.is_finite else None
-            found.append(Measurement(window, box, there.score, read_maps(of, there)))
+            evidence, rival = read_maps(of, there), None
+            if evidence.second_at is not None and evidence.rival >= RIVAL:
+                rival = crop.to_frame(*evidence.second_at, there.w, there.h)
+            found.append(Measurement(window, box, there.score, evidence, rival))
         times = {
             "crop": 1e3 * (cropped - begin),
             "search": 1e3 * (searched - cropped),

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from sot_tracker.box import Box
 from sot_tracker.tracking import states
 from sot_tracker.tracking.box_size import NO_BIAS, SizeBias
+from sot_tracker.tracking.colour import SAME, Likeness
 from sot_tracker.tracking.confidence import UNREADABLE, MapEvidence
 
 
@@ -53,12 +54,13 @@ class Measurement:
     """What the network finds in one search.
 
     window: that was searched. box: in frame pixels, as the network gives it, which may be of negative size; None where
-    its maps are not finite. score: 0..1. evidence: what else its maps tell. colours: how alike what is in the box is
-    to the target's first box and to its mean (`colour.py`), 0..1 each.
+    its maps are not finite. score: 0..1. evidence: what else its maps tell. rival: around the map's
+    second peak, of the same size; None where there is none worth the name. likeness: in colour, of what is in the box.
     """
 
     window: SearchWindow
     box: Box | None
     score: float
     evidence: MapEvidence = UNREADABLE
-    colours: tuple[float, float] = (1.0, 1.0)
+    rival: Box | None = None
+    likeness: Likeness = SAME

@@ -6,6 +6,7 @@ import dataclasses
 import json
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
@@ -14,30 +15,38 @@ from sot_tracker.cli import main
 from sot_tracker.datasets import evaluation
 from sot_tracker.errors import UserError
 from sot_tracker.evaluate import calibrating
+from sot_tracker.evaluate import looks as looks_file
+from sot_tracker.evaluate.looks import Looks
+from sot_tracker.stats import calibration_error
 
 from clips import boxes, write_sequence
 
 
-def looks(count: int = 3000, clips: int = 20, seed: int = 0) -> calibrating.Looks:
+def looks(count: int = 3000, clips: int = 20, seed: int = 0) -> Looks:
     """Boxes that are right with the probability 1 / (1 + exp(-(2 score - rival))); all other features are noise."""
     rng = np.random.default_rng(seed)
     features = rng.normal(size=(count, len(FEATURES)))
     value = 2 * features[:, FEATURES.index("score")] - features[:, FEATURES.index("rival")]
     right = rng.uniform(size=count) < 1 / (1 + np.exp(-value))
-    return calibrating.Looks(features, right, right | (rng.uniform(size=count) < 0.3), np.arange(count) % clips)
+    clip = np.sort(np.arange(count) % clips)
+    return Looks(
+        features, right, right | (rng.uniform(size=count) < 0.3), np.ones(count, np.bool_), clip, np.zeros_like(clip)
+    )
 
 
 def test_it_finds_what_tells_and_is_calibrated() -> None:
-    made, quality = calibrating.learn(looks(), FEATURES)
+    given = looks()
+    made, probability = calibrating.learn(given, FEATURES)
+    quality = calibrating.quality(given, probability)
     weights = made.weights
-    assert weights["score"] == pytest.approx(2, abs=0.4)
-    assert weights["rival"] == pytest.approx(-1, abs=0.3)
+    assert weights["score"] / weights["rival"] == pytest.approx(-2, abs=0.3)
+    assert weights["score"] > 0
     assert max(abs(weights[name]) for name in FEATURES if name not in ("score", "rival")) < 0.25
     assert quality.error < 0.05
     assert 0.5 < quality.presence_auc < quality.right_auc
     fresh = looks(seed=1)
     told = [made.probability(dict(zip(FEATURES, row, strict=True))) for row in fresh.features]
-    assert calibrating.calibration_error(np.array(told), fresh.right) < 0.05
+    assert calibration_error(np.array(told), fresh.right) < 0.05
 
 
 def test_the_curve_rises_and_is_never_sure() -> None:
@@ -48,12 +57,25 @@ def test_the_curve_rises_and_is_never_sure() -> None:
     assert 0 < shares[0] < 0.2 < 0.8 < shares[-1] < 1
 
 
+def test_it_is_less_sure_where_one_kind_of_clips_says_little_of_another() -> None:
+    """The same looks, given as three kinds of clips in which right boxes are unlike often, and as one kind."""
+    rng, given = np.random.default_rng(1), looks(count=6000, clips=30)
+    folder = given.clip // 10
+    value = 2 * given.features[:, FEATURES.index("score")] + np.array([-2.5, 0, 2.5])[folder]
+    mixed = dataclasses.replace(given, right=rng.uniform(size=6000) < 1 / (1 + np.exp(-value)))
+    apart = dataclasses.replace(mixed, folder=folder)
+    assert (calibrating.left_out(mixed), calibrating.left_out(apart)) == ("sequences", "data sets")
+    at = {"score": 0.7}
+    as_one, as_three = (calibrating.learn(of, ("score",))[0].probability(at) for of in (mixed, apart))
+    assert 0.5 < as_three < as_one - 0.02
+
+
 def test_long_sequences_weigh_no_more_than_short_ones() -> None:
     one = looks(400, clips=1)
     turned = dataclasses.replace(one, features=-one.features)  # of another kind, and nine times as many
-    many = [np.concatenate([getattr(one, n), *[getattr(turned, n)] * 9]) for n in ("features", "right", "present")]
+    both = looks_file.joined([one, *[turned] * 9])
     clip = np.concatenate([np.arange(400) % 10, 10 + np.arange(3600) % 10])
-    made, _ = calibrating.learn(calibrating.Looks(*many, clip), ("score",))
+    made, _ = calibrating.learn(dataclasses.replace(both, clip=clip), ("score",))
     assert abs(made.weights["score"]) < 0.3
 
 
@@ -70,35 +92,42 @@ def test_too_little_is_refused(count: int, clips: int, right: bool | None) -> No
         calibrating.learn(given)
 
 
-class Follows:
-    """A tracker that is right until frame 3."""
-
-    def init(self, image: Any, box: Any) -> None:
-        self.index = 0
-
-    def update(self, image: Any) -> Any:
-        from types import SimpleNamespace
-
-        self.index += 1
-        box = boxes(6)[self.index] if self.index < 3 else boxes(6)[0].scaled(0.1)
-        self.state = SimpleNamespace(features=dict.fromkeys(FEATURES, float(self.index)))
-        return SimpleNamespace(box=box)
+def states(probability: list[float], accepted: list[bool], present: list[bool]) -> list[bool]:
+    """Whether TRACKING is said, of boxes that do not jump."""
+    there, moved, count = np.array(present), np.array(accepted), len(probability)
+    given = Looks(np.zeros((count, len(FEATURES))), there, there, moved, *np.zeros((2, count), np.int64))
+    return [bool(said) for said in calibrating.tracking(given, np.array(probability))]
 
 
-def test_looks_are_gathered_from_every_frame_of_which_the_truth_is_known(tmp_path: Any) -> None:
-    write_sequence(tmp_path / "one", boxes(6))
-    write_sequence(tmp_path / "two", [*boxes(6)[:5], None])
-    done: list[str] = []
-    found = calibrating.gather(
-        Follows(),  # type: ignore[arg-type]
-        evaluation.read(tmp_path).sequences,
-        lambda clip: done.append(clip.name),
-    )
-    assert done == ["one", "two"]
-    assert found.right.tolist() == [True, True, False, False, False] * 2
-    assert found.present.tolist() == [True] * 9 + [False]
-    assert found.clip.tolist() == [0] * 5 + [1] * 5
-    assert found.features[:, 0].tolist() == [1, 2, 3, 4, 5] * 2
+def test_tracking_is_said_as_the_tracker_would() -> None:
+    said = states([0.9, 0.6, 0.4, 0.6, 0.8], [True] * 5, [True] * 5)
+    assert said == [True, True, False, False, True]
+    assert states([0.9, 0.9], [False, True], [True] * 2) == [False, True]
+
+
+def test_each_sequence_begins_with_its_target() -> None:
+    given = looks(4, clips=2)
+    given = dataclasses.replace(given, features=np.zeros_like(given.features))
+    assert calibrating.tracking(given, np.array([0.6, 0.1, 0.6, 0.6])).tolist() == [True, False, True, True]
+
+
+@pytest.mark.parametrize(("lost", "expected"), [(0.0, False), (1.0, True)])
+def test_a_jump_ends_tracking_but_where_the_target_was_lost(lost: float, expected: bool) -> None:
+    given = looks(100, clips=1)
+    features = np.zeros_like(given.features)
+    features[:, FEATURES.index("jump")] = np.log1p(3.0)
+    features[:, FEATURES.index("lost")] = lost
+    assert bool(calibrating.tracking(dataclasses.replace(given, features=features), np.ones(100)).all()) is expected
+
+
+def test_shares_are_of_frames_without_the_target_and_of_right_boxes() -> None:
+    present = np.array([True, True, False, False, True])
+    right = np.array([True, True, False, False, False])
+    given = Looks(np.zeros((5, len(FEATURES))), right, present, np.ones(5, np.bool_), *np.zeros((2, 5), np.int64))
+    found = calibrating.quality(given, np.array([0.9, 0.2, 0.9, 0.1, 0.9]))
+    assert (found.right_tracking, found.false_tracking) == (0.5, 0.5)
+    without = dataclasses.replace(given, present=np.ones(5, np.bool_))
+    assert np.isnan(calibrating.quality(without, np.full(5, 0.9)).false_tracking)
 
 
 def test_the_command_writes_into_the_model_folder(
@@ -109,7 +138,7 @@ def test_the_command_writes_into_the_model_folder(
     folder = tmp_path / "toy"
     shutil.copytree(toy_folder, folder)
     write_sequence(tmp_path / "data" / "one", boxes(4))
-    monkeypatch.setattr(calibrating, "gather", lambda tracker, clips, done: looks())
+    monkeypatch.setattr(looks_file, "gather", lambda tracker, clips, done: looks())
     given = ["calibrate", "--model", "toy", "--weights", str(folder), "--data", str(tmp_path / "data")]
     assert main([*given, "--dry-run"]) == 0
     assert "calibration" not in json.loads((folder / "manifest.json").read_text())
@@ -122,6 +151,29 @@ def test_the_command_writes_into_the_model_folder(
     sequence = evaluation.read(tmp_path / "data").sequences[0]
     tracker.init(sequence.picture(0), sequence.first_box)
     assert 0 <= tracker.update(sequence.picture(1)).probability <= 1
+
+
+def test_looks_are_kept_and_learnt_from_again(
+    toy: Any, toy_folder: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_sequence(tmp_path / "data" / "one", boxes(4))
+    monkeypatch.setattr(looks_file, "gather", lambda tracker, clips, done: looks())
+    kept, picture = tmp_path / "kept.npz", tmp_path / "diagram.png"
+    given = ["calibrate", "--model", "toy", "--weights", str(toy_folder), "--dry-run"]
+    assert main([*given, "--data", str(tmp_path / "data"), "--save-looks", str(kept)]) == 0
+    first = capsys.readouterr().out
+    assert main([*given, "--looks", str(kept), "--plot", str(picture)]) == 0
+    assert capsys.readouterr().out == first
+    drawn = cv2.imread(str(picture))
+    assert drawn is not None
+    assert drawn.shape == (480, 420, 3)
+    assert main([*given, "--looks", str(kept), "--looks", str(kept)]) == 0
+    assert "6000 frames of 40 sequences" in capsys.readouterr().out
+
+
+def test_nothing_to_learn_from(toy: Any, capsys: Any) -> None:
+    assert main(["calibrate", "--model", "toy", "--weights", "random"]) == 2
+    assert "give --data, or --looks" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

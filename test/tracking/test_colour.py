@@ -26,11 +26,12 @@ RED, BLUE = (40, 40, 200), (200, 60, 40)
 
 def test_a_target_is_like_itself_and_unlike_another_colour() -> None:
     known = colour.start(scene(RED), BOX)
-    assert known.similarity(colour.histogram(scene(RED), BOX)) == pytest.approx((1.0, 1.0))
-    darker = known.similarity(colour.histogram(scene(RED, light=0.95), BOX))[0]
-    other = known.similarity(colour.histogram(scene(BLUE), BOX))[0]
+    same = known.likeness(colour.histogram(scene(RED), BOX))
+    assert (same.first, same.mean, same.others) == (pytest.approx(1), pytest.approx(1), None)
+    darker = known.likeness(colour.histogram(scene(RED, light=0.95), BOX)).first
+    other = known.likeness(colour.histogram(scene(BLUE), BOX)).first
     assert other < 0.2 < darker < 1
-    assert known.similarity(colour.histogram(scene(RED)[:, ::-1], Box(180, 60, 40, 30)))[0] > 0.95, "mirrored"
+    assert known.likeness(colour.histogram(scene(RED)[:, ::-1], Box(180, 60, 40, 30))).first > 0.95, "mirrored"
 
 
 def test_the_mean_follows_slowly_and_the_first_stays() -> None:
@@ -38,9 +39,22 @@ def test_the_mean_follows_slowly_and_the_first_stays() -> None:
     later = known
     for _ in range(20):
         later = later.learnt(seen)
-    assert later.similarity(seen)[0] == known.similarity(seen)[0]
-    assert known.similarity(seen)[1] < later.similarity(seen)[1] < 1
+    assert later.likeness(seen).first == known.likeness(seen).first
+    assert known.likeness(seen).mean < later.likeness(seen).mean < 1
     assert later.mean.sum() == pytest.approx(1)
+
+
+def test_look_alikes_beside_the_target_are_remembered() -> None:
+    known, beside = colour.start(scene(RED), BOX), colour.histogram(scene(BLUE), BOX)
+    once = known.learnt(known.first, beside)
+    assert once.likeness(beside).others == pytest.approx(1)
+    assert once.likeness(known.first).others == known.likeness(beside).first
+    again = once.learnt(known.first, known.first)
+    before, after = once.likeness(known.first).others, again.likeness(known.first).others
+    assert before is not None
+    assert after is not None
+    assert before < after < 1
+    assert once.learnt(known.first).others is once.others
 
 
 @pytest.mark.parametrize(
@@ -56,11 +70,3 @@ def test_views_of_any_strides() -> None:
     flipped = image[::-1, ::-1]
     assert np.array_equal(colour.histogram(flipped, BOX), colour.histogram(np.ascontiguousarray(flipped), BOX))
     assert np.array_equal(image, cv2.flip(cv2.flip(image, 0), 0)), "it is not written into"
-
-
-def test_channels_are_those_of_opencv() -> None:
-    image = np.random.default_rng(0).integers(0, 256, (200, 200, 3), dtype=np.uint8)
-    expected = cv2.cvtColor(image, cv2.COLOR_BGR2LAB)[..., 1:].astype(int)
-    apart = np.abs(colour._channels(image) - expected)
-    assert apart.max() <= 1
-    assert (apart > 0).mean() < 1e-3

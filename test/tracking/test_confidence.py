@@ -10,6 +10,7 @@ import pytest
 from sot_tracker.box import Box
 from sot_tracker.calibration import FEATURES
 from sot_tracker.decode import DECODERS, NOTHING
+from sot_tracker.tracking.colour import Likeness
 from sot_tracker.tracking.confidence import UNREADABLE, features_of, read_maps, score_grid
 from sot_tracker.tracking.state import Measurement, SearchWindow
 
@@ -57,6 +58,21 @@ def test_every_decoding_has_a_grid_whose_peak_is_the_chosen_cell(decoding: str, 
 def test_only_a_peak_apart_is_a_rival(second: tuple[int, int, float], rival: float) -> None:
     maps = center_maps((7, 8, 0.9), second)
     assert read_maps(maps, DECODERS["center"](maps)).rival == pytest.approx(rival)
+
+
+def test_the_place_of_the_second_peak_is_known_where_the_map_is_of_middles() -> None:
+    maps = center_maps((7, 8, 0.9), (12, 3, 0.8))
+    assert read_maps(maps, DECODERS["center"](maps)).second_at == (3.5 / G, 12.5 / G)
+    corners = corner_maps(7, 8)
+    assert read_maps(corners, DECODERS["corner"](corners)).second_at is None
+
+
+@pytest.mark.parametrize(("others", "nearer"), [(None, 0.4), (0.75, 0.4), (0.99, 0.0), (1.0, -0.1)])
+def test_colours_between_the_target_and_look_alikes(others: float | None, nearer: float) -> None:
+    window = SearchWindow(Box(100, 100, 40, 40))
+    found = Measurement(window, window.box, 0.9, likeness=Likeness(0.84, 0.99, others))
+    told = features_of(found, window.box, 0, {})
+    assert (told["differs"], told["differs_memory"], told["nearer"]) == pytest.approx((0.4, 0.1, nearer))
 
 
 def test_the_spread_grows_with_a_second_peak() -> None:

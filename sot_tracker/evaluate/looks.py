@@ -1,0 +1,114 @@
+"""Looks of a network at clips with known truth: what they told, and whether the box was right.
+
+`calibrating.py` learns from them. Following the clips takes minutes, learning a second, so looks can be kept in a file.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from sot_tracker.atomic import new_file
+from sot_tracker.boxes import ious
+from sot_tracker.calibration import FEATURES
+from sot_tracker.datasets.records import Sequence as Clip
+from sot_tracker.errors import UserError
+from sot_tracker.evaluate.metrics import RIGHT
+from sot_tracker.stream.range16 import Range16
+from sot_tracker.tracking.session import NetworkTracker
+
+Array = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+Numbers = npt.NDArray[np.int64]
+
+_KINDS = {"features": "f", "right": "b", "present": "b", "accepted": "b", "clip": "i", "folder": "i"}
+"""Kinds of the arrays in a file of looks."""
+
+
+@dataclass(frozen=True, eq=False)
+class Looks:
+    """What N looks told, those of a sequence in their order. features: N x len(FEATURES). right: whether the box
+    overlapped the target by half or more. present: whether the target was there. accepted: whether the box moved the
+    search window. clip: number of the sequence. folder: number of the data set that the sequence is from.
+    """
+
+    features: Array
+    right: Mask
+    present: Mask
+    accepted: Mask
+    clip: Numbers
+    folder: Numbers
+
+
+def gather(tracker: NetworkTracker, clips: Sequence[Clip], done: Callable[[Clip], None] = lambda clip: None) -> Looks:
+    """Follow every clip of a data set once. Raises UserError naming the one whose pictures cannot be read."""
+    parts = []
+    for number, clip in enumerate(clips):
+        try:
+            parts.append(_follow(tracker, clip, number))
+        except UserError as error:
+            raise UserError(f"sequence '{clip.name}': {error}") from None
+        done(clip)
+    return _stacked(parts)
+
+
+def _follow(tracker: NetworkTracker, clip: Clip, number: int) -> Looks:
+    range16, boxes, accepted, told = Range16(), [], [], []
+    tracker.init(clip.picture(0, range16), clip.first_box)
+    for index in range(1, len(clip.frames)):
+        estimate = tracker.update(clip.picture(index, range16))
+        boxes.append(estimate.box.xywh)
+        accepted.append(estimate.accepted)
+        told.append([tracker.state.features[name] for name in FEATURES])
+    known, present = clip.known[1:] | ~clip.visible[1:], clip.visible[1:]
+    right = present & (ious(np.array(boxes), np.nan_to_num(clip.truth[1:])) >= RIGHT)
+    numbers = np.full(int(known.sum()), number)
+    return Looks(
+        np.array(told)[known], right[known], present[known], np.array(accepted)[known], numbers, np.zeros_like(numbers)
+    )
+
+
+def joined(parts: Sequence[Looks]) -> Looks:
+    """All looks; each part numbers its own sequences and data sets."""
+    columns = {name: [getattr(part, name) for part in parts] for name in _KINDS}
+    for name in ("clip", "folder"):
+        first = np.cumsum([0, *(int(numbers.max(initial=-1)) + 1 for numbers in columns[name])])
+        columns[name] = [numbers + begin for numbers, begin in zip(columns[name], first, strict=False)]
+    return _stacked(
+        [Looks(**dict(zip(columns, values, strict=True))) for values in zip(*columns.values(), strict=True)]
+    )
+
+
+def _stacked(parts: Sequence[Looks]) -> Looks:
+    return Looks(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in _KINDS})
+
+
+def save(looks: Looks, path: Path) -> None:
+    """Into a NumPy archive; all or nothing. Raises UserError if it cannot be written."""
+    with new_file(path) as unfinished, unfinished.open("wb") as file:
+        np.savez_compressed(file, names=np.array(FEATURES), **{name: getattr(looks, name) for name in _KINDS})
+
+
+def read(path: Path) -> Looks:
+    """What `save` wrote. Raises UserError for anything else, and where this version knows other features."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            found = {name: archive[name] for name in ("names", *_KINDS)}
+    except FileNotFoundError:
+        raise UserError(f"there is no file {path}") from None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        raise UserError(f"{path} is not a file of looks that calibrate wrote") from None
+    if tuple(found.pop("names").tolist()) != FEATURES:
+        raise UserError(f"{path} has other features than this version computes: follow the clips again (--data)")
+    count = found["clip"].shape
+    shapes = {name: (*count, len(FEATURES)) if name == "features" else count for name in _KINDS}
+    fits = all(found[n].shape == shapes[n] and found[n].dtype.kind == kind for n, kind in _KINDS.items())
+    lowest = min(int(found[name].min(initial=0)) for name in ("clip", "folder")) if fits else 0
+    if not fits or len(count) != 1 or lowest < 0 or not np.isfinite(found["features"]).all():
+        raise UserError(f"{path} is not a file of looks that calibrate wrote")
+    return Looks(**found)
