@@ -104,6 +104,9 @@ MODELS: dict[str, ModelSpec] = {
 }
 """Name -> row; a new network is one line here and one file in `nets/`."""
 
+FEATURE_MODEL = "lite"
+"""Whose features serve a second opinion beside any network (`tracking/second_opinion.py`)."""
+
 
 def spec(name: str) -> ModelSpec:
     """The catalogue row of that name. Raises UserError listing the known ones."""

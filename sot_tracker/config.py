@@ -162,6 +162,11 @@ class Config(Options):
         "say that the target went, last is its last box, as published, and saves a few milliseconds.",
         choices=("expected", "last"),
     )
+    second_opinion: bool = option(
+        False,
+        "A filter that learns the target while it is followed has a say in where the target is, and in whether it is "
+        "there at all (docs/models.md); beside other networks than lite it costs one run of lite per frame.",
+    )
     max_coast: float = option(
         0.5,
         "Seconds for which a box is still published while the target is doubtful or hidden (UNCERTAIN); longer bridges "

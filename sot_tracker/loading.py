@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sot_tracker import cpus, tuning
-from sot_tracker.catalog import MODELS, ModelSpec, spec
+from sot_tracker.catalog import FEATURE_MODEL, MODELS, ModelSpec, network_spec, spec
 from sot_tracker.config import OPTIONS, RENAMED, Config, Scope
 from sot_tracker.engines.network import ENGINES, Network
 from sot_tracker.errors import MissingPackage, UserError, did_you_mean
@@ -21,6 +21,7 @@ from sot_tracker.manifest import INT8, export_hint
 from sot_tracker.model_folder import Source, find_weights
 from sot_tracker.opencv import OpenCVTracker
 from sot_tracker.tracker import Policy, Tracker
+from sot_tracker.tracking.feature_network import FeatureNetwork
 from sot_tracker.tracking.many import MultiTracker
 from sot_tracker.tracking.realtime import RealtimeTracker
 from sot_tracker.tracking.session import NetworkTracker
@@ -59,6 +60,8 @@ def load_trackers(config: Config, realtime: bool = False) -> list[Tracker]:
     model, count = spec(config.model), config.max_targets
     trackers: list[Tracker]
     if model.network is None:
+        if config.second_opinion:
+            raise UserError(f"second_opinion works beside networks of this project, not {model.name}: leave it out")
         options = (model.name, config.threads, config.weights, config.lost_threshold, config.max_coast)
         trackers = [OpenCVTracker(*options) for _ in range(count)]
     else:
@@ -91,7 +94,21 @@ def load_network_tracker(model: ModelSpec, config: Config) -> NetworkTracker:
         raise UserError(f"model '{model.name}' has no network")
     network = load_network(model, config)
     calibration = network.facts.calibration
-    return NetworkTracker(model.name, model.network, network, Policy.of(config), calibration=calibration)
+    features = load_features(model, network, config) if config.second_opinion else None
+    return NetworkTracker(model.name, model.network, network, Policy.of(config), False, calibration, features)
+
+
+def load_features(model: ModelSpec, network: Network, config: Config) -> FeatureNetwork:
+    """What a second opinion beside that network sees: its own features, or those of `FEATURE_MODEL` as it ships.
+
+    Raises UserError as `load_network`, and for weights that give no features.
+    """
+    if model.name != FEATURE_MODEL:
+        device = "cuda" if config.device == "tensorrt" else config.device  # which needs nothing prepared
+        precision = config.precision if config.precision in ("fp32", "bf16") else "auto"
+        config = replace(config, model=FEATURE_MODEL, weights="", device=device, precision=precision)
+        network = load_network(spec(FEATURE_MODEL), config)
+    return FeatureNetwork(network, network_spec(FEATURE_MODEL))
 
 
 def load_network(model: ModelSpec, config: Config) -> Network:

@@ -22,6 +22,8 @@ FORMAT = 2
 DEFAULT_VARIANT = "fp32"
 INT8 = "int8"
 """The variant, and its precision, that `sot-tracker export --precision int8` adds."""
+FEATURES = "features"
+"""A map that a network may give besides: what its backbone sees of the search patch, (B, C, g, g)."""
 PRECISIONS = ("fp32", "bf16", "fp16", "int8")
 STORAGES = ("int8", "fp16", "fp32")
 
@@ -113,6 +115,15 @@ def expected_maps(spec: NetworkSpec) -> Shapes:
     }[spec.maps]
 
 
+def are_maps(found: Shapes, spec: NetworkSpec) -> bool:
+    """Whether these are the maps of a network with that decoding, with or without `FEATURES`."""
+    side = spec.search_size // spec.stride
+    features = found.get(FEATURES)
+    if features is not None and (len(features) != 4 or features[0] != 1 or features[2:] != [side, side]):
+        return False
+    return {name: shape for name, shape in found.items() if name != FEATURES} == expected_maps(spec)
+
+
 def read_manifest(folder: Path, model: ModelSpec) -> Manifest:
     """The manifest of that model's folder, every field checked; folders of format 1 are read too.
 
@@ -140,7 +151,7 @@ def read_manifest(folder: Path, model: ModelSpec) -> Manifest:
         raise UserError(f"{folder} holds the model '{name}', not '{model.name}': give --model {name}")
     if model.network is None or json.dumps(manifest.network) != json.dumps(network_fields(model)):
         raise UserError(f"{path} describes another {model.name} than this version: export the model again")
-    if manifest.maps != expected_maps(model.network):
+    if not are_maps(manifest.maps, model.network):
         raise UserError(f"{path} is damaged ('maps' are not those of {model.name}): {again}")
     return manifest
 

@@ -144,6 +144,13 @@ FILES = dict.fromkeys((TEMPLATE, SEARCH, WEIGHTS), "0" * 64)
         ),
         (lambda f: edit(f, maps={"score": [1, 1, 16, 16]}), "'maps'"),
         (lambda f: edit(f, maps=expected_maps(catalog.network_spec("hcat"))), "'maps'"),
+        *(
+            (
+                lambda f, shape=shape: edit(f, maps=expected_maps(catalog.network_spec("fermt")) | {"features": shape}),
+                "'maps'",
+            )
+            for shape in ([1, 8, 16], [1, 8, 16, 8], [2, 8, 16, 16])
+        ),
         (lambda f: edit(f, exported_from={"weights": 3}), "'exported_from'"),
         (lambda f: edit(f, exported_from={}), "'exported_from'"),
         (lambda f: edit(f, model="smat"), "--model smat"),

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from sot_tracker.calibration import Calibration
 from sot_tracker.catalog import NetworkSpec
 from sot_tracker.errors import UserError
-from sot_tracker.manifest import TEMPLATE, expected_maps
+from sot_tracker.manifest import TEMPLATE, are_maps
 from sot_tracker.model_folder import Source
 
 ENGINES = {"onnx": "onnxruntime", "openvino": "openvino", "torch": "torch"}
@@ -139,7 +139,7 @@ class Network(ABC):
             reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
             raise UserError(f"{self.facts.runtime} cannot run {self.facts.weights} ({reason}): export again") from None
         found = {name: [1, *value.shape] for name, value in maps.items()}
-        if found != expected_maps(spec):
+        if not are_maps(found, spec):
             raise UserError(f"{self.facts.weights} gives other maps than the model's ({found}): export the model again")
         if not all(np.isfinite(value).all() for value in maps.values()):
             raise UserError(f"{self.facts.weights} gives numbers that are not finite: copy or export the model again")

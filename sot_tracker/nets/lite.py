@@ -187,10 +187,11 @@ class Lite(nn.Module):
         return cells, target
 
     def search(self, cached: tuple[Tensor, ...], x: Tensor) -> dict[str, Tensor]:
-        """What `template` gave and (B, 3, 256, 256) normalised -> the maps."""
+        """What `template` gave and (B, 3, 256, 256) normalised -> the maps, and the backbone's (B, 112, 16, 16)."""
         cells, target = cached
-        out: dict[str, Tensor] = self.head(self.neck(cells, target, self.backbone(x)))
-        return out
+        features = self.backbone(x)
+        out: dict[str, Tensor] = self.head(self.neck(cells, target, features))
+        return {**out, "features": features.float()}
 
     def forward(self, z: Tensor, x: Tensor) -> dict[str, Tensor]:
         """Both images -> the maps; docs/architecture.md lists them."""

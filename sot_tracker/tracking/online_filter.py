@@ -80,7 +80,12 @@ def start(features: Sequence[Array], labels: Sequence[Array]) -> OnlineFilter:
 
 def learn(known: OnlineFilter, features: Array, label: Array, rate: float = 0.1, steps: int = STEPS) -> OnlineFilter:
     """The filter after one more patch; `rate`, 0 to 1, is its share of what was learnt since the first frame."""
-    since = known.since.mixed(equations(samples(known.projection, features), label), rate)
+    return learn_rows(known, samples(known.projection, features), label, rate, steps)
+
+
+def learn_rows(known: OnlineFilter, rows: Array, label: Array, rate: float = 0.1, steps: int = STEPS) -> OnlineFilter:
+    """`learn`, given what `samples` made of the features."""
+    since = known.since.mixed(equations(rows, label), rate)
     both = since.mixed(known.first, FIRST_SHARE)
     return replace(known, since=since, coefficients=solve(both, known.coefficients, steps))
 

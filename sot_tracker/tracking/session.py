@@ -16,13 +16,16 @@ import numpy as np
 from sot_tracker.box import Box, BoxLike, require_trackable
 from sot_tracker.calibration import Calibration
 from sot_tracker.crop import Average, Crop, channel_average, crop_average, crop_black
-from sot_tracker.decode import DECODERS
+from sot_tracker.decode import DECODERS, Decoded, Maps
 from sot_tracker.errors import UserError
+from sot_tracker.manifest import FEATURES
 from sot_tracker.tracker import Estimate, Image, Policy, State, TrackerInfo, frame_size, require_size, seconds_between
-from sot_tracker.tracking import colour, expectation, fusion
+from sot_tracker.tracking import colour, expectation, fusion, second_opinion
 from sot_tracker.tracking import step as loop
 from sot_tracker.tracking.colour import Colours
 from sot_tracker.tracking.confidence import read_maps
+from sot_tracker.tracking.feature_network import FeatureNetwork
+from sot_tracker.tracking.second_opinion import Opinion, Seen
 from sot_tracker.tracking.state import Measurement, SearchWindow, TargetState
 
 if TYPE_CHECKING:
@@ -38,7 +41,8 @@ class Target:
 
     template: what the network knows of it, an opaque value. average: of the first frame, for HCAT's padding. stamp_ns:
     of the newest frame, None where unknown. colours: of the target, for the probability; None leaves them out.
-    flow: what `expectation.py` remembers of the newest frame; None for nothing.
+    flow: what `expectation.py` remembers of the newest frame; None for nothing. opinion: the filter that learns it;
+    None without a second opinion.
     """
 
     template: Any
@@ -47,6 +51,7 @@ class Target:
     stamp_ns: int | None = None
     colours: Colours | None = None
     flow: fusion.FlowState | None = None
+    opinion: Opinion | None = None
 
 
 class Session:
@@ -55,6 +60,7 @@ class Session:
     exact_padding: HCAT's unrounded float padding, for comparison with the published numbers on engines that take float
         patches; the default rounds it to the grey levels that an exported graph takes.
     calibration: what makes a probability of the network's maps; None leaves the score to judge by.
+    features: of search patches, for a second opinion (`second_opinion.py`); None leaves the network alone.
     """
 
     def __init__(
@@ -63,11 +69,13 @@ class Session:
         network: Network,
         exact_padding: bool = False,
         calibration: Calibration | None = None,
+        features: FeatureNetwork | None = None,
     ) -> None:
         self._spec = spec
         self._network = network
         self._dtype = np.float32 if exact_padding else np.uint8
         self._calibration = calibration
+        self._features = features
         self._clip = loop.clip_box if spec.crop == "black" else loop.clip_center
 
     def start(self, image: Image, box: BoxLike, policy: Policy, stamp_ns: int | None = None) -> tuple[Target, Estimate]:
@@ -86,11 +94,15 @@ class Session:
         target = replace(target, colours=colour.start(image, box))
         times = {"crop": 1e3 * (cropped - begin), "template": 1e3 * (time.perf_counter() - cropped)}
         if policy.init_size_correction > 0:
-            (measurement,), spent = self._search(image, [(target, SearchWindow(box))])
+            (measurement,), _, spent = self._search(image, [(target, SearchWindow(box))])
             target = replace(target, state=loop.calibrated(target.state, measurement))
             times = {**times, **spent, "crop": times["crop"] + spent["crop"]}
         if policy.search_around == "expected":
             target = replace(target, flow=fusion.start(image, box))
+        if self._features is not None:
+            begin = time.perf_counter()
+            target = replace(target, opinion=self._opinion(image, box, target.average, self._features))
+            times["opinion"] = 1e3 * (time.perf_counter() - begin)
         return target, Estimate(box, 1.0, State.TRACKING, times)
 
     def advance(
@@ -107,20 +119,26 @@ class Session:
         expected = expectation.expect([(target.state, target.flow) for target in targets], image)
         spent = time.perf_counter() - begin
         windows = [loop.search_window(before.state, policy) for before in expected]
-        found, times = self._search(image, list(zip(targets, windows, strict=True)))
+        found, opinions, times = self._search(image, list(zip(targets, windows, strict=True)))
         advanced = []
-        for target, before, measurement in zip(targets, expected, found, strict=True):
+        for target, before, measurement, second in zip(targets, expected, found, opinions, strict=True):
             dt, colours, seen = seconds_between(target.stamp_ns, stamp_ns), target.colours, None
             if measurement.box is not None and colours is not None:
                 seen = colour.histogram(image, measurement.box)
                 measurement = replace(measurement, colours=colours.similarity(seen))
             state, estimate = loop.step(before.state, measurement, dt, policy, self._clip, self._calibration)
-            if seen is not None and colours is not None and estimate.accepted and loop.is_sure(estimate.score, policy):
+            sure = estimate.accepted and loop.is_sure(estimate.score, policy)
+            if seen is not None and colours is not None and sure:
                 colours = colours.learnt(seen)
             begin = time.perf_counter()
             flow = expectation.remember(before, image, state.box) if expects else None
             spent += time.perf_counter() - begin
-            target = replace(target, state=state, stamp_ns=stamp_ns, colours=colours, flow=flow)
+            begin, opinion = time.perf_counter(), target.opinion
+            if opinion is not None and second is not None:
+                settled = sure and state.condition.passed >= second_opinion.PASSED
+                opinion = second_opinion.settle(opinion, second, estimate.box, settled)
+                times["opinion"] += 1e3 * (time.perf_counter() - begin)
+            target = replace(target, state=state, stamp_ns=stamp_ns, colours=colours, flow=flow, opinion=opinion)
             advanced.append((target, estimate))
         if expects:
             times = {"flow": 1e3 * spent, **times}
@@ -128,8 +146,8 @@ class Session:
 
     def _search(
         self, image: Image, looks: Sequence[tuple[Target, SearchWindow]]
-    ) -> tuple[list[Measurement], dict[str, float]]:
-        """What the network finds in each window, and the milliseconds of each stage."""
+    ) -> tuple[list[Measurement], list[Seen | None], dict[str, float]]:
+        """What the network finds in each window, the second opinions, and the milliseconds of each stage."""
         factor, size = self._spec.search_factor, self._spec.search_size
         begin = time.perf_counter()
         crops = [self._crop(image, window.box, target.average, factor, size) for target, window in looks]
@@ -137,17 +155,55 @@ class Session:
         asked = [(target.template, crop.patch) for (target, _), crop in zip(looks, crops, strict=True)]
         maps = [self._network.search(*asked[0])] if len(asked) == 1 else self._network.search_many(asked)
         searched = time.perf_counter()
-        decoded = [DECODERS[self._spec.decoding](each) for each in maps]
+        seconds = self._second_opinions([target.opinion for target, _ in looks], crops, maps)
+        judged = time.perf_counter()
         found = []
-        for (_, window), crop, there, of in zip(looks, crops, decoded, maps, strict=True):
+        for (target, window), crop, of, second in zip(looks, crops, maps, seconds, strict=True):
+            there = self._decode(of, second, target.state)
             box = crop.to_frame(there.cx, there.cy, there.w, there.h) if there.is_finite else None
             found.append(Measurement(window, box, there.score, read_maps(of, there)))
         times = {
             "crop": 1e3 * (cropped - begin),
             "search": 1e3 * (searched - cropped),
-            "decode": 1e3 * (time.perf_counter() - searched),
+            "decode": 1e3 * (time.perf_counter() - judged),
         }
-        return found, times
+        if self._features is not None:
+            times["opinion"] = 1e3 * (judged - searched)
+        return found, seconds, times
+
+    def _decode(self, maps: Maps, second: Seen | None, state: TargetState) -> Decoded:
+        """The box that the maps show, where there is a second opinion at the place that both choose."""
+        decode = DECODERS[self._spec.decoding]
+        if second is None:
+            return decode(maps)
+        threshold = self._network.lost_threshold
+        there = decode(second_opinion.weighed(maps, second, (state.box.w, state.box.h), threshold))
+        return second_opinion.judged(there, maps, second, threshold) if there.is_finite else there
+
+    def _opinion(self, image: Image, box: Box, average: Average, features: FeatureNetwork) -> Opinion:
+        """That of a new target, learnt from its first frame."""
+        factor, size = self._spec.search_factor, self._spec.search_size
+        return second_opinion.start(
+            lambda at: self._crop(image, at, average, factor, size), lambda patch: features.of([patch])[0], box
+        )
+
+    def _second_opinions(
+        self, opinions: Sequence[Opinion | None], crops: Sequence[Crop], maps: Sequence[Maps]
+    ) -> list[Seen | None]:
+        """Of each search, None where there is none. The features are the network's own where it gives them."""
+        asked = [i for i, opinion in enumerate(opinions) if opinion is not None]
+        if self._features is None or not asked:
+            return [None] * len(crops)
+        if all(FEATURES in maps[i] for i in asked):
+            features = [maps[i][FEATURES] for i in asked]
+        else:
+            features = self._features.of([crops[i].patch for i in asked])
+        seen: list[Seen | None] = [None] * len(crops)
+        for i, found in zip(asked, features, strict=True):
+            opinion = opinions[i]
+            if opinion is not None and np.isfinite(found).all():
+                seen[i] = second_opinion.look(opinion, found, crops[i])
+        return seen
 
     def _crop(self, image: Image, box: Box, average: Average, factor: float, size: int) -> Crop:
         if self._spec.crop == "average":
@@ -159,7 +215,7 @@ class NetworkTracker:
     """One target followed by a network; a `Tracker`.
 
     name, spec: the catalogue row (`catalog.py`); network: an engine with its weights, which may be shared.
-    policy: of the online loop; may be replaced at any time. exact_padding, calibration: see `Session`.
+    policy: of the online loop; may be replaced at any time. exact_padding, calibration, features: see `Session`.
     """
 
     def __init__(
@@ -170,10 +226,11 @@ class NetworkTracker:
         policy: Policy = PUBLISHED,
         exact_padding: bool = False,
         calibration: Calibration | None = None,
+        features: FeatureNetwork | None = None,
     ) -> None:
         self.name = name
         self.network = network
-        self._session = Session(spec, network, exact_padding, calibration)
+        self._session = Session(spec, network, exact_padding, calibration, features)
         self.policy = policy
         self._target: Target | None = None
         self._ahead: tuple[Target, Image, Target, Estimate] | None = None

@@ -31,14 +31,14 @@ def small(name: str) -> nn.Module:
     return build(name, template_size=64, search_size=128)
 
 
-def shapes(decoding: str, batch: int, g: int) -> dict[str, tuple[int, ...]]:
+def shapes(name: str, batch: int, g: int) -> dict[str, tuple[int, ...]]:
     center = {"score": (batch, 1, g, g), "size": (batch, 2, g, g), "offset": (batch, 2, g, g)}
-    return {
+    maps = {
         "center": center,
-        "center_weak": center,
         "corner": {"tl": (batch, g, g), "br": (batch, g, g)},
         "token": {"logits": (batch, g * g, 2), "boxes": (batch, g * g, 4)},
-    }[decoding]
+    }[network_spec(name).maps]
+    return maps | {"features": (batch, 112, g, g)} if name == "lite" else maps
 
 
 def assert_same(ours: dict[str, Tensor], expected: dict[str, Tensor], share: float) -> None:
@@ -52,9 +52,7 @@ def assert_same(ours: dict[str, Tensor], expected: dict[str, Tensor], share: flo
 def test_maps_have_the_shapes_of_the_contract(name: str) -> None:
     spec = network_spec(name)
     maps = build(name).eval()(*pair(spec.template_size, spec.search_size, batch=1))
-    assert {key: tuple(value.shape) for key, value in maps.items()} == shapes(
-        spec.decoding, 1, spec.search_size // spec.stride
-    )
+    assert {key: tuple(value.shape) for key, value in maps.items()} == shapes(name, 1, spec.search_size // spec.stride)
 
 
 @pytest.mark.parametrize("name", ONE_OF_EACH + OTHER_LAYERS)
@@ -84,9 +82,7 @@ def test_samples_of_a_batch_do_not_mix(name: str) -> None:
 def test_small_crops_train(name: str) -> None:
     net = small(name).train()
     maps = net(*pair())
-    assert {key: tuple(value.shape) for key, value in maps.items()} == shapes(
-        network_spec(name).decoding, 2, 128 // network_spec(name).stride
-    )
+    assert {key: tuple(value.shape) for key, value in maps.items()} == shapes(name, 2, 128 // network_spec(name).stride)
     sum(value.square().mean() for value in maps.values()).backward()
     unused = {"backbone.cls_token", "backbone.pos_embed"}  # FERMT: in the file, in no computation
     without = {key for key, p in net.named_parameters() if p.grad is None or not torch.isfinite(p.grad).all()}

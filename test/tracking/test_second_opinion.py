@@ -1,0 +1,375 @@
+"""A second opinion on what a network finds: how both are put together, and what it is good for in the loop."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from sot_tracker import load
+from sot_tracker.box import Box
+from sot_tracker.catalog import network_spec
+from sot_tracker.crop import Crop, crop_black
+from sot_tracker.decode import DECODERS
+from sot_tracker.engines.network import Facts
+from sot_tracker.errors import UserError
+from sot_tracker.tracker import Policy, State
+from sot_tracker.tracking import second_opinion
+from sot_tracker.tracking.feature_network import FeatureNetwork
+from sot_tracker.tracking.second_opinion import ABSENT, EVEN, EVERY, PRESENT, Seen
+from sot_tracker.tracking.session import NetworkTracker
+
+G, CENTER = 16, network_spec("lite")
+THRESHOLD = 0.4
+HEIGHT, WIDTH, SIDE = 160, 320, 24
+
+
+def seen(*peaks: tuple[int, int, float], floor: float = 0.0) -> Seen:
+    """A response with those values at (column, row), of a patch of 160 pixels around (100, 100)."""
+    response = np.full((G, G), floor, np.float32)
+    for column, row, value in peaks:
+        response[row, column] = value
+    crop = Crop(np.zeros((256, 256, 3), np.uint8), (20, 20), 160, (100.0, 100.0))
+    return Seen(crop, np.zeros((G * G, 1), np.float32), response)
+
+
+def maps(kind: str, *peaks: tuple[int, int, float], grid: int = G) -> dict[str, Any]:
+    """Maps of that kind that show a box of 4 x 4 cells at (column, row) of a 16 x 16 grid, each with its score."""
+    score = np.full((grid, grid), 1e-3, np.float32)
+    k = grid // G
+    for column, row, value in peaks:
+        score[row * k, column * k] = value
+    if kind == "center":
+        return {
+            "score": score[None],
+            "size": np.full((2, grid, grid), 0.25, np.float32),
+            "offset": np.full((2, grid, grid), 0.5, np.float32),
+        }
+    if kind == "token":
+        rows, columns = np.mgrid[0:grid, 0:grid]
+        centers = (np.stack([columns.ravel(), rows.ravel()], axis=1) + 0.5) / grid
+        odds = np.log(score / (1 - score)).ravel()
+        boxes = np.concatenate([centers, np.full_like(centers, 0.25)], axis=1).astype(np.float32)
+        return {"logits": np.stack([odds, 0 * odds], axis=1), "boxes": boxes}
+    corners = {name: np.zeros((G, G), np.float32) for name in ("tl", "br")}
+    for column, row, value in peaks:
+        corners["tl"][row - 2, column - 2] = 10 * value
+        corners["br"][row + 2, column + 2] = 10 * value
+    return corners
+
+
+@pytest.mark.parametrize(
+    ("score", "response", "expected"),
+    [
+        (THRESHOLD, EVEN, THRESHOLD),
+        (1.0, PRESENT, 1.0),
+        (0.0, 0.0, 0.0),
+        (1.0, EVEN, 0.7),  # a sure network beside a filter that cannot say
+        (THRESHOLD, PRESENT, 0.7),
+        (0.0, PRESENT, THRESHOLD),  # one says surely not, the other surely: even
+        (1.0, 0.0, THRESHOLD),
+        (1.0, 5.0, 1.0),  # responses are bounded
+        (0.0, -5.0, 0.0),
+    ],
+)
+def test_both_have_the_same_say(score: float, response: float, expected: float) -> None:
+    found = second_opinion.agreed(np.float32([score]), np.float32([response]), THRESHOLD)
+    assert found == pytest.approx([expected], abs=1e-6)
+
+
+@pytest.mark.parametrize("threshold", [0.0, 1.0])
+def test_a_threshold_at_the_end_of_the_scale(threshold: float) -> None:
+    found = second_opinion.agreed(np.float32([0, 0.5, 1]), np.float32([0.0, EVEN, PRESENT]), threshold)
+    assert np.isfinite(found).all()
+    assert (np.diff(found) >= 0).all()
+
+
+@pytest.mark.parametrize("kind", ["center", "token", "corner"])
+@pytest.mark.parametrize(
+    ("response", "column"),
+    [
+        ([(6, 8, 0.0), (10, 8, 0.9)], 10),  # the filter turns a close choice
+        ([(6, 8, 0.9), (10, 8, 0.0)], 6),
+        ([(7, 9, 0.9), (10, 8, 0.0)], 6),  # within a peak the network has the choice of the cell
+    ],
+)
+def test_the_filter_says_which_peak_is_the_target(kind: str, response: Any, column: int) -> None:
+    of = maps(kind, (6, 8, 0.8), (10, 8, 0.78))
+    found = DECODERS[kind](second_opinion.weighed(of, seen(*response), (40, 40), THRESHOLD))
+    assert found.cx * G == pytest.approx(column + 0.5, abs=1.01)
+    assert abs(found.cx * G - (16.5 - column)) > 2, "not the other one"
+    assert (found.w, found.h) == pytest.approx((0.25, 0.25), abs=0.07)
+
+
+@pytest.mark.parametrize("kind", ["center", "token", "corner"])
+def test_a_filter_that_cannot_say_leaves_the_choice_to_the_network(kind: str) -> None:
+    of = maps(kind, (6, 8, 0.8), (10, 8, 0.7))
+    alone = DECODERS[kind](of)
+    both = DECODERS[kind](second_opinion.weighed(of, seen(floor=EVEN), (40, 40), THRESHOLD))
+    assert (both.cx, both.cy) == pytest.approx((alone.cx, alone.cy), abs=0.03)
+
+
+@pytest.mark.parametrize("kind", ["center", "token", "corner"])
+def test_the_box_is_the_networks_and_its_maps_stay_as_they_were(kind: str) -> None:
+    of = maps(kind, (6, 8, 0.8))
+    kept = {name: value.copy() for name, value in of.items()}
+    changed = second_opinion.weighed(of, seen((6, 8, 0.9)), (40, 40), THRESHOLD)
+    assert all((of[name] == kept[name]).all() for name in of)
+    for name in of.keys() & {"size", "offset", "boxes"}:
+        assert changed[name] is of[name]
+
+
+def test_a_map_with_more_cells_than_the_filter() -> None:
+    of = maps("token", (6, 8, 0.8), (10, 8, 0.78), grid=32)
+    found = DECODERS["token"](second_opinion.weighed(of, seen((10, 8, 0.9)), (40, 40), THRESHOLD))
+    assert found.cx * G == pytest.approx(10.25, abs=0.5)
+
+
+@pytest.mark.parametrize("kind", ["center", "token", "corner"])
+@pytest.mark.parametrize(
+    ("response", "is_there"), [(0.0, False), (ABSENT - 0.01, False), (EVEN + 0.1, True), (PRESENT, True)]
+)
+def test_no_target_where_the_filter_sees_nothing_of_it(kind: str, response: float, is_there: bool) -> None:
+    """However sure the network is."""
+    of, second = maps(kind, (8, 8, 0.99)), seen((8, 8, response))
+    found = DECODERS[kind](second_opinion.weighed(of, second, (40, 40), THRESHOLD))
+    score = second_opinion.judged(found, of, second, THRESHOLD).score
+    assert 0 <= score <= 1
+    assert (score >= THRESHOLD) is is_there
+
+
+# One object on a patterned ground, seen by cells of colour.
+
+
+def features_of(patch: Any) -> Any:
+    """10 x 16 x 16: the mean of each cell, its contrast, and products of both."""
+    cells = patch.reshape(16, 16, 16, 16, 3).astype(np.float32).transpose(0, 2, 1, 3, 4).reshape(16, 16, 256, 3) / 255
+    mean, contrast = cells.mean(axis=2), cells.std(axis=2)
+    parts = [mean, contrast, mean * mean, mean[..., :1] * mean[..., 1:2]]
+    return np.ascontiguousarray(np.concatenate(parts, axis=2).transpose(2, 0, 1))
+
+
+class ColourBlind:
+    """Finds what is bright, whatever its colour, the brighter the surer; its features see colours."""
+
+    lost_threshold = THRESHOLD
+    facts = Facts("toy", "toy", "cpu", "fp32", 1, "toy weights", THRESHOLD)
+
+    def __init__(self, gives_features: bool = True) -> None:
+        self.gives_features = gives_features
+        self.searches = 0
+
+    def template(self, patch: Any) -> float:
+        return float(patch.shape[0])
+
+    def search(self, cached: Any, patch: Any) -> dict[str, Any]:
+        self.searches += 1
+        bright = cv2.blur(patch.max(axis=2), (49, 49))[8::16, 8::16].astype(np.float32) / 255
+        found = {
+            "score": np.clip(bright, 1e-4, 1)[None],
+            "size": np.full((2, G, G), 0.25, np.float32),
+            "offset": np.full((2, G, G), 0.5, np.float32),
+        }
+        return {**found, "features": features_of(patch)} if self.gives_features else found
+
+    def search_many(self, looks: Iterable[Any]) -> list[dict[str, Any]]:
+        return [self.search(*look) for look in looks]
+
+
+RED, GREEN = (20, 30, 130), (20, 245, 30)  # BGR; the green one is brighter
+
+
+def frame(target: float | None, other: float | None, y: float = 68) -> Any:
+    """A red object at column `target` and a green one at column `other` of a dull scene."""
+    noise = np.random.default_rng(0).integers(30, 90, (HEIGHT, WIDTH, 3)).astype(np.uint8)
+    image = cv2.GaussianBlur(noise, (0, 0), 3)
+    for x, colour, top in ((target, RED, y), (other, GREEN, y)):
+        if x is not None:
+            left = round(x)
+            image[round(top) : round(top) + SIDE, left : left + SIDE] = colour
+    return image
+
+
+def tracker(second: bool, network: Any = None, policy: Policy | None = None) -> NetworkTracker:
+    network = network or ColourBlind()
+    features = FeatureNetwork(ColourBlind(), CENTER) if second else None  # type: ignore[arg-type]
+    return NetworkTracker("toy", CENTER, network, policy or Policy(lost_threshold=THRESHOLD), features=features)
+
+
+def box(x: float) -> Box:
+    return Box(x, 68, SIDE, SIDE)
+
+
+@pytest.mark.parametrize("own_features", [True, False])
+@pytest.mark.parametrize(("second", "stays"), [(False, False), (True, True)])
+def test_a_look_alike_that_comes_near(second: bool, stays: bool, own_features: bool) -> None:
+    """The network follows the brighter one; the filter knows the target."""
+    made = tracker(second, ColourBlind(own_features))
+    made.init(frame(150, 230), box(150))
+    for k in range(1, 28):
+        estimate = made.update(frame(150, 230 - 2 * k))
+    assert (estimate.box.iou(box(150)) > 0.3) is stays
+    assert (estimate.box.iou(box(176)) > 0.3) is not stays
+
+
+@pytest.mark.parametrize(("second", "fooled"), [(False, True), (True, False)])
+def test_a_look_alike_in_the_place_of_a_target_that_left(second: bool, fooled: bool) -> None:
+    made = tracker(second)
+    made.init(frame(150, None), box(150))
+    for _ in range(5):
+        assert made.update(frame(150, None)).state is State.TRACKING
+    for _ in range(3):
+        estimate = made.update(frame(None, 156))
+    assert estimate.accepted is fooled
+    assert made.update(frame(150, None)).accepted, "the target is back"
+
+
+def test_the_filter_follows_a_target_that_changes_slowly() -> None:
+    """From green by way of cyan to blue."""
+    made = tracker(True)
+    made.init(frame(None, 150), box(150))
+    first = made._require_target().opinion
+    for k in range(70):
+        image = frame(None, 150)
+        image[68 : 68 + SIDE, 150 : 150 + SIDE, 0] = min(20 + 8 * k, 245)
+        image[68 : 68 + SIDE, 150 : 150 + SIDE, 1] = min(max(245 - 8 * (k - 30), 30), 245)
+        estimate = made.update(image)
+        assert estimate.accepted, k
+    assert estimate.box.iou(box(150)) > 0.5
+    crop, last = crop_of(image)(box(150)), made._require_target().opinion
+    before, after = (second_opinion.look(one, features_of(crop.patch), crop).at(0.5, 0.5) for one in (first, last))
+    assert after > before + 0.1
+
+
+@pytest.mark.parametrize(
+    ("sure", "elsewhere", "frames", "learns"),
+    [
+        (True, 0.0, EVERY - 1, False),
+        (True, 0.0, EVERY, True),
+        (True, 0.9, 1, True),  # a look-alike is learnt at once
+        (False, 0.0, 3 * EVERY, False),
+        (False, 0.9, 3 * EVERY, False),
+    ],
+)
+def test_what_is_learnt(sure: bool, elsewhere: float, frames: int, learns: bool) -> None:
+    target = start_of(frame(150, None))
+    crop = crop_of(frame(150, None))(box(150))
+    now = target
+    for _ in range(frames):
+        look = second_opinion.look(now, features_of(crop.patch), crop)
+        look.response[2, 2] = elsewhere
+        now = second_opinion.settle(now, look, box(150), sure)
+    assert (now.known is not target.known) is learns
+    assert now.age == (0 if learns else frames)
+    assert target.age == 0, "the opinion before stays as it was"
+
+
+def test_a_sure_box_that_the_filter_does_not_know_is_not_learnt() -> None:
+    target = start_of(frame(150, None))
+    crop = crop_of(frame(None, 150))(box(150))
+    now = target
+    for _ in range(3 * EVERY):
+        now = second_opinion.settle(now, second_opinion.look(now, features_of(crop.patch), crop), box(150), sure=True)
+    assert now.known is target.known
+
+
+def crop_of(image: Any) -> Any:
+    return lambda at: crop_black(image, at, CENTER.search_factor, CENTER.search_size)
+
+
+def start_of(image: Any) -> second_opinion.Opinion:
+    return second_opinion.start(crop_of(image), features_of, box(150))
+
+
+def run(made: NetworkTracker, frames: int = 12) -> list[tuple[Box, float]]:
+    made.init(frame(150, 230), box(150))
+    estimates = [made.update(frame(150 + k, 230 - 3 * k)) for k in range(1, frames)]
+    return [(estimate.box, estimate.score) for estimate in estimates]
+
+
+def test_without_it_nothing_changes_and_nothing_is_learnt() -> None:
+    """A network that gives features is followed as one that gives none, bit for bit."""
+    plain, gives = ColourBlind(False), ColourBlind(True)
+    first, second = tracker(False, plain), tracker(False, gives)
+    assert run(first) == run(second)
+    assert plain.searches == gives.searches == 11
+    assert second._require_target().opinion is None
+    assert set(second.update(frame(150, 230)).times) == {"crop", "search", "decode"}
+
+
+def test_the_same_frames_give_the_same_boxes() -> None:
+    assert run(tracker(True)) == run(tracker(True))
+
+
+def test_a_copy_goes_its_own_way() -> None:
+    made = tracker(True)
+    run(made)
+    target = made._require_target()
+    advance = lambda image: made._session.advance([target], image, made._applied)[0][1].box  # noqa: E731
+    before = advance(frame(160, 190))
+    advance(frame(None, 160))
+    assert advance(frame(160, 190)) == before
+
+
+def test_several_targets_as_each_alone() -> None:
+    network = ColourBlind(False)
+    both = [tracker(True, network) for _ in range(2)]
+    alone = [tracker(True, network) for _ in range(2)]
+    for made, x in zip(both + alone, (150, 230, 150, 230), strict=True):
+        made.init(frame(150, 230), box(x))
+    for k in range(1, 8):
+        image = frame(150 + k, 230 - k)
+        NetworkTracker.look_ahead(both, image)
+        for one, other in zip(both, alone, strict=True):
+            assert one.update(image).box == other.update(image).box
+
+
+def test_stage_times() -> None:
+    made = tracker(True)
+    assert made.init(frame(150, None), box(150)).times["opinion"] > 0
+    assert made.update(frame(150, None)).times["opinion"] > 0
+
+
+def test_features_that_are_not_finite_are_no_opinion() -> None:
+    network = ColourBlind()
+    made, plain = tracker(True, network), tracker(False)
+    for one in (made, plain):
+        one.init(frame(150, 230), box(150))
+    search = network.search
+    network.search = lambda *look: search(*look) | {"features": np.full((11, G, G), math.nan, np.float32)}  # type: ignore[method-assign]
+    found, expected = made.update(frame(150, 200)), plain.update(frame(150, 200))
+    assert (found.box, found.score) == (expected.box, expected.score)
+
+
+def test_a_network_without_features_is_refused() -> None:
+    with pytest.raises(UserError, match="toy weights gives no features"):
+        FeatureNetwork(ColourBlind(False), CENTER)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("size", "dtype"), [(256, np.uint8), (256, np.float32), (128, np.uint8)])
+def test_patches_are_brought_to_the_network(size: int, dtype: type) -> None:
+    patch = np.full((size, size, 3), 90, dtype)
+    (found,) = FeatureNetwork(ColourBlind(), CENTER).of([patch])  # type: ignore[arg-type]
+    assert found.shape[1:] == (G, G)
+    assert found[0] == pytest.approx(90 / 255)
+
+
+@pytest.mark.parametrize("name", ["csrt", "kcf"])
+def test_trackers_without_a_network_refuse_it(name: str) -> None:
+    with pytest.raises(UserError, match=f"not {name}: leave it out"):
+        load(name, second_opinion=True)
+
+
+@pytest.mark.parametrize("name", ["lite", "hit_tiny"])
+def test_shipped_networks_follow_with_it(name: str) -> None:
+    pytest.importorskip("onnxruntime")
+    made = load(name, engine="onnx", threads=1, second_opinion=True)
+    made.init(frame(150, None), box(150))
+    for k in range(1, 4):
+        estimate = made.update(frame(150 + k, None))
+        assert estimate.times["opinion"] > 0
+    assert estimate.box.iou(box(153)) > 0.4
