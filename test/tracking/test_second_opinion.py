@@ -20,7 +20,7 @@ from sot_tracker.errors import UserError
 from sot_tracker.tracker import Policy, State
 from sot_tracker.tracking import second_opinion
 from sot_tracker.tracking.feature_network import FeatureNetwork
-from sot_tracker.tracking.second_opinion import ABSENT, EVEN, EVERY, PRESENT, Seen
+from sot_tracker.tracking.second_opinion import ABSENT, EVEN, EVERY, PASSED, PRESENT, Seen
 from sot_tracker.tracking.session import NetworkTracker
 
 G, CENTER = 16, network_spec("lite")
@@ -275,6 +275,18 @@ def test_a_sure_box_that_the_filter_does_not_know_is_not_learnt() -> None:
     for _ in range(3 * EVERY):
         now = second_opinion.settle(now, second_opinion.look(now, features_of(crop.patch), crop), box(150), sure=True)
     assert now.known is target.known
+
+
+def test_after_a_loss_nothing_is_learnt_until_the_target_was_found_for_a_while() -> None:
+    made = tracker(True)
+    made.init(frame(None, 150), box(150))
+    for image in [frame(None, 150)] * 3 + [frame(None, None)] * 2 * EVERY:
+        assert made.update(image).accepted is bool(image.max() > 200)
+    lost, learnt = made._require_target().opinion, []
+    for _ in range(PASSED + EVERY):
+        assert made.update(frame(None, 150)).accepted
+        learnt.append(made._require_target().opinion.known is not lost.known)
+    assert learnt == [k + 1 >= PASSED for k in range(PASSED + EVERY)]
 
 
 def crop_of(image: Any) -> Any:
