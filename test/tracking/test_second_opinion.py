@@ -94,7 +94,6 @@ def test_a_threshold_at_the_end_of_the_scale(threshold: float) -> None:
     [
         ([(6, 8, 0.0), (10, 8, 0.9)], 10),  # the filter turns a close choice
         ([(6, 8, 0.9), (10, 8, 0.0)], 6),
-        ([(7, 9, 0.9), (10, 8, 0.0)], 6),  # within a peak the network has the choice of the cell
     ],
 )
 def test_the_filter_says_which_peak_is_the_target(kind: str, response: Any, column: int) -> None:
@@ -103,6 +102,20 @@ def test_the_filter_says_which_peak_is_the_target(kind: str, response: Any, colu
     assert found.cx * G == pytest.approx(column + 0.5, abs=1.01)
     assert abs(found.cx * G - (16.5 - column)) > 2, "not the other one"
     assert (found.w, found.h) == pytest.approx((0.25, 0.25), abs=0.07)
+
+
+@pytest.mark.parametrize("kind", ["center", "token"])
+def test_within_a_peak_the_network_has_the_choice_of_the_cell(kind: str) -> None:
+    found = DECODERS[kind](second_opinion.weighed(maps(kind, (6, 8, 0.8)), seen((7, 9, 0.9)), (40, 40), THRESHOLD))
+    assert divmod(found.index, G) == (8, 6)
+
+
+@pytest.mark.parametrize(("response", "least", "most"), [(EVEN, 0.4, 0.75), (PRESENT, 0.75, 1.0)])
+def test_a_network_without_a_score_map_has_an_agreed_score(response: float, least: float, most: float) -> None:
+    of, second = maps("corner", (8, 8, 0.99)), seen((8, 8, response))
+    found = DECODERS["corner"](of)
+    assert found.score > 0.9
+    assert least < second_opinion.judged(found, of, second, THRESHOLD).score < most
 
 
 @pytest.mark.parametrize("kind", ["center", "token", "corner"])
