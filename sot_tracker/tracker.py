@@ -79,8 +79,8 @@ class Estimate:
         (`calibration.py`); NaN where it is not known.
     accepted: whether the tracker took the box for the target's: only then it moved the search window.
     coasted_out: UNCERTAIN for longer than `Policy.max_coast`.
-    times: stage name ("flow", "crop", "template", "search", "decode", or "track" where stages cannot be separated) ->
-        milliseconds.
+    times: stage name ("flow", "crop", "template", "search", "opinion", "decode", or "track" where stages cannot be
+        separated) -> milliseconds.
     source: what gave the box: "tracker", which looked at this very frame; or, between its looks, "flow" (optical flow),
         "camera" (the motion of the background) or "held" (nothing was known: the box is where it was).
     look_age_ms: from the frame of the tracker's last look to this one.

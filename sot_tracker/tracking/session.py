@@ -112,8 +112,8 @@ class Session:
     ) -> list[tuple[Target, Estimate]]:
         """The targets after the next frame, in their order, each with its estimate.
 
-        policy: its threshold must not be negative. The estimates' times "flow", "crop", "search" and "decode" are those
-        of all targets together. Raises UserError for a frame of another size than a target's.
+        policy: its threshold must not be negative. The estimates' times "flow", "crop", "search", "opinion" and
+        "decode" are those of all targets together. Raises UserError for a frame of another size than a target's.
         """
         for target in targets:
             require_size(image, target.state.frame_size)
