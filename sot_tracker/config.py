@@ -159,7 +159,7 @@ class Config(Options):
     search_around: str = option(
         "expected",
         "Center of the search window; expected is where optical flow, the camera's motion and the target's velocity "
-        "say that the target went, last is its last box, as published, and saves a few milliseconds.",
+        "say that the target went, last is its last box, as published, and saves a millisecond.",
         choices=("expected", "last"),
     )
     second_opinion: bool = option(

@@ -2,8 +2,8 @@
 
 The trackers as published search a window around the last box. A pan of the camera or a fast target can move the target
 out of that window, or to its border, where the Hann window suppresses it. So optical flow on the target, the
-background's motion and the target's own velocity (`fusion.py`) first predict its place, which takes a few milliseconds,
-and the search is around that place. The prediction moves the search, not the reported box.
+background's motion and the target's own velocity (`fusion.py`) first predict its place, which takes a millisecond, and
+the search is around that place. The prediction moves the search, not the reported box.
 
 All functions are pure. `flow` is None where nothing is remembered: expectation is off, or the box was set from
 outside for the next frame; then the box stays.
