@@ -154,7 +154,7 @@ VARIANT = {"files": FILES, "precision": "bf16", "agreement": {}}
         (lambda f: edit(f, variants={"fp32": None}), "no table"),
         (lambda f: edit(f, variants={"bf16": VARIANT, "fp32": {}}), "is missing"),
         (
-            lambda f: edit(f, variants=dict.fromkeys(("bf16", "fp32"), {**VARIANT, "files": {"x": "0" * 64}})),
+            lambda f: edit(f, variants={name: {**VARIANT, "files": {"x": "0" * 64}} for name in ("bf16", "fp32")}),
             "of variant .fp32.",
         ),
         (lambda f: edit(f, variants={"int8": {"files": FILES, "precision": "int8", "agreement": {}}}), "'variants'"),
