@@ -52,6 +52,7 @@ class ModelSpec:
     network: NetworkSpec | None = None
     module: str = ""
     opencv_weights: bool = False
+    second_opinion: bool = False
 
     @property
     def takes_weights(self) -> bool:
@@ -63,10 +64,18 @@ _CENTER_LITE0 = NetworkSpec("center_weak", normalization=LITE0)
 _CORNER, _TOKEN = NetworkSpec("corner"), NetworkSpec("token", crop="average")
 _TOKEN_8 = NetworkSpec("token", crop="average", stride=8)
 
+_BETTER_WITH_SECOND = ("lite", "smat", "mvt", "hcat", "hit_tiny")
+"""On clips outside of the evaluation, docs/benchmarks.md; FERMT was not."""
+
 
 def _family(module: str, source: str, network: NetworkSpec, titles: dict[str, str]) -> list[ModelSpec]:
     """The rows of the networks of one file in `nets/`: name -> title."""
-    return [ModelSpec(name, title, source, network, f"sot_tracker.nets.{module}") for name, title in titles.items()]
+    return [
+        ModelSpec(
+            name, title, source, network, f"sot_tracker.nets.{module}", second_opinion=name in _BETTER_WITH_SECOND
+        )
+        for name, title in titles.items()
+    ]
 
 
 _OPENCV = [

@@ -162,10 +162,12 @@ class Config(Options):
         "say that the target went, last is its last box, as published, and saves a millisecond.",
         choices=("expected", "last"),
     )
-    second_opinion: bool = option(
-        False,
+    second_opinion: str = option(
+        "auto",
         "A filter that learns the target while it is followed has a say in where the target is, and in whether it is "
-        "there at all (docs/models.md); beside other networks than lite it costs one run of lite per frame.",
+        "there at all; auto is on beside the models that it makes better (docs/models.md). It costs 1 ms per "
+        "frame, and one run of lite beside other networks.",
+        choices=("auto", "on", "off"),
     )
     max_coast: float = option(
         0.5,

@@ -60,7 +60,7 @@ def load_trackers(config: Config, realtime: bool = False) -> list[Tracker]:
     model, count = spec(config.model), config.max_targets
     trackers: list[Tracker]
     if model.network is None:
-        if config.second_opinion:
+        if config.second_opinion == "on":
             raise UserError(f"second_opinion works beside networks of this project, not {model.name}: leave it out")
         options = (model.name, config.threads, config.weights, config.lost_threshold, config.max_coast)
         trackers = [OpenCVTracker(*options) for _ in range(count)]
@@ -94,8 +94,21 @@ def load_network_tracker(model: ModelSpec, config: Config) -> NetworkTracker:
         raise UserError(f"model '{model.name}' has no network")
     network = load_network(model, config)
     calibration = network.facts.calibration
-    features = load_features(model, network, config) if config.second_opinion else None
+    features = _second_opinion(model, network, config)
     return NetworkTracker(model.name, model.network, network, Policy.of(config), False, calibration, features)
+
+
+def _second_opinion(model: ModelSpec, network: Network, config: Config) -> FeatureNetwork | None:
+    """`load_features` where the option asks for it. Where `auto` cannot have it, a warning says why."""
+    if config.second_opinion == "off" or (config.second_opinion == "auto" and not model.second_opinion):
+        return None
+    try:
+        return load_features(model, network, config)
+    except UserError as error:  # an older export of lite, or weights of lite that are not there
+        if config.second_opinion == "on":
+            raise
+        log.warning("no second opinion: %s", error)
+        return None
 
 
 def load_features(model: ModelSpec, network: Network, config: Config) -> FeatureNetwork:

@@ -248,7 +248,7 @@ def test_eval_without_truth_or_data(tmp_path, capsys):
             ["eval", "--data", "DATA", "--model", "kcf", "--out", "DATA/out", "--no-plots"],
             "opencv-contrib-python",
         ),
-        ("tqdm", ["track", "DATA/one", "--model", "kcf"], "pip install tqdm"),
+        ("tqdm", ["tune", "--model", "lite"], "pip install tqdm"),
     ],
 )
 def test_a_package_missing_in_the_middle_is_one_line(missing, arguments, words, data):

@@ -98,6 +98,7 @@ def without(folder: Path, field: str) -> None:
 
 DEEP = "[" * 200_000 + "]" * 200_000
 FILES = dict.fromkeys((TEMPLATE, SEARCH, WEIGHTS), "0" * 64)
+VARIANT = {"files": FILES, "precision": "bf16", "agreement": {}}
 
 
 @pytest.mark.parametrize(
@@ -158,6 +159,11 @@ FILES = dict.fromkeys((TEMPLATE, SEARCH, WEIGHTS), "0" * 64)
         (lambda f: edit(f, network=network_fields(FERMT) | {"template_size": 128.0}), "another fermt"),
         (lambda f: edit(f, variants={}), "'variants'"),
         (lambda f: edit(f, variants={"fp32": None}), "no table"),
+        (lambda f: edit(f, variants={"bf16": VARIANT, "fp32": {}}), "is missing"),
+        (
+            lambda f: edit(f, variants={name: {**VARIANT, "files": {"x": "0" * 64}} for name in ("bf16", "fp32")}),
+            "of variant .fp32.",
+        ),
         (lambda f: edit(f, variants={"int8": {"files": FILES, "precision": "int8", "agreement": {}}}), "'variants'"),
         (lambda f: edit(f, variants={"fp32": {"files": FILES}}), "is missing"),
         (lambda f: edit_variant(f, colour="red"), "'colour' of variant 'fp32'"),
