@@ -171,6 +171,20 @@ def test_looks_are_kept_and_learnt_from_again(
     assert "6000 frames of 40 sequences" in capsys.readouterr().out
 
 
+def test_each_data_set_is_left_out_in_turn(
+    toy: Any, toy_folder: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_sequence(tmp_path / "data" / "one", boxes(4))
+    monkeypatch.setattr(looks_file, "gather", lambda tracker, clips, done: looks())
+    given = ["calibrate", "--model", "toy", "--weights", str(toy_folder), "--dry-run"]
+    assert main([*given, *["--data", str(tmp_path / "data")] * 2]) == 0
+    assert "6000 frames of 40 sequences" in (told := capsys.readouterr().out)
+    assert "On sequences left out" in told
+    assert main([*given, *["--data", str(tmp_path / "data")] * 3, "--save-looks", str(tmp_path / "kept.npz")]) == 0
+    assert "On data sets left out" in capsys.readouterr().out
+    assert np.bincount(looks_file.read(tmp_path / "kept.npz").folder).tolist() == [3000] * 3
+
+
 def test_nothing_to_learn_from(toy: Any, capsys: Any) -> None:
     assert main(["calibrate", "--model", "toy", "--weights", "random"]) == 2
     assert "give --data, or --looks" in capsys.readouterr().err
