@@ -117,6 +117,10 @@ def main() -> int:
         frames = [int(number) for number in args.frames.split(",")]
         (sequence,) = evaluation.read(args.data).sequences
         options = {"weights": args.weights} if args.weights else {}
+        count = len(sequence.frames)
+        for name, index in (("--start", args.start), ("--pan", args.pan or 0)):
+            if not 0 <= index < count:
+                raise UserError(f"{name} {index}: give 0 to {count - 1}")
         view = Plain(sequence) if args.pan is None else Pan(sequence, args.pan)
         picture = strip(load(args.model, **options), view, args.start, frames, args.width)
         with new_file(args.out) as unfinished:

@@ -54,7 +54,7 @@ class Limits:
         return cls(threshold, threshold + (1 - threshold) / 3)
 
 
-BY_PROBABILITY = Limits(doubt=0.5, sure=0.7, confirms=False)
+BY_PROBABILITY = Limits(doubt=0.4, sure=0.7, confirms=False)
 
 
 @dataclass(frozen=True, slots=True)

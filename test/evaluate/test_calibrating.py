@@ -100,7 +100,7 @@ def states(probability: list[float], accepted: list[bool], present: list[bool]) 
 
 
 def test_tracking_is_said_as_the_tracker_would() -> None:
-    said = states([0.9, 0.6, 0.4, 0.6, 0.8], [True] * 5, [True] * 5)
+    said = states([0.9, 0.6, 0.3, 0.6, 0.8], [True] * 5, [True] * 5)
     assert said == [True, True, False, False, True]
     assert states([0.9, 0.9], [False, True], [True] * 2) == [False, True]
 
@@ -169,6 +169,20 @@ def test_looks_are_kept_and_learnt_from_again(
     assert drawn.shape == (480, 420, 3)
     assert main([*given, "--looks", str(kept), "--looks", str(kept)]) == 0
     assert "6000 frames of 40 sequences" in capsys.readouterr().out
+
+
+def test_each_data_set_is_left_out_in_turn(
+    toy: Any, toy_folder: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_sequence(tmp_path / "data" / "one", boxes(4))
+    monkeypatch.setattr(looks_file, "gather", lambda tracker, clips, done: looks())
+    given = ["calibrate", "--model", "toy", "--weights", str(toy_folder), "--dry-run"]
+    assert main([*given, *["--data", str(tmp_path / "data")] * 2]) == 0
+    assert "6000 frames of 40 sequences" in (told := capsys.readouterr().out)
+    assert "On sequences left out" in told
+    assert main([*given, *["--data", str(tmp_path / "data")] * 3, "--save-looks", str(tmp_path / "kept.npz")]) == 0
+    assert "On data sets left out" in capsys.readouterr().out
+    assert np.bincount(looks_file.read(tmp_path / "kept.npz").folder).tolist() == [3000] * 3
 
 
 def test_nothing_to_learn_from(toy: Any, capsys: Any) -> None:

@@ -403,3 +403,29 @@ def test_far_box_of_the_published_loop_never_leaves_the_frame() -> None:
         assert box.w >= 10
         assert box.h >= 10
         assert box.intersection(Box(0, 0, WIDTH, HEIGHT)) == pytest.approx(box.area)
+
+
+def with_second_peak(value: float) -> dict[str, np.ndarray]:
+    """The target in the middle, and another peak six cells right and four below."""
+    maps = center_answer(0.5, 0.5, 0.25, 0.25)
+    maps["score"][0, 12, 14] = value
+    return maps
+
+
+@pytest.mark.parametrize(("score", "second", "known"), [(0.9, 0.6, True), (0.9, 0.1, False), (0.5, 0.4, False)])
+def test_colours_of_a_look_alike_beside_a_sure_target_are_remembered(score: float, second: float, known: bool) -> None:
+    """The look-alike of the target's own colours lies at 105 + 60, 85 + 40; all else is grey."""
+    image = np.full_like(IMAGE, 128)
+    for x, y, colour in ((100, 80, (0, 0, 255)), (165, 125, (0, 255, 0))):
+        image[y : y + 40, x : x + 40] = colour
+    answer = with_second_peak(second)
+    answer["score"][0, 8, 8] = score
+    answers = [answer, center_answer(14.5 / 16, 12.5 / 16, 0.25, 0.25)]
+    made = NetworkTracker("scripted", CENTER, Scripted(answers), Policy(lost_threshold=0.4))  # type: ignore[arg-type]
+    made.init(image, START)
+    made.update(image)
+    made.update(image)
+    told = made.state.features
+    assert told["differs_memory"] > 0.7
+    assert (told["nearer"] < -0.5) is known
+    assert (told["nearer"] == 0.4) is not known
