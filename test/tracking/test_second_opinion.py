@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from sot_tracker import load
+from sot_tracker import load, loading
 from sot_tracker.box import Box
 from sot_tracker.catalog import network_spec
 from sot_tracker.crop import Crop, crop_black
@@ -386,15 +386,43 @@ def test_patches_are_brought_to_the_network(size: int, dtype: type) -> None:
 @pytest.mark.parametrize("name", ["csrt", "kcf"])
 def test_trackers_without_a_network_refuse_it(name: str) -> None:
     with pytest.raises(UserError, match=f"not {name}: leave it out"):
-        load(name, second_opinion=True)
+        load(name, second_opinion="on")
+    assert load(name).name == name, "auto is no wish"
 
 
-@pytest.mark.parametrize("name", ["lite", "hit_tiny"])
-def test_shipped_networks_follow_with_it(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "wanted", "there"),
+    [
+        ("lite", "auto", True),
+        ("lite", "off", False),
+        ("hit_tiny", "auto", True),
+        ("hit_tiny", "on", True),
+        ("fermt", "auto", False),
+    ],
+)
+def test_shipped_networks_follow_with_it_and_without(name: str, wanted: str, there: bool) -> None:
     pytest.importorskip("onnxruntime")
-    made = load(name, engine="onnx", threads=1, second_opinion=True)
+    made = load(name, engine="onnx", threads=1, second_opinion=wanted)
     made.init(frame(150, None), box(150))
     for k in range(1, 4):
         estimate = made.update(frame(150 + k, None))
-        assert estimate.times["opinion"] > 0
+        assert ("opinion" in estimate.times) == there
     assert estimate.box.iou(box(153)) > 0.4
+
+
+@pytest.mark.parametrize("wanted", ["auto", "on"])
+def test_a_lite_without_features_is_told_and_auto_goes_on(
+    wanted: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    pytest.importorskip("onnxruntime")
+
+    def refuse(*_: Any) -> None:
+        raise UserError("no features")
+
+    monkeypatch.setattr(loading, "load_features", refuse)
+    if wanted == "on":
+        with pytest.raises(UserError, match="no features"):
+            load("lite", engine="onnx", threads=1, second_opinion=wanted)
+        return
+    assert load("lite", engine="onnx", threads=1, second_opinion=wanted).name == "lite"
+    assert "no second opinion: no features" in caplog.text
