@@ -200,9 +200,11 @@ def _parse(values: dict[str, Any]) -> Manifest:
     _require_fields(values, _FIELDS, "")
     for name, variant in values["variants"].items():
         _require_fields(variant, _VARIANT_FIELDS, f"of variant {name!r} ")
+    plain = values["variants"][DEFAULT_VARIANT]["files"]
+    for name, variant in values["variants"].items():
         places = {name_ if name == DEFAULT_VARIANT else f"{name}/{name_}" for name_ in (TEMPLATE, SEARCH, WEIGHTS)}
-        of_default = name != DEFAULT_VARIANT and variant["files"] == values["variants"][DEFAULT_VARIANT]["files"]
-        if set(variant["files"]) != places and not of_default:
+        shares = name != DEFAULT_VARIANT and variant["files"] == plain
+        if set(variant["files"]) != places and not shares:
             raise ValueError(f"'files' of variant {name!r} does not list the three files with their sha256")
     variants = {name: Variant(**variant) for name, variant in values.pop("variants").items()}
     return Manifest(**values, variants=variants, calibration=calibration)
