@@ -119,7 +119,8 @@ def load_features(model: ModelSpec, network: Network, config: Config) -> Feature
     if model.name != FEATURE_MODEL:
         device = "cuda" if config.device == "tensorrt" else config.device  # which needs nothing prepared
         precision = config.precision if config.precision in ("fp32", "bf16") else "auto"
-        config = replace(config, model=FEATURE_MODEL, weights="", device=device, precision=precision)
+        # One thread: the threads of two networks, which wait by spinning, would keep each other from the processors.
+        config = replace(config, model=FEATURE_MODEL, weights="", device=device, precision=precision, threads=1)
         network = load_network(spec(FEATURE_MODEL), config)
     return FeatureNetwork(network, network_spec(FEATURE_MODEL))
 

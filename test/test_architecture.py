@@ -38,6 +38,7 @@ LAZY = {
     ("train.weights", "safetensors"): "optional, only for files of that format",
     ("commands.completion", "shtab"): "optional, only for completion scripts",
     ("stream.h264", "av"): "optional, only for H.264",
+    ("tracking.blas", "threadpoolctl"): "rosdep does not know it",
     ("cluster", "ray"): "optional, only for --ray",
     ("cluster", "grpc"): "optional, only for --ray",
     ("stream", "rosbags"): "optional, only for recordings",

@@ -22,6 +22,7 @@ from sot_tracker.manifest import FEATURES
 from sot_tracker.tracker import Estimate, Image, Policy, State, TrackerInfo, frame_size, require_size, seconds_between
 from sot_tracker.tracking import colour, expectation, fusion, second_opinion
 from sot_tracker.tracking import step as loop
+from sot_tracker.tracking.blas import in_one_thread
 from sot_tracker.tracking.colour import Colours
 from sot_tracker.tracking.confidence import read_maps
 from sot_tracker.tracking.feature_network import FeatureNetwork
@@ -80,6 +81,7 @@ class Session:
         self._features = features
         self._clip = loop.clip_box if spec.crop == "black" else loop.clip_center
 
+    @in_one_thread
     def start(self, image: Image, box: BoxLike, policy: Policy, stamp_ns: int | None = None) -> tuple[Target, Estimate]:
         """A new target; the box is used as given, not clipped.
 
@@ -107,6 +109,7 @@ class Session:
             times["opinion"] = 1e3 * (time.perf_counter() - begin)
         return target, Estimate(box, 1.0, State.TRACKING, times)
 
+    @in_one_thread
     def advance(
         self, targets: Sequence[Target], image: Image, policy: Policy, stamp_ns: int | None = None
     ) -> list[tuple[Target, Estimate]]:

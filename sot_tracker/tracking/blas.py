@@ -1,0 +1,47 @@
+"""NumPy's matrix products in one thread, while a frame is worked on.
+
+They are small. Threads for them gain nothing, and wait by spinning, which keeps the network's threads from the
+processors: on two cores a frame of lite then took 8.2 instead of 3.6 ms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from functools import cache, wraps
+from typing import Any, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def in_one_thread(function: Callable[P, R]) -> Callable[P, R]:
+    """The function, with NumPy's BLAS (OpenBLAS, MKL, BLIS) limited to one thread while it runs.
+
+    The limit holds for the process. Without the package threadpoolctl, which rosdep does not know, nothing changes.
+    """
+
+    @wraps(function)
+    def limited(*args: P.args, **kwargs: P.kwargs) -> R:
+        with _limit():
+            return function(*args, **kwargs)
+
+    return limited
+
+
+def _limit() -> AbstractContextManager[object]:
+    controller = _libraries()
+    limit: AbstractContextManager[object] = nullcontext()
+    if controller is not None:
+        limit = controller.limit(limits=1, user_api="blas")
+    return limit
+
+
+@cache
+def _libraries() -> Any:  # a ThreadpoolController, which has no types
+    """The BLAS libraries of this process, looked up once: that takes a millisecond."""
+    try:
+        from threadpoolctl import ThreadpoolController
+    except ModuleNotFoundError:
+        return None
+    return ThreadpoolController()

@@ -1,0 +1,56 @@
+"""NumPy's threads while a frame is worked on."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from sot_tracker.tracking import blas
+
+
+def threads() -> list[int]:
+    """Of each BLAS library."""
+    threadpoolctl = pytest.importorskip("threadpoolctl")
+    np.eye(2) @ np.eye(2)
+    return [found["num_threads"] for found in threadpoolctl.threadpool_info() if found["user_api"] == "blas"]
+
+
+@pytest.fixture(autouse=True)
+def _anew() -> Iterator[None]:
+    blas._libraries.cache_clear()
+    yield
+    blas._libraries.cache_clear()
+
+
+def test_one_thread_while_it_runs_and_as_many_as_before_afterwards() -> None:
+    threadpoolctl = pytest.importorskip("threadpoolctl")
+
+    @blas.in_one_thread
+    def work(text: str, number: int = 0) -> tuple[str, int, list[int]]:
+        return text, number, threads()
+
+    with threadpoolctl.threadpool_limits(2, "blas"):
+        if 2 not in threads():
+            pytest.skip("this NumPy's BLAS has one thread")
+        text, number, during = work("a", number=3)
+        assert (text, number, set(during)) == ("a", 3, {1})
+        assert 2 in threads()
+
+
+def test_also_after_an_error() -> None:
+    @blas.in_one_thread
+    def fail() -> None:
+        raise ValueError("as it was")
+
+    before = threads()
+    with pytest.raises(ValueError, match="as it was"):
+        fail()
+    assert threads() == before
+
+
+def test_without_the_package_nothing_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "threadpoolctl", None)
+    assert blas.in_one_thread(lambda value: value + 1)(2) == 3
