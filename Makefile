@@ -9,9 +9,10 @@ demo: build
 	@. tools/env.sh && python -m sot_tracker.cli demo --model "$(MODEL)" --out "$(OUT)" \
 		$(if $(VIDEO),--video "$(VIDEO)") $(if $(BOX),--box "$(BOX)") $(ARGS)
 
+# One thread each: the two processes' threads would wait for each other by spinning, and the suite take a third longer.
 test:
 	@tools/setup.sh test
-	@. tools/env.sh && python -m pytest -n 2 --dist loadfile $(ARGS)
+	@. tools/env.sh && OMP_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile $(ARGS)
 
 check:
 	@tools/setup.sh test
