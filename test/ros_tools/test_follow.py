@@ -253,11 +253,11 @@ def test_a_flight_over_real_topics(tmp_path: Path) -> None:
     scene |= {"lookalikes": 1, "occluders": 1, "lockstep": True, "wait": 60.0}
     namespace, watcher, executor = "/flight", Watcher("/flight"), SingleThreadedExecutor()
     executor.add_node(watcher)
+    # A second opinion believes boxes later beside look-alikes; what is tested is what becomes of boxes.
+    options = {"model": "lite", "propagate": "off", "second_opinion": "off"}
     with (
         (tmp_path / "log").open("w") as log,
-        harness.process(
-            "tracker_node", harness.arguments({"model": "lite", "propagate": "off"}, namespace), stdout=log, stderr=log
-        ) as tracker,
+        harness.process("tracker_node", harness.arguments(options, namespace), stdout=log, stderr=log) as tracker,
         harness.process("follow", harness.arguments({"max_age": 1.0}, namespace), stdout=log, stderr=log),
         harness.process("range", harness.arguments(scene, namespace), stdout=log, stderr=log) as camera,
     ):
