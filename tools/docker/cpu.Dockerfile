@@ -15,7 +15,7 @@ RUN apt-get update \
  && rosdep install --from-paths src --ignore-src -y \
  && apt-get install -y --no-install-recommends ffmpeg python3-pip \
  && rm -rf /var/lib/apt/lists/*
-RUN pip install --no-cache-dir --break-system-packages "onnxruntime>=1.17,<2" "rosbags>=0.11,<0.12"
+RUN pip install --no-cache-dir --break-system-packages "onnxruntime>=1.17,<2" "threadpoolctl>=3.1,<4" "rosbags>=0.11,<0.12"
 
 COPY . src/sot_tracker
 RUN . /opt/ros/jazzy/setup.bash \

@@ -14,7 +14,7 @@ SHELL ["/bin/bash", "-o", "pipefail", "-c"]
 
 ARG WHEEL
 COPY ${WHEEL} /tmp/wheel/
-RUN pip3 install --no-cache-dir /tmp/wheel/*.whl "tqdm>=4.60,<5" "rosbags>=0.11,<0.12" && rm -rf /tmp/wheel
+RUN pip3 install --no-cache-dir /tmp/wheel/*.whl "threadpoolctl>=3.1,<4" "tqdm>=4.60,<5" "rosbags>=0.11,<0.12" && rm -rf /tmp/wheel
 
 # The image's ROS is built from source: what it lacks is built here too.
 WORKDIR /ws
