@@ -19,7 +19,7 @@ from sot_tracker.config import Config
 from sot_tracker.crop import channel_average, crop_average, crop_black
 from sot_tracker.engines.network import Network
 from sot_tracker.errors import MissingPackage, UserError
-from sot_tracker.manifest import BF16, INT8, SEARCH, TEMPLATE, WEIGHTS, Variant
+from sot_tracker.manifest import BF16, INT8, SEARCH, TEMPLATE, WEIGHTS, Manifest, Variant
 from sot_tracker.model_folder import Source
 from sot_tracker.synth import ClipConfig, builtin_pictures, procedural_pictures, render
 from sot_tracker.tracker import Image
@@ -49,13 +49,11 @@ def add_int8(
 
     Raises UserError for weights that are no model folder, too few pictures, and an `out` that is something else.
     """
-    _require(source, out, pictures)
-    assert source.folder is not None
-    assert source.manifest is not None
+    original, manifest = _require(source, out, pictures)
     spec = network_spec(model.name)
     pairs = list(_pairs(pictures))
     with new_folder(out) as folder:
-        shutil.copytree(source.folder, folder, dirs_exist_ok=True)
+        shutil.copytree(original, folder, dirs_exist_ok=True)
         place = folder / INT8
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir()
@@ -65,10 +63,10 @@ def add_int8(
         template = onnx_engine.open_session(place / TEMPLATE, "cpu", 1, {})
         patches = [_patches(spec, *pair) for i, pair in enumerate(pairs) if i % HELD_BACK]
         graph = folder / source.files.path(SEARCH)
-        quantise(graph, source.manifest.cached, looks_of(template, patches), place / SEARCH)
+        quantise(graph, manifest.cached, looks_of(template, patches), place / SEARCH)
         files = {f"{INT8}/{name}": model_folder.sha256(place / name) for name in (TEMPLATE, SEARCH, WEIGHTS)}
-        plain = {name: one for name, one in source.manifest.variants.items() if name != INT8}
-        manifest = replace(source.manifest, variants={**plain, INT8: Variant(files, INT8)})
+        plain = {name: one for name, one in manifest.variants.items() if name != INT8}
+        manifest = replace(manifest, variants={**plain, INT8: Variant(files, INT8)})
         progress("comparing with fp32")
         copy = replace(source, folder=folder, manifest=manifest)
         networks = [
@@ -93,9 +91,7 @@ def add_bf16(
 
     Raises UserError as `add_int8`, and on a processor without bf16; MissingPackage without OpenVINO.
     """
-    _require(source, out, pictures)
-    assert source.folder is not None
-    assert source.manifest is not None
+    original, manifest = _require(source, out, pictures)
     from sot_tracker.engines import openvino as openvino_engine
 
     spec = network_spec(model.name)
@@ -105,21 +101,22 @@ def add_bf16(
         for name in ("fp32", BF16)
     ]
     measured = _agreement(spec, networks, list(_pairs(pictures)))
-    variants = {**source.manifest.variants, BF16: Variant(source.files.files, BF16, measured)}
+    variants = {**manifest.variants, BF16: Variant(source.files.files, BF16, measured)}
     with new_folder(out) as folder:
-        shutil.copytree(source.folder, folder, dirs_exist_ok=True)
-        replace(source.manifest, variants=variants).write(folder)
+        shutil.copytree(original, folder, dirs_exist_ok=True)
+        replace(manifest, variants=variants).write(folder)
     return model_folder.open_folder(out, model, BF16)
 
 
-def _require(source: Source, out: Path, pictures: Sequence[Any]) -> None:
-    """Raise UserError for what no variant can be made of, or written to."""
+def _require(source: Source, out: Path, pictures: Sequence[Any]) -> tuple[Path, Manifest]:
+    """The folder and manifest to make a variant of. Raises UserError where none can be made, or written to `out`."""
     if source.folder is None or source.manifest is None:
         raise UserError(f"{source.name} is no model folder: export it first, then give the folder as --weights")
     if len(pictures) < FEWEST:
         raise UserError(f"{len(pictures)} pictures with a target are too few: give at least {FEWEST}")
     if out.exists() and not model_folder.is_folder(out):
         raise UserError(f"--out {out} is no model folder: give a new folder, or the one of --weights")
+    return source.folder, source.manifest
 
 
 def _pairs(pictures: Sequence[tuple[Image, Box]]) -> Iterator[Pair]:
