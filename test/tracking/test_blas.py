@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
 
+from sot_tracker.loading import load
 from sot_tracker.tracking import blas
 
 
@@ -54,3 +56,15 @@ def test_also_after_an_error() -> None:
 def test_without_the_package_nothing_changes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "threadpoolctl", None)
     assert blas.in_one_thread(lambda value: value + 1)(2) == 3
+
+
+def test_a_tracker_limits_it_in_every_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("onnxruntime")
+    limited = []
+    monkeypatch.setattr(blas, "_limit", lambda: limited.append(1) or nullcontext())
+    tracker = load("lite", engine="onnx", threads=1)
+    frame = np.random.default_rng(0).integers(0, 255, (120, 160, 3), np.uint8)
+    tracker.init(frame, (40, 30, 40, 40))
+    assert len(limited) == 1
+    tracker.update(frame)
+    assert len(limited) == 2
