@@ -37,12 +37,15 @@ from sot_tracker.model_folder import find_weights, shipped_folder
 TARGETS = 4
 WARM_UP = 5
 WAYS = {
+    "torch eager": {"engine": "torch"},
     "torch": {"engine": "torch"},
+    "torch fp16": {"engine": "torch", "precision": "fp16"},
     "torch compiled": {"engine": "torch"},
     "onnx": {"engine": "onnx"},
     "tensorrt fp16": {"engine": "onnx", "device": "tensorrt", "precision": "fp16"},
 }
-"""Name -> options; the first is what the others are compared with."""
+"""Name -> options; the first is what the others are compared with. All but it replay a CUDA graph in PyTorch."""
+EAGER = next(iter(WAYS))
 
 
 def main() -> int:
@@ -54,6 +57,8 @@ def main() -> int:
         rows: dict[str, Any] = {}
         reference: Network | None = None
         for way, options in WAYS.items():
+            if args.way and way not in (*args.way, EAGER):
+                continue
             if time.monotonic() - begin > args.seconds:
                 rows[way] = {"error": f"left out: {args.seconds} s are over"}
                 continue
@@ -66,8 +71,8 @@ def main() -> int:
             except (UserError, RuntimeError, ImportError) as error:
                 rows[way] = {"error": " ".join(str(error).split())[:300]}
         for row in rows.values():
-            if "ms" in row and "ms" in rows["torch"]:
-                row["times as fast as torch"] = round(rows["torch"]["ms"] / row["ms"], 2)
+            if "ms" in row and "ms" in rows[EAGER]:
+                row["times as fast as eager"] = round(rows[EAGER]["ms"] / row["ms"], 2)
         found["models"][name] = rows
         print(f"{name}: {json.dumps(rows)}", file=sys.stderr)
     found["seconds"] = round(time.monotonic() - begin, 1)
@@ -79,6 +84,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     parser.add_argument("--model", action="append", metavar="NAME", help="repeat for several (default: all that ship)")
+    parser.add_argument("--way", action="append", choices=list(WAYS), help="repeat for several (default: all)")
     parser.add_argument("--runs", type=int, default=200, metavar="N", help="searches measured (default: 200)")
     parser.add_argument("--seconds", type=float, default=540, help="nothing new is begun after these (default: 540)")
     return parser.parse_args()
@@ -103,13 +109,23 @@ def _load(model: ModelSpec, way: str, options: dict[str, Any], device: str) -> N
         for _ in build_tensorrt(model, find_weights(model, ""), config):
             pass
     network = load_network(model, config)
-    if way == "torch compiled":
-        if device == "cpu":
-            raise UserError("left out: a dry run on the CPU")
-        import torch
-
-        network._search = torch.compile(network._search)  # type: ignore[attr-defined]
+    if way.startswith("torch ") and device == "cuda":
+        _changed(network, way)
+    elif way in ("torch fp16", "torch compiled"):
+        raise UserError("left out: a dry run on the CPU")
     return network
+
+
+def _changed(network: Any, way: str) -> None:
+    """The network's search without a CUDA graph, or with a graph of what torch.compile makes of it."""
+    import torch
+
+    from sot_tracker.engines.cuda_graphs import Replayed
+
+    if way == EAGER:
+        network._run = network._search
+    elif way == "torch compiled":
+        network._run = Replayed(torch.compile(network._search, dynamic=False))
 
 
 def _measured(model: ModelSpec, network: Network, runs: int) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from sot_tracker.catalog import ModelSpec, NetworkSpec, network_spec
 from sot_tracker.checkpoints import load_state_dict
 from sot_tracker.config import Config
+from sot_tracker.engines.cuda_graphs import Call, Replayed
 from sot_tracker.engines.network import Facts, Maps, Network, Patch
 from sot_tracker.errors import UserError
 from sot_tracker.manifest import WEIGHTS
@@ -60,13 +61,14 @@ class FromSearchPatch(_FromPatch):
 
 
 class TorchNetwork(Network):
-    """bf16 and fp16 run under autocast, which keeps norms and softmax in fp32."""
+    """bf16 and fp16 run under autocast, which keeps norms and softmax in fp32. On CUDA a search is a replayed graph."""
 
     def __init__(self, net: nn.Module, spec: NetworkSpec, facts: Facts) -> None:
         super().__init__(facts)
         self._device = torch.device(facts.device)
         self._template = FromTemplatePatch(net, spec).eval().to(self._device)
         self._search = FromSearchPatch(net, spec).eval().to(self._device)
+        self._run: Call = Replayed(self._search) if self._device.type == "cuda" else self._search
 
     def template(self, patch: Patch) -> tuple[Tensor, ...]:
         with torch.inference_mode(), self._arithmetic():
@@ -75,7 +77,7 @@ class TorchNetwork(Network):
 
     def search(self, cached: tuple[Tensor, ...], patch: Patch) -> Maps:
         with torch.inference_mode(), self._arithmetic():
-            maps = self._search(cached, self._tensor(patch))
+            maps = self._run(cached, self._tensor(patch))
             return {name: value[0].float().cpu().numpy() for name, value in maps.items()}
 
     def search_many(self, looks: Sequence[tuple[tuple[Tensor, ...], Patch]]) -> list[Maps]:
@@ -83,7 +85,7 @@ class TorchNetwork(Network):
         cached = tuple(torch.cat(values) for values in zip(*(look[0] for look in looks), strict=True))
         patches = torch.from_numpy(np.stack([patch for _, patch in looks])).to(self._device)
         with torch.inference_mode(), self._arithmetic():
-            maps = {name: value.float().cpu().numpy() for name, value in self._search(cached, patches).items()}
+            maps = {name: value.float().cpu().numpy() for name, value in self._run(cached, patches).items()}
         return [{name: value[i] for name, value in maps.items()} for i in range(len(looks))]
 
     def _tensor(self, patch: Patch) -> Tensor:
@@ -92,7 +94,7 @@ class TorchNetwork(Network):
     def _arithmetic(self) -> contextlib.AbstractContextManager[Any]:
         if self.facts.precision == "fp32":
             return contextlib.nullcontext()
-        return torch.autocast(self._device.type, _DTYPES[self.facts.precision])
+        return torch.autocast(self._device.type, _DTYPES[self.facts.precision], cache_enabled=False)
 
 
 def load(model: ModelSpec, source: Source, config: Config) -> TorchNetwork:

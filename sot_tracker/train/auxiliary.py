@@ -49,7 +49,7 @@ class AuxiliaryLosses:
             _require_same_grid(model, teacher[0])
         self.teacher = Teacher(*teacher, recipe, feed.device) if teacher else None
         self.imagenet = features.EfficientNetLite().to(feed.device) if imagenet else None
-        self.released = _onnx_teachers(released, model, recipe) if released else None
+        self.released = _onnx_teachers(released, model, recipe, feed.device) if released else None
 
     def around(self, net: nn.Module) -> nn.Module:
         """The network with the layers that these losses need beside it; called like the network alone."""
@@ -86,10 +86,10 @@ class AuxiliaryLosses:
                 yield "teacher", features.loss(maps["teacher"], [target], inside)
 
 
-def _onnx_teachers(folders: tuple[Path, ...], model: str, recipe: Recipe) -> OnnxTeachers:
+def _onnx_teachers(folders: tuple[Path, ...], model: str, recipe: Recipe, device: torch.device) -> OnnxTeachers:
     from sot_tracker.train.onnx_lessons import OnnxTeachers  # needs ONNX Runtime, which training otherwise does without
 
-    return OnnxTeachers(folders, model, recipe)
+    return OnnxTeachers(folders, model, recipe, device)
 
 
 def _require_same_grid(model: str, teacher: str) -> None:

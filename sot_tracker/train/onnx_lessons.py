@@ -16,7 +16,7 @@ from sot_tracker.catalog import network_spec
 from sot_tracker.errors import UserError
 from sot_tracker.nets.family import Family
 from sot_tracker.train import features
-from sot_tracker.train.onnx_teacher import GRID, STRIDE, Distillation, OnnxTeacher, lesson
+from sot_tracker.train.onnx_teacher import CPU, GRID, STRIDE, Distillation, OnnxTeacher, lesson
 from sot_tracker.train.recipe import Recipe
 
 SIZES = (8 * STRIDE, GRID * STRIDE)
@@ -50,9 +50,11 @@ class Taught(nn.Module):
 class OnnxTeachers:
     """The released pairs in these folders. Raises UserError for a folder without one, a network whose patches are not
     theirs, or batches that have not a pair for each.
+
+    device: where the student learns and the teachers look.
     """
 
-    def __init__(self, folders: tuple[Path, ...], model: str, recipe: Recipe) -> None:
+    def __init__(self, folders: tuple[Path, ...], model: str, recipe: Recipe, device: torch.device = CPU) -> None:
         spec, sizes = network_spec(model), (recipe.template_size, recipe.search_size)
         if sizes != SIZES or (spec.template_factor, spec.search_factor) != (2.0, 4.0):
             given = f"{sizes[0]} and {sizes[1]} at {spec.template_factor:g} and {spec.search_factor:g}"
@@ -62,7 +64,7 @@ class OnnxTeachers:
             )
         if recipe.batch < len(folders):
             raise UserError(f"batch={recipe.batch} is less than a pair for each of {len(folders)} teachers: give more")
-        self.teachers = [OnnxTeacher(folder, torch.get_num_threads()) for folder in folders]
+        self.teachers = [OnnxTeacher(folder, torch.get_num_threads(), device) for folder in folders]
 
     def around(self, trained: nn.Module, net: nn.Module, family: Family) -> Taught:
         """What is trained, with the layers for these teachers."""
@@ -74,11 +76,11 @@ class OnnxTeachers:
         """Weighted losses, means over the teachers. lessons: of `Taught`; z, x: patches (B, 3, S, S) in 0..1;
         boxes, present: the batch's labels.
         """
-        pixels, turns = [(255 * patches).round().byte().permute(0, 2, 3, 1).cpu() for patches in (z, x)], len(lessons)
+        pixels, turns = [(255 * patches).round().byte().permute(0, 2, 3, 1) for patches in (z, x)], len(lessons)
         total: dict[str, Tensor] = {}
         for k, (teacher, predicted) in enumerate(zip(self.teachers, lessons, strict=True)):
             mine = slice(k, None, turns)
-            view = teacher(*(patches[mine] for patches in pixels)).to(z.device)
+            view = teacher(*(patches[mine] for patches in pixels))
             for name, value in lesson(predicted, view, boxes[mine], present[mine]).items():
                 total[name] = total.get(name, 0.0) + value / turns
         return {f"onnx_{name}": value for name, value in total.items()}

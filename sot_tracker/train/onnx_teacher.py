@@ -11,7 +11,9 @@ of the crop, then lie half a pixel from ours, cell k of which stands for pixel 1
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +30,8 @@ try:
     import onnx
     import onnxruntime
     from google.protobuf.message import DecodeError
+
+    from sot_tracker.train.onnx_on_torch import OnnxOnTorch
 except ModuleNotFoundError as missing:
     raise MissingPackage(str(missing.name), "--teacher onnx:DIR", "pip install onnx onnxruntime") from None
 
@@ -43,6 +47,7 @@ GRID = 16
 """Cells of our maps; a head with fewer lacks the first ones of each side."""
 
 Array = npt.NDArray[np.float32]
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,48 +63,43 @@ class View:
     features: Tensor
     known: Tensor
 
-    def to(self, device: torch.device) -> View:
-        """The same on a device."""
-        return View(*(part.to(device) for part in (self.logit, self.boxes, self.features, self.known)))
-
     @property
     def best(self) -> tuple[Tensor, Tensor]:
         """Box (B, 4) and probability (B,) at the best cell."""
         flat = self.logit.flatten(1)
-        rows, cells = torch.arange(len(flat)), flat.argmax(1)
+        rows, cells = torch.arange(len(flat), device=flat.device), flat.argmax(1)
         return self.boxes.flatten(1, 2)[rows, cells], torch.sigmoid(flat[rows, cells])
 
 
 class OnnxTeacher:
-    """A NanoTrack pair in ONNX Runtime, one pair of patches at a time: its graphs are fixed to a batch of one, which is
-    also the fastest on a processor.
+    """A NanoTrack pair. On a processor in ONNX Runtime, one pair of patches at a time: its graphs are fixed to a batch
+    of one, which is also the fastest there. On an accelerator whole batches, as torch operations.
 
-    Raises UserError if the folder does not hold such a pair of graphs.
+    device: where the student learns. Raises UserError if the folder does not hold such a pair of graphs.
     """
 
-    def __init__(self, folder: Path, threads: int = 1) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3
+    def __init__(self, folder: Path, threads: int = 1, device: torch.device = CPU) -> None:
         graphs = {name: _read(folder / name, ends) for name, ends in ENDS.items()}
-        _free_the_size(graphs[BACKBONE])
-        self.backbone, self.head = (
-            onnxruntime.InferenceSession(graph.SerializeToString(), options, providers=["CPUExecutionProvider"])
-            for graph in graphs.values()
-        )
-        self.width: int = self.head.get_inputs()[1].shape[1]
+        self.width: int = graphs[HEAD].graph.input[1].type.tensor_type.shape.dim[1].dim_value
+        self.device = device
+        self._look: Callable[[Tensor, Tensor], tuple[Tensor, ...]]
+        if device.type == "cpu":
+            _free_the_size(graphs[BACKBONE])
+            self._look = _Sessions(*graphs.values(), threads=threads)
+        else:
+            backbone, head = (OnnxOnTorch(graph).to(device) for graph in graphs.values())
+            self._look = partial(_in_torch, backbone, head)
 
     def __call__(self, template: Tensor, search: Tensor) -> View:
-        """Patches (B, 128, 128, 3) and (B, 256, 256, 3), uint8 RGB, as our batches hold them."""
-        seen = [self._pair(z, x) for z, x in zip(template.numpy(), search.numpy(), strict=True)]
-        logits, sides, features = (torch.from_numpy(np.stack(part)) for part in zip(*seen, strict=True))
-        missing = GRID - logits.shape[-1]
-        at = (torch.arange(missing, GRID) * STRIDE).float()
+        """Patches (B, 128, 128, 3) and (B, 256, 256, 3), uint8 RGB, as our batches hold them, on its device."""
+        logits, sides, features = self._look(template, search)
+        missing, device = GRID - logits.shape[-1], logits.device
+        at = (torch.arange(missing, GRID, device=device) * STRIDE).float()
         x, y = at[None, :] - 0.5, at[:, None] - 0.5
         left, top, right, bottom = sides.unbind(1)
         corners = torch.stack((x - left, y - top, x + right, y + bottom), -1) / (SEARCH + 1)
         pad = (missing, 0, missing, 0)
-        known = torch.zeros(GRID, GRID, dtype=torch.bool)
+        known = torch.zeros(GRID, GRID, dtype=torch.bool, device=device)
         known[missing:, missing:] = True
         return View(
             logit=F.pad(logits, pad, value=-20.0),
@@ -108,11 +108,40 @@ class OnnxTeacher:
             known=known,
         )
 
+
+class _Sessions:
+    """Both graphs in ONNX Runtime. Called with uint8 patches; log-odds (B, g, g), distances of the box's sides
+    (B, 4, g, g) in pixels, features of the search patch (B, C, 16, 16).
+    """
+
+    def __init__(self, *graphs: onnx.ModelProto, threads: int) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        self.backbone, self.head = (
+            onnxruntime.InferenceSession(graph.SerializeToString(), options, providers=["CPUExecutionProvider"])
+            for graph in graphs
+        )
+
+    def __call__(self, template: Tensor, search: Tensor) -> tuple[Tensor, ...]:
+        seen = [self._pair(z, x) for z, x in zip(template.numpy(), search.numpy(), strict=True)]
+        return tuple(torch.from_numpy(np.stack(part)) for part in zip(*seen, strict=True))
+
     def _pair(self, template: npt.NDArray[np.uint8], search: npt.NDArray[np.uint8]) -> tuple[Array, Array, Array]:
-        """Log-odds (g, g), distances of the box's sides (4, g, g) in pixels, features (C, 16, 16)."""
         z, x = (self.backbone.run(None, {"input": _crop(p, s)})[0] for p, s in ((template, TEMPLATE), (search, SEARCH)))
         classes, sides = self.head.run(None, {"input1": z, "input2": x})
         return classes[0, 1] - classes[0, 0], sides[0], x[0]
+
+
+@torch.no_grad()
+def _in_torch(backbone: nn.Module, head: nn.Module, template: Tensor, search: Tensor) -> tuple[Tensor, ...]:
+    """As `_Sessions`, for patches on the device of both graphs."""
+    z, x = (
+        backbone(patches[:, :side, :side].flip(3).permute(0, 3, 1, 2).float())[0]
+        for patches, side in ((template, TEMPLATE), (search, SEARCH))
+    )
+    classes, sides = head(z, x)
+    return classes[:, 1] - classes[:, 0], sides, x
 
 
 class Distillation(nn.Module):
@@ -125,7 +154,10 @@ class Distillation(nn.Module):
     def __init__(self, seen: int, fused: int, width: int) -> None:
         super().__init__()
         self.features = nn.Conv2d(seen, width, 1)
-        self.maps = nn.Conv2d(fused, 5, 1)  # log-odds, then left, top, right, bottom from the cell
+        predict = nn.Conv2d(fused, 5, 1)  # log-odds, then left, top, right, bottom from the cell
+        nn.init.zeros_(predict.weight)
+        # Some networks' features are in the hundreds: the loss of fresh weights on them would undo what was learnt.
+        self.maps = nn.Sequential(nn.BatchNorm2d(fused, affine=False), predict)
 
     def forward(self, seen: Tensor, fused: Tensor) -> tuple[Tensor, Tensor]:
         """The student's features (B, C, g, g), both kinds -> those of the teacher (B, width, g, g) and its maps

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from sot_tracker import cpus
 from sot_tracker.atomic import new_file
 from sot_tracker.errors import UserError
 from sot_tracker.train.cache import Cache, open_cache
 
 QUALITY = 60
 """WebP quality: about a fortieth of the bytes; what is lost is less than the blur and noise that training adds."""
+
+AT_ONCE = 512
+"""Pictures held in memory while they are decoded."""
 
 
 def pack(cache: Cache, folder: Path, path: Path, quality: int = QUALITY) -> None:
@@ -41,17 +46,30 @@ def unpack(path: Path, folder: Path) -> Cache:
     """Make the cache `folder` from a packed file. Raises UserError if it cannot be read."""
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        with zipfile.ZipFile(path) as packed, (folder / "pixels.u8").open("wb") as out:
+        with (
+            zipfile.ZipFile(path) as packed,
+            (folder / "pixels.u8").open("wb") as out,
+            ThreadPoolExecutor(cpus.usable()) as pool,
+        ):
             (folder / "index.npy").write_bytes(packed.read("index.npy"))
-            for entry, row in enumerate(np.load(folder / "index.npy")):
-                picture = _decoded(packed.read(f"{entry}.webp"), cv2.IMREAD_COLOR)
-                if row["channels"] == 4:
-                    picture = np.dstack([picture, _decoded(packed.read(f"{entry}.png"), cv2.IMREAD_GRAYSCALE)])
-                out.write(picture.tobytes())
+            entries = list(enumerate(np.load(folder / "index.npy")["channels"]))
+            for start in range(0, len(entries), AT_ONCE):
+                coded = [
+                    (packed.read(f"{entry}.webp"), packed.read(f"{entry}.png") if channels == 4 else None)
+                    for entry, channels in entries[start : start + AT_ONCE]
+                ]
+                for picture in pool.map(_picture, coded):
+                    out.write(picture.tobytes())
             (folder / "meta.json").write_bytes(packed.read("meta.json"))
     except (OSError, KeyError, zipfile.BadZipFile) as error:
         raise UserError(f"packed data '{path}' cannot be read ({error}): pack it again") from None
     return open_cache(folder)
+
+
+def _picture(coded: tuple[bytes, bytes | None]) -> np.ndarray:
+    """A picture and, where there is one, its mask -> H x W x 3 or 4. OpenCV lets other threads run meanwhile."""
+    picture, mask = _decoded(coded[0], cv2.IMREAD_COLOR), coded[1]
+    return picture if mask is None else np.dstack([picture, _decoded(mask, cv2.IMREAD_GRAYSCALE)])
 
 
 def _decoded(coded: bytes, flags: int) -> np.ndarray:
