@@ -79,6 +79,7 @@ class Family:
     cell_taps: for networks without a score map; None for the others.
     first_blocks: the parts of the backbone that can be kept as they start, from the picture on; None where that is not
         offered.
+    cuda_layout: memory format in which it trains fastest on a CUDA device (measured on an H200, bf16).
     """
 
     variants: Mapping[str, Any]
@@ -95,3 +96,4 @@ class Family:
     similarity_start: Callable[[Any, PrincipalFilters, torch.Generator], None] | None = None
     cell_taps: Callable[[Any], CellTaps] | None = None
     first_blocks: Callable[[Any], Sequence[nn.Module]] | None = None
+    cuda_layout: torch.memory_format = torch.channels_last

@@ -208,6 +208,7 @@ FAMILY = Family(
     backbone_features=Tap("backbone"),
     head_features=Tap("head.shared"),
     first_blocks=lambda net: [net.backbone.stem, *net.backbone.blocks],
+    cuda_layout=torch.contiguous_format,
 )
 
 

@@ -29,11 +29,17 @@ def build_net(model: str, recipe: Recipe) -> nn.Module:
 class Feed:
     """Batches on the device: moved there, augmented there if it is an accelerator, normalised, run under autocast.
 
-    precision: "fp32" or "bf16".
+    precision: "fp32" or "bf16". layout: memory format of the patches.
     """
 
-    def __init__(self, spec: NetworkSpec, precision: str, device: torch.device) -> None:
-        self.precision, self.device = precision, device
+    def __init__(
+        self,
+        spec: NetworkSpec,
+        precision: str,
+        device: torch.device,
+        layout: torch.memory_format = torch.channels_last,
+    ) -> None:
+        self.precision, self.device, self.layout = precision, device, layout
         self.mean, self.std = (torch.tensor(v, device=device)[:, None, None] for v in spec.normalization)
 
     def moved(self, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -42,7 +48,7 @@ class Feed:
 
     def _floats(self, patches: Tensor) -> Tensor:
         floats = patches.to(self.device, non_blocking=True).permute(0, 3, 1, 2).float().div_(255)
-        return floats.contiguous(memory_format=torch.channels_last)
+        return floats.contiguous(memory_format=self.layout)
 
     def run(self, net: nn.Module, z: Tensor, x: Tensor) -> dict[str, Any]:
         z, x = ((patches - self.mean) / self.std for patches in (z, x))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -111,14 +112,16 @@ class Trainer:
             expect_background(self.net)
             if job.start is not None:
                 job.start(self.net)
-        self.feed = Feed(self.spec, recipe.precision, device)
+        layout = family.cuda_layout if self.on_device else torch.channels_last  # on CPUs 1.4 times as fast
+        self.feed = Feed(self.spec, recipe.precision, device, layout)
         self.auxiliary = AuxiliaryLosses(
             job.model, recipe, self.feed, job.teacher, job.teach, job.features, job.released
         )
         freeze(self.net, job.model, recipe.freeze_blocks)
         self.trained = self.auxiliary.around(self.net)
-        self.trained.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # 1.4 x faster on CPUs
-        onednn_workarounds.prepare(self.net)
+        self.trained.to(device).to(memory_format=layout)  # type: ignore[call-overload]
+        if not self.on_device:
+            onednn_workarounds.prepare(self.net)
         self.ema = state.average_of(self.net, recipe.ema)
         self.optimizers = optimizers_for(self.trained, recipe, family.fast_parameters)
         self.step = 0 if saved is None else self._restore(saved)
@@ -202,6 +205,11 @@ class Trainer:
             batch = next(stream)
             got = time.perf_counter()
             losses = self.update(batch)
+            if not math.isfinite(losses["total"]):
+                raise UserError(
+                    f"the loss of step {self.step} is not a finite number: go on from '{self.checkpoint}', or start "
+                    "again in another --out, with --precision fp32 or a lower --rate"
+                )
             report.step(losses, recipe.batch * self.world.size, got - asked, time.perf_counter() - asked)
             bar.update()
             ended = stop() or 0 < job.stop_after < time.monotonic() - began

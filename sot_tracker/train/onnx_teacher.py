@@ -154,10 +154,12 @@ class Distillation(nn.Module):
     def __init__(self, seen: int, fused: int, width: int) -> None:
         super().__init__()
         self.features = nn.Conv2d(seen, width, 1)
-        predict = nn.Conv2d(fused, 5, 1)  # log-odds, then left, top, right, bottom from the cell
-        nn.init.zeros_(predict.weight)
-        # Some networks' features are in the hundreds: the loss of fresh weights on them would undo what was learnt.
-        self.maps = nn.Sequential(nn.BatchNorm2d(fused, affine=False), predict)
+        # SMAT's features are in the hundreds: without the norm, the losses of fresh layers on them start at 200 times
+        # those of the labels and undo what a trained network has learnt.
+        self.maps = nn.Sequential(
+            nn.BatchNorm2d(fused, affine=False),
+            nn.Conv2d(fused, 5, 1),  # log-odds, then left, top, right, bottom from the cell
+        )
 
     def forward(self, seen: Tensor, fused: Tensor) -> tuple[Tensor, Tensor]:
         """The student's features (B, C, g, g), both kinds -> those of the teacher (B, width, g, g) and its maps

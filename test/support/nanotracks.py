@@ -26,13 +26,13 @@ def nanotrack(folder: Path, cells: int = 16) -> Path:
     """A backbone that averages pixels around every 16th; a head whose score is the first channel (blue), which says
     `SIDES` everywhere. Exported for 255 pixels, as the released ones."""
     folder.mkdir()
-    pool = helper.make_node(
-        "AveragePool", ["input"], ["output"], kernel_shape=[3, 3], strides=[16, 16], pads=[1, 1, 1, 1]
-    )
-    save(folder / "backbone.onnx", [pool], [tensor("input", 1, 3, 255, 255)], [tensor("output", 1, 3, 16, 16)], {})
+    around = {"kernel": np.full((3, 1, 3, 3), 1 / 9, np.float32)}
+    pool = helper.make_node("Conv", ["input", "kernel"], ["output"], strides=[16, 16], pads=[1, 1, 1, 1], group=3)
+    ends = [tensor("input", 1, 3, 255, 255)], [tensor("output", 1, 3, 16, 16)]
+    save(folder / "backbone.onnx", [pool], *ends, around)
     first = 16 - cells
     nodes = [
-        helper.make_node("ReduceMean", ["input1"], ["mean"], axes=[2, 3]),
+        helper.make_node("GlobalAveragePool", ["input1"], ["mean"]),
         helper.make_node("Mul", ["mean", "none"], ["unused"]),
         helper.make_node("Add", ["input2", "unused"], ["search"]),
         helper.make_node("Slice", ["search", "from", "to", "axes"], ["inner"]),

@@ -85,6 +85,15 @@ def test_stop_and_resume_equals_straight_through(small_cache, straight, tmp_path
             assert torch.equal(a, b), name
 
 
+def test_a_loss_that_is_not_finite_ends_the_run_and_leaves_the_checkpoint(small_cache, tmp_path):
+    given = job(small_cache, tmp_path)
+    trainer(dataclasses.replace(given, recipe=dataclasses.replace(given.recipe, steps=1))).run()
+    kept = (tmp_path / "checkpoint.pt").read_bytes()
+    with pytest.raises(UserError, match=r"loss of step [234] is not a finite number: go on from .*checkpoint\.pt"):
+        trainer(dataclasses.replace(given, recipe=dataclasses.replace(given.recipe, rate=1e30))).run()
+    assert (tmp_path / "checkpoint.pt").read_bytes() == kept
+
+
 def test_checkpoint_of_an_earlier_version_is_refused(small_cache, tmp_path):
     state.save(tmp_path / "checkpoint.pt", {"step": 1, "optimizer": {}})
     with pytest.raises(UserError, match="earlier version"):
