@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -252,8 +253,13 @@ class CornerHead(nn.Module):
         return {side: self._stack(side, features).squeeze(1).float() for side in ("tl", "br")}
 
     def _stack(self, side: str, x: Tensor) -> Tensor:
-        for k in range(1, self.depth + 1):
-            x = self.get_submodule(f"conv{k}_{side}")(x)
+        first, *others = (self.get_submodule(f"conv{k}_{side}") for k in range(1, self.depth + 1))
+        kind = x.device.type
+        half = torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind) is torch.float16
+        with torch.autocast(kind, enabled=False) if half else nullcontext():
+            x = first(x)  # up to 230 000 before its norm, three times what fp16 can hold
+        for layer in others:
+            x = layer(x)
         return x
 
 

@@ -150,3 +150,21 @@ def test_autocast_keeps_the_unscaled_products_finite() -> None:
     assert (tokens.float() @ query.float()[:, :, None]).abs().max() > 65504
     with torch.autocast("cpu", torch.bfloat16):
         assert all(value.isfinite().all() for value in net(z, x).values())
+
+
+def test_half_precision_holds_the_corners() -> None:
+    """Before its first norm a head's values are beyond fp16 (shipped weights: 230 000)."""
+    net = lively()
+    with torch.no_grad():
+        for side in ("tl", "br"):
+            first = net.box_head.get_submodule(f"conv1_{side}")
+            assert isinstance(first, nn.Sequential)
+            first[0].weight.mul_(1e7)
+            first[1].running_var.mul_(1e14)
+    z, x = pair()
+    with torch.inference_mode():
+        exact = net(z, x)
+        with torch.autocast("cpu", torch.float16):
+            maps = net(z, x)
+    for side, value in exact.items():
+        assert float((maps[side] - value).abs().max()) < 0.1 * float(value.std())
