@@ -96,97 +96,101 @@ class Config(Options):
     model: str = option("lite", "Tracker to run; `sot-tracker models` lists the names.")
     engine: str = option(
         "auto",
-        "Inference backend; auto takes what `sot-tracker tune` found fastest, else the first installed of onnx, "
-        "openvino, torch that can read the weights.",
+        "Inference engine. auto: the one that `sot-tracker tune` found fastest, else the first installed of "
+        "onnx, openvino, torch that can read the weights.",
         choices=("auto", "onnx", "openvino", "torch"),
     )
     device: str = option(
         "auto",
-        "Device of the network; auto takes a GPU if the engine finds one, and reports which device it took.",
+        "Device that runs the network. auto: a GPU if the engine finds one; the log says which device was taken.",
         choices=("auto", "cpu", "cuda", "tensorrt"),
     )
     precision: str = option(
         "auto",
-        "Number format of the network; bf16 and fp16 are faster where the hardware has them, and less exact; auto is "
-        "fp32, or what `sot-tracker tune` found faster and as good.",
+        "Number format of the network; bf16 and fp16 are faster on hardware that supports them, but less "
+        "exact. auto: fp32, or a faster one that `sot-tracker tune` found to be as accurate.",
         choices=("auto", "fp32", "bf16", "fp16", "int8"),
     )
     min_agreement: float = option(
         0.97,
-        "Least overlap with the boxes of fp32 that the manifest of an int8 or bf16 variant must show; lower takes "
-        "rougher ones, 0 any.",
+        "Smallest mean overlap (IoU) with the boxes of fp32 that an int8 or bf16 variant may have, according "
+        "to its manifest; a variant below it is refused, 0 accepts any.",
         low=0.0,
         high=1.0,
     )
     threads: int = option(
         0,
-        "CPU threads of the network; more are faster up to the number of cores; 0 takes what `sot-tracker tune` found, "
-        "else leaves the choice to the engine.",
+        "CPU threads of the network; more are faster up to the number of cores. 0: the number that "
+        "`sot-tracker tune` found fastest, else the engine's own choice.",
         low=0,
         high=256,
     )
     weights: str = option(
-        "", "Model folder or .safetensors file; empty takes the weights that ship; 'random' is for benchmarks only."
+        "", "Model folder or .safetensors file. Empty: the weights that ship; 'random' is for benchmarks only."
     )
     lost_threshold: float = option(
         -1.0,
-        "Score below which the target counts as lost; higher reports losses sooner, but more of them by mistake; "
-        "negative takes the value stored with the model.",
+        "Score below which the target counts as lost; a higher value reports losses sooner, but also more "
+        "false ones. Negative: the value stored with the model.",
         low=-1.0,
         high=1.0,
         live=True,
     )
     reacquire_positions: int = option(
         24,
-        "Number of positions around the last one that are searched in turn while the target is lost; more find it "
-        "farther away, but take longer for one round; 0 searches only the last position.",
+        "Number of positions around the last one that are searched in turn while the target is lost; more "
+        "find it farther away, but one round takes longer. 0: only the last position.",
         low=0,
         high=1000,
     )
     init_size_correction: float = option(
         0.7,
-        "How strongly box sizes are corrected towards the size of the initial box: 0 none (as published), 1 full.",
+        "How strongly box sizes are corrected towards the size of the initial box: 0 not at all (as "
+        "published), 1 fully.",
         low=0.0,
         high=1.0,
     )
     size_smoothing: float = option(
         0.3,
-        "Share of a size change that the box follows per frame; higher is faster and less steady; 1 follows at once, "
-        "as published.",
+        "Share of a size change that the box takes over per frame; higher is faster but less steady, 1 "
+        "follows at once (as published).",
         low=0.05,
         high=1.0,
     )
     search_around: str = option(
         "expected",
-        "Center of the search window; expected is where optical flow, the camera's motion and the target's velocity "
-        "say that the target went, last is its last box, as published, and saves a millisecond.",
+        "Centre of the search region. expected: where optical flow, the camera's motion and the target's "
+        "velocity predict the target. last: the last box (as published), which saves a millisecond.",
         choices=("expected", "last"),
     )
     second_opinion: str = option(
         "auto",
-        "A filter that learns the target while it is followed has a say in where the target is, and in whether it is "
-        "there at all; auto is on beside the models that it makes better (docs/models.md). It costs 1 ms per "
-        "frame, and one run of lite beside other networks.",
+        "Correlation filter that learns the target while it is tracked; its response and the network's score "
+        "together choose the place and decide whether the target is there. auto: on for the models that it "
+        "improves (docs/models.md). It costs 1 ms per frame, and with other networks than lite also one run "
+        "of lite.",
         choices=("auto", "on", "off"),
     )
     max_coast: float = option(
         0.5,
-        "Seconds for which a box is still published while the target is doubtful or hidden (UNCERTAIN); longer bridges "
-        "longer occlusions, but with more wrong boxes; 0 publishes no such box.",
+        "Seconds for which a box is still published while the target is doubtful or hidden (UNCERTAIN); "
+        "longer bridges longer occlusions, but publishes more wrong boxes. 0: no such box is published.",
         low=0.0,
         high=60.0,
     )
     max_targets: int = option(
         1,
-        "Most targets at a time; with 1 a new box replaces the target, with more every box with a new id adds one.",
+        "Largest number of targets at a time. With 1 a new box replaces the target; with more, each box with "
+        "a new id adds a target.",
         Scope.NODE,
         low=1,
         high=64,
     )
     propagate: str = option(
         "auto",
-        "Optical flow between looks of the tracker; auto gives every frame a box at once and waits for the tracker "
-        "only where it keeps pace with the frames, off waits for it in every frame.",
+        "Optical flow between two runs of the tracker. auto: every frame gets a box at once; the node waits "
+        "for the tracker only if the tracker keeps up with the frame rate. off: the node waits for it in "
+        "every frame.",
         Scope.NODE,
         choices=("auto", "off"),
     )
@@ -201,7 +205,7 @@ class Config(Options):
     )
     init_box: tuple[float, ...] = option(
         (),
-        "Target in the first frame after configure as [x, y, w, h] pixels; empty waits for the init_box topic.",
+        "Target in the first frame after configure, as [x, y, w, h] in pixels. Empty: wait for the init_box topic.",
         Scope.NODE,
         items=BOX_ITEMS,
         fits=is_box,
@@ -209,37 +213,41 @@ class Config(Options):
     )
     init_box_timeout: float = option(
         5.0,
-        "Seconds that an init_box waits for a frame with its stamp before it is refused.",
+        "Seconds that an init_box waits for the frame with its stamp; then it is refused.",
         Scope.NODE,
         low=0.1,
         high=3600.0,
     )
     select: str = option(
         "off",
-        "Which detection of the init_detections topic becomes the target while there is none; nearest is to the point "
-        "in select_value. One target per setting: set it again for the next one.",
+        "Which detection of the init_detections topic becomes the target while there is none; nearest is to "
+        "the point in select_value. It starts one target; set it again for the next one.",
         Scope.NODE,
         choices=("off", "id", "class", "nearest", "best"),
         live=True,
     )
     select_value: str = option(
         "",
-        "What select compares with: an id, a class, or a point as x,y in pixels; empty is the middle of the frame.",
+        "What select compares with: an id, a class, or a point as x,y in pixels (empty: the middle of the frame).",
         Scope.NODE,
         live=True,
     )
     autostart: bool = option(
-        True, "Automatic start (configure and activate); false leaves it to a lifecycle manager.", Scope.NODE
+        True, "Configure and activate the node when it starts; false leaves this to a lifecycle manager.", Scope.NODE
     )
     frame_history: int = option(
-        30, "Recent frames kept to start on a box that is older than the newest frame.", Scope.NODE, low=0, high=300
+        30,
+        "Number of recent frames that are kept, so that a box for an earlier frame can still start a target.",
+        Scope.NODE,
+        low=0,
+        high=300,
     )
     frame_history_mb: int = option(
         256, "Memory limit of these frames in MiB; the newest is always kept.", Scope.NODE, low=1, high=65536
     )
     range16: tuple[float, ...] = option(
         (),
-        "Values of 16-bit pictures that become black and white as [low, high]; empty follows the stream.",
+        "Pixel values of 16-bit images that become black and white, as [low, high]. Empty: they adapt to the stream.",
         Scope.NODE,
         items=RANGE_ITEMS,
         fits=is_range16,
@@ -247,28 +255,34 @@ class Config(Options):
     )
     record_folder: str = option(
         "",
-        "Folder in which the flight recorder writes the last seconds (MCAP); empty records nothing.",
+        "Folder in which the flight recorder writes the last seconds (MCAP). Empty: nothing is recorded.",
         Scope.NODE,
     )
     record_seconds: float = option(
         20.0, "How many seconds the flight recorder keeps.", Scope.NODE, low=1.0, high=3600.0
     )
     record_memory_mb: int = option(
-        64, "Memory limit of the flight recorder in MiB; the oldest is dropped.", Scope.NODE, low=1, high=65536
+        64,
+        "Memory limit of the flight recorder in MiB; the oldest messages are dropped.",
+        Scope.NODE,
+        low=1,
+        high=65536,
     )
     record_disk_mb: int = option(
         1024,
-        "Limit of all flight recordings in the folder in MiB; the oldest are removed.",
+        "Limit of all flight recordings in the folder in MiB; the oldest files are removed.",
         Scope.NODE,
         low=1,
         high=10**7,
     )
     record_on_loss: bool = option(
-        True, "Flight recording when a target is lost; false writes one only on `~/dump`.", Scope.NODE
+        True,
+        "Write a flight recording when a target is lost; false writes one only when `~/dump` is called.",
+        Scope.NODE,
     )
     debug_width: int = option(
         960,
-        "Largest width of debug_image in pixels; wider frames are shrunk, larger takes more bandwidth.",
+        "Largest width of debug_image in pixels; wider frames are scaled down. A larger width takes more bandwidth.",
         Scope.NODE,
         low=64,
         high=7680,

@@ -12,56 +12,62 @@ class FollowConfig(Options):
     """How a target's direction becomes a rate command. Angles in radians but for `fov`."""
 
     target: str = option(
-        "", "Id of the target to follow; empty is the first one, and when that is gone the next.", Scope.NODE
+        "", "Id of the target to follow. Empty: the first target, and when it is gone, the next one.", Scope.NODE
     )
-    gain: float = option(2.5, "Rate per angle off the middle, 1/s; higher is faster.", Scope.NODE, low=0.0, high=20.0)
+    gain: float = option(
+        2.5, "Proportional gain: rate per angle from the middle, 1/s; higher is faster.", Scope.NODE, low=0.0, high=20.0
+    )
     integral: float = option(
         2.0,
-        "Growth of the rate per angle off the middle, 1/s^2; removes the lag behind a target that moves steadily; 0 is "
-        "a proportional controller.",
+        "Integral gain: growth of the rate per angle from the middle, 1/s^2; it removes the lag behind a "
+        "target that moves steadily. 0: proportional controller.",
         Scope.NODE,
         low=0.0,
         high=20.0,
     )
-    dead_band: float = option(0.01, "Angle off the middle that is not corrected, rad.", Scope.NODE, low=0.0, high=0.5)
-    max_yaw_rate: float = option(1.0, "Largest yaw rate, rad/s; 0 leaves yaw alone.", Scope.NODE, low=0.0, high=10.0)
-    max_pitch_rate: float = option(
-        0.6, "Largest pitch rate, rad/s; 0 leaves pitch alone.", Scope.NODE, low=0.0, high=10.0
-    )
+    dead_band: float = option(0.01, "Angle from the middle that is not corrected, rad.", Scope.NODE, low=0.0, high=0.5)
+    max_yaw_rate: float = option(1.0, "Largest yaw rate, rad/s; 0: no yaw.", Scope.NODE, low=0.0, high=10.0)
+    max_pitch_rate: float = option(0.6, "Largest pitch rate, rad/s; 0: no pitch.", Scope.NODE, low=0.0, high=10.0)
     max_acceleration: float = option(
-        6.0, "Largest change of a rate, rad/s^2; a stop is not limited by it.", Scope.NODE, low=0.01, high=1000.0
+        6.0, "Largest change of a rate, rad/s^2; stopping is not limited by it.", Scope.NODE, low=0.01, high=1000.0
     )
     coast: float = option(
         0.3,
-        "Time constant of the decay of the command while the target is UNCERTAIN, seconds; 0 stops at once.",
+        "Time constant in seconds with which the command decays while the target is UNCERTAIN; 0 stops at once.",
         Scope.NODE,
         low=0.0,
         high=5.0,
     )
     max_age: float = option(
         0.2,
-        "Oldest box that may drive, seconds from its frame's stamp and from the last message; then the command is 0. "
-        "Above the time between two frames.",
+        "Largest age of a box that may move the camera, seconds since its frame's stamp and since the last "
+        "message; above it the command is 0. Must be longer than the time between two frames.",
         Scope.NODE,
         low=0.02,
         high=5.0,
     )
-    search: bool = option(False, "Turn slowly left and right after the target was LOST for search_after.", Scope.NODE)
+    search: bool = option(
+        False, "Turn slowly left and right once the target has been LOST for search_after seconds.", Scope.NODE
+    )
     search_after: float = option(2.0, "Seconds of LOST before the search begins.", Scope.NODE, low=0.0, high=600.0)
     search_rate: float = option(0.2, "Yaw rate of the search, rad/s.", Scope.NODE, low=0.0, high=2.0)
     search_angle: float = option(
-        0.5, "Yaw to both sides of where the target was lost, rad.", Scope.NODE, low=0.01, high=3.2
+        0.5,
+        "Largest yaw of the search to either side of where the target was lost, rad.",
+        Scope.NODE,
+        low=0.01,
+        high=3.2,
     )
     fov: float = option(
         60.0,
-        "Horizontal field of view in degrees, used where nobody publishes camera_info.",
+        "Horizontal field of view in degrees, used if nobody publishes camera_info.",
         Scope.NODE,
         low=1.0,
         high=170.0,
     )
-    rate: float = option(30.0, "Commands per second at least, Hz.", Scope.NODE, low=1.0, high=1000.0)
+    rate: float = option(30.0, "Smallest number of commands per second, Hz.", Scope.NODE, low=1.0, high=1000.0)
     frame_id: str = option(
         "camera_link",
-        "Of the commands: a frame at the camera with x forward, y left and z up.",
+        "frame_id of the commands: a frame at the camera with x forward, y left and z up.",
         Scope.NODE,
     )

@@ -13,19 +13,19 @@ class MavlinkConfig(Options):
 
     connection: str = option(
         "udpout:127.0.0.1:14550",
-        "Where the ground station or autopilot is, as pymavlink writes it: udpout:HOST:PORT (send to it), "
-        "udpin:HOST:PORT (wait for it), tcp:HOST:PORT, tcpin:HOST:PORT or a serial device.",
+        "Ground station or autopilot, in pymavlink's notation: udpout:HOST:PORT (send to it), udpin:HOST:PORT"
+        " (wait for it), tcp:HOST:PORT, tcpin:HOST:PORT or a serial device.",
         Scope.NODE,
     )
-    baud: int = option(115200, "Of a serial device.", Scope.NODE, low=1200, high=12_000_000)
+    baud: int = option(115200, "Baud rate of a serial device.", Scope.NODE, low=1200, high=12_000_000)
     system: int = option(
-        1, "MAVLink system id: that of the vehicle that carries the camera.", Scope.NODE, low=1, high=255
+        1, "MAVLink system id; use that of the vehicle that carries the camera.", Scope.NODE, low=1, high=255
     )
     component: int = option(100, "MAVLink component id; 100 to 105 are cameras.", Scope.NODE, low=1, high=255)
     point_size: float = option(
         0.2,
-        "Side of the box around a point that is to be tracked, in shares of the frame's shorter side, where the ground "
-        "station names no radius and no object stands out there.",
+        "Side of the box that is started around a point, as a share of the frame's shorter side; used if the "
+        "ground station gives no radius and no object is found at the point.",
         Scope.NODE,
         low=0.01,
         high=1.0,

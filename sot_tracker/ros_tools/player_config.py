@@ -22,24 +22,26 @@ class PlayerConfig(Options):
     rate: float = option(
         0.0, "Frames per second; 0 follows the source's own time stamps.", Scope.NODE, low=0.0, high=1000.0
     )
-    lockstep: bool = option(False, "Send the next frame when the tracker's result for the last one came.", Scope.NODE)
-    step_timeout: float = option(
-        5.0, "Seconds to wait for a result in lock-step before going on.", Scope.NODE, low=0.01, high=3600.0
+    lockstep: bool = option(
+        False, "Send the next frame only after the tracker's result for the last one has come.", Scope.NODE
     )
-    loop: bool = option(False, "Begin again at the end.", Scope.NODE)
-    frames: int = option(0, "Stop after so many frames; 0 plays all.", Scope.NODE, low=0, high=10**9)
+    step_timeout: float = option(
+        5.0, "Longest wait in seconds for a result in lock-step.", Scope.NODE, low=0.01, high=3600.0
+    )
+    loop: bool = option(False, "Start again at the end.", Scope.NODE)
+    frames: int = option(0, "Stop after this many frames; 0 plays all.", Scope.NODE, low=0, high=10**9)
     image_transport: str = option(
         "raw", "Publish `image` (raw) or `image/compressed` (JPEG).", Scope.NODE, choices=("raw", "compressed")
     )
-    jpeg_quality: int = option(90, "Of compressed images.", Scope.NODE, low=1, high=100)
+    jpeg_quality: int = option(90, "JPEG quality of compressed images.", Scope.NODE, low=1, high=100)
     reliability: str = option(
         "reliable", "QoS of the image publisher.", Scope.NODE, choices=("reliable", "best_effort")
     )
-    width: int = option(0, "Resize frames to this width; 0 leaves it.", Scope.NODE, low=0, high=16384)
-    height: int = option(0, "Resize frames to this height; 0 leaves it.", Scope.NODE, low=0, high=16384)
+    width: int = option(0, "Resize frames to this width; 0: no change.", Scope.NODE, low=0, high=16384)
+    height: int = option(0, "Resize frames to this height; 0: no change.", Scope.NODE, low=0, high=16384)
     init_box: tuple[float, ...] = option(
         (),
-        "Published once as init_box with the first frame's stamp: [x, y, w, h] in pixels of the source.",
+        "Box to publish once as init_box, with the first frame's stamp: [x, y, w, h] in pixels of the source.",
         Scope.NODE,
         items=BOX_ITEMS,
         fits=is_box,
@@ -47,13 +49,13 @@ class PlayerConfig(Options):
     )
     range16: tuple[float, ...] = option(
         (),
-        "Values of 16-bit pictures that become black and white as [low, high]; empty follows the stream.",
+        "Pixel values of 16-bit images that become black and white, as [low, high]. Empty: they adapt to the stream.",
         Scope.NODE,
         items=RANGE_ITEMS,
         fits=is_range16,
         rule=RANGE_RULE,
     )
-    frame_id: str = option("camera", "Of every header.", Scope.NODE)
+    frame_id: str = option("camera", "frame_id of every header.", Scope.NODE)
     wait: float = option(
         10.0, "Longest wait in seconds for subscribers before the first frame.", Scope.NODE, low=0.0, high=3600.0
     )

@@ -13,27 +13,27 @@ class ViewConfig(Options):
 
     host: str = option(
         "127.0.0.1",
-        "Address to listen on; 0.0.0.0 for every network of this computer. Any but a loopback address asks for a "
-        "token, which is printed.",
+        "Address to listen on; 0.0.0.0 for every network of this computer. Any address but a loopback address"
+        " requires a token, which is printed.",
         Scope.NODE,
     )
     port: int = option(8080, "TCP port; 0 takes a free one, which is printed.", Scope.NODE, low=0, high=65535)
     token: str = option(
         "",
-        "Token that a browser must give; empty makes a new one at every start where the address asks for one.",
+        "Token that a browser must give, if the address requires one. Empty: a new token at every start.",
         Scope.NODE,
     )
     names: str = option(
         "",
-        "Further names of this computer by which the page may be asked for, separated by commas.",
+        "Further host names under which the page may be opened, separated by commas.",
         Scope.NODE,
     )
-    clients: int = option(4, "Most browsers at a time.", Scope.NODE, low=1, high=64)
+    clients: int = option(4, "Largest number of browsers at a time.", Scope.NODE, low=1, high=64)
     width: int = option(
-        960, "Largest width of the picture in pixels; wider frames are shrunk.", Scope.NODE, low=64, high=7680
+        960, "Largest width of the picture in pixels; wider frames are scaled down.", Scope.NODE, low=64, high=7680
     )
-    quality: int = option(75, "Of the JPEG pictures.", Scope.NODE, low=1, high=100)
-    fps: float = option(30.0, "Most pictures per second.", Scope.NODE, low=0.5, high=240.0)
+    quality: int = option(75, "JPEG quality of the pictures.", Scope.NODE, low=1, high=100)
+    fps: float = option(30.0, "Largest number of pictures per second.", Scope.NODE, low=0.5, high=240.0)
 
 
 @dataclass(frozen=True)
