@@ -1,6 +1,6 @@
 """Track a target and turn the camera after it: ros2 launch sot_tracker follow.launch.py image:=/camera/image_raw
 
-With range:=true a synthetic flight range is the camera. All arguments of track.launch.py can be given too.
+With range:=true the camera is simulated (synthetic flight range). All arguments of track.launch.py work too.
 """
 
 from pathlib import Path
@@ -18,8 +18,8 @@ TRACK = Path(get_package_share_directory("sot_tracker")) / "launch" / "track.lau
 ARGUMENTS = {
     **launching.described(FollowConfig),
     "cmd_vel": "Topic of the commands, geometry_msgs/TwistStamped",
-    "camera_info": "Topic of the camera's calibration; empty is the one beside the image",
-    "range": "true to fly in a synthetic flight range, which obeys the commands",
+    "camera_info": "Topic of the camera's calibration; empty: camera_info in the namespace of the image topic",
+    "range": "true to use a simulated camera, which obeys the commands",
 }
 PRESET = {"cmd_vel": "cmd_vel", "range": "false"}
 

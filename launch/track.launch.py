@@ -1,7 +1,7 @@
 """Track one target: ros2 launch sot_tracker track.launch.py model:=lite image:=/camera/image_raw
 
-Parameters are taken, later ones winning, from config/default.yaml, params_file and the arguments.
-An argument that is left empty changes nothing.
+Parameters come from config/default.yaml, then params_file, then the arguments; the last value wins.
+An empty argument changes nothing.
 """
 
 import os
@@ -19,14 +19,14 @@ CONFIG = Path(get_package_share_directory("sot_tracker")) / "config"
 ARGUMENTS = {
     **launching.described(config.Config),
     **{old: f"Old name of {name}" for old, name in config.RENAMED.items()},
-    "image": "Image topic to follow the target in",
-    "params_file": "YAML file with parameters of your own",
-    "namespace": "Of the node and its topics",
-    "use_sim_time": "true to take the time from /clock",
-    "rviz": "true to look at the debug image in rviz2",
-    "view": "true for the page in the browser, http://127.0.0.1:8080 or the port in view_port",
-    "view_port": "TCP port of that page",
-    "mavlink": "Connection to a ground station, for example udpout:192.168.1.5:14550: starts the MAVLink camera",
+    "image": "Image topic of the camera",
+    "params_file": "YAML file with your own parameters",
+    "namespace": "Namespace of the node and its topics",
+    "use_sim_time": "true to take the time from /clock (simulation, bag replay)",
+    "rviz": "true to show the debug image in rviz2",
+    "view": "true to start the web page at http://127.0.0.1:8080, or at the port in view_port",
+    "view_port": "TCP port of the web page",
+    "mavlink": "Connection to a ground station, for example udpout:192.168.1.5:14550; if given, the MAVLink camera is started",
 }
 PRESET = {"image": "image", "use_sim_time": "false", "rviz": "false", "view": "false", "view_port": "8080"}
 

@@ -1,7 +1,7 @@
 """Two cameras, two targets: ros2 launch sot_tracker two_cameras.launch.py model:=lite
 
-Each node lives in its camera's namespace and follows its own box: /left/image and /left/init_box give /left/detection.
-With view:=true each has its page, at http://127.0.0.1:8080 and http://127.0.0.1:8081.
+Each node runs in its camera's namespace and tracks its own target: /left/image and /left/init_box give /left/detection.
+With view:=true each has a web page, at http://127.0.0.1:8080 and http://127.0.0.1:8081.
 """
 
 from pathlib import Path
@@ -27,6 +27,6 @@ def generate_launch_description():
     arguments = [
         DeclareLaunchArgument("model", default_value="", description="Tracker to run in both namespaces"),
         DeclareLaunchArgument("image", default_value="image", description="Image topic inside each namespace"),
-        DeclareLaunchArgument("view", default_value="false", description="true for a page in the browser per camera"),
+        DeclareLaunchArgument("view", default_value="false", description="true for one web page per camera"),
     ]
     return LaunchDescription([*arguments, *map(camera, PAGE_PORTS)])

@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--cache",
         type=Path,
         metavar="DIR",
-        help="pictures of a run, for the batch norms' statistics (not needed after --frozen-norms)",
+        help="cache of a run, to measure the batch norms' statistics on (not needed after --frozen-norms)",
     )
 
 

@@ -55,10 +55,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--device", choices=OPTIONS["device"].choices, default=DEFAULTS["device"], help=OPTIONS["device"].help
     )
     parser.add_argument(
-        "--weights", default="", help="as for `track`; by default what ships, else random (speed does not depend on it)"
+        "--weights",
+        default="",
+        help="as for `track`; default: the weights that ship, else random ones (speed does not depend on them)",
     )
     parser.add_argument("--frames", type=int, default=100, metavar="N", help="frames measured (default: 100)")
-    parser.add_argument("--size", default="1280x720", metavar="WxH", help="of the generated clip (default: 1280x720)")
+    parser.add_argument(
+        "--size", default="1280x720", metavar="WxH", help="size of the generated clip (default: 1280x720)"
+    )
     parser.add_argument(
         "--json", nargs="?", const="-", metavar="FILE", help="print the rows as JSON, or also write them into FILE"
     )
@@ -66,11 +70,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--against",
         type=Path,
         metavar="DIR",
-        help="run another checkout's build in alternation with this one, and print ratios",
+        help="run the build of another checkout in alternation with this one, and print the ratios",
     )
-    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="pairs of --against (default: 5)")
+    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="pairs of runs with --against (default: 5)")
     parser.add_argument(
-        "--no-pipeline", action="store_true", help="leave out the table of cropping and decoding without network"
+        "--no-pipeline", action="store_true", help="leave out the table of cropping and decoding without the network"
     )
 
 

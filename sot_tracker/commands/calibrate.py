@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 EPILOG = """
 DIR is a data set with boxes in every frame, as for `sot-tracker eval`; some clips must show frames without the target.
-Give clips of different kinds as different DIRs, three or more: how far probabilities are to be believed is learnt from
-kinds of clips that were left out.
-Never take the sequences on which figures are reported. The model folder must be writable: its manifest.json gets
+Give each kind of clips as a DIR of its own, three or more: each kind is left out in turn, to see how well the
+probabilities hold for other kinds.
+Never take the sequences on which you report figures. The model folder must be writable: its manifest.json gets
 the field `calibration`. For example:
 sot-tracker synth --out clips --clips 12 --seed 5000 --events scale,camera,clutter,lookalikes,occlusion,hide,absence
 sot-tracker calibrate --model lite --weights my/lite --data clips --data my/training/clips --plot calibration.png
@@ -31,13 +31,25 @@ sot-tracker calibrate --model lite --weights my/lite --data clips --data my/trai
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
-    parser.add_argument("--data", action="append", type=Path, metavar="DIR", help="folder of sequences")
-    parser.add_argument("--looks", action="append", type=Path, metavar="FILE", help="what --save-looks wrote")
+    parser.add_argument(
+        "--data",
+        action="append",
+        type=Path,
+        metavar="DIR",
+        help="folder of sequences of one kind; repeat for each kind",
+    )
+    parser.add_argument(
+        "--looks", action="append", type=Path, metavar="FILE", help="learn from a file that --save-looks wrote"
+    )
     parser.add_argument("--frames", type=int, metavar="N", help="only the first N frames of each sequence")
-    parser.add_argument("--features", metavar="NAME,NAME", help="features to learn from instead of the usual ones")
+    parser.add_argument(
+        "--features", metavar="NAME,NAME", help="features to learn from (default: those that work best on other clips)"
+    )
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the calibration diagram into this PNG file")
-    parser.add_argument("--save-looks", type=Path, metavar="FILE", help="keep what was seen, to learn from it again")
-    parser.add_argument("--dry-run", action="store_true", help="show the figures and leave the model folder as it is")
+    parser.add_argument(
+        "--save-looks", type=Path, metavar="FILE", help="save the measurements, to learn from them again"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="print the figures, but do not change the model folder")
     add_tracker_options(parser)
 
 

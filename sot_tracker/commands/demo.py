@@ -30,13 +30,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `sot-tracker demo`."""
     parser.epilog = "Example: sot-tracker demo --video clip.mp4 --box 310,120,48,96 --model kcf"
     add_tracker_options(parser)
-    parser.add_argument("--video", default="", help="your own video, folder of pictures (the built-in clip)")
-    parser.add_argument("--box", default="", help="x,y,w,h of the target in its first frame (the folder's truth file)")
-    parser.add_argument("--out", type=Path, default=Path("out/demo"), help="folder for the results (out/demo)")
-    parser.add_argument("--rate", type=float, default=0.0, help="frames per second (the clip's own)")
-    parser.add_argument("--lockstep", action="store_true", help="send a frame when the last one's result came")
-    parser.add_argument("--transport", choices=("raw", "compressed"), default="raw", help="of the images (raw)")
-    parser.add_argument("--frames", type=int, default=0, help="stop after so many frames (all)")
+    parser.add_argument("--video", default="", help="your own video or folder of pictures (default: a generated clip)")
+    parser.add_argument(
+        "--box", default="", help="x,y,w,h of the target in its first frame (default: the truth file of the folder)"
+    )
+    parser.add_argument("--out", type=Path, default=Path("out/demo"), help="folder for the results (default: out/demo)")
+    parser.add_argument("--rate", type=float, default=0.0, help="frames per second (default: that of the clip)")
+    parser.add_argument(
+        "--lockstep", action="store_true", help="send each frame only after the result for the last one"
+    )
+    parser.add_argument(
+        "--transport", choices=("raw", "compressed"), default="raw", help="image transport (default: raw)"
+    )
+    parser.add_argument("--frames", type=int, default=0, help="stop after this many frames (default: all)")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON")
 
 

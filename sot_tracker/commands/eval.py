@@ -40,11 +40,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
         action="append",
         metavar="[LABEL=]NAME[@WEIGHTS]",
-        help="model to evaluate; give it several times to compare, as in --model mvt --model mine=mvt@my/weights",
+        help="model to evaluate; repeat to compare several, as in --model mvt --model mine=mvt@my/weights",
     )
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder for tables, plots, raw boxes")
     parser.add_argument(
-        "--sequences", nargs="+", default=[], metavar="NAME", help="only these; * stands for any characters"
+        "--sequences", nargs="+", default=[], metavar="NAME", help="only these sequences; * stands for any characters"
     )
     parser.add_argument("--frames", type=int, metavar="N", help="only the first N frames of each sequence")
     parser.add_argument("--topic", default="", metavar="NAME", help="image topic of recordings that have several")
@@ -54,13 +54,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="Detection2D topic that holds the true boxes of recordings (default: truth or ground_truth)",
     )
-    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="sequences at once (default: 1)")
+    parser.add_argument(
+        "--jobs", type=int, default=1, metavar="N", help="number of sequences to run in parallel (default: 1)"
+    )
     add_ray_option(parser)
     parser.add_argument("--again", action="store_true", help="run finished sequences again")
     parser.add_argument(
         "--submission",
         choices=("got10k", "trackingnet"),
-        help="write OUT/submission/LABEL.zip as the evaluation server of GOT-10k or TrackingNet takes it",
+        help="write OUT/submission/LABEL.zip in the format of GOT-10k's or TrackingNet's evaluation server",
     )
     parser.add_argument("--json", action="store_true", help="print summary.json instead of tables")
     parser.add_argument(
@@ -72,14 +74,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--realtime",
         type=float,
         metavar="FPS",
-        help="also let the frames arrive so often per second, whether the tracker is ready or not (takes as long as the"
-        " sequences); writes realtime.json",
+        help="also evaluate in real time: FPS frames arrive per second, whether the tracker is ready or not (takes as"
+        " long as the sequences); writes realtime.json",
     )
     parser.add_argument(
         "--propagate",
         choices=("auto", "off"),
         default="auto",
-        help="of --realtime: optical flow between looks as in the node, or waiting for the tracker (default: auto)",
+        help="with --realtime: optical flow between two runs of the tracker as in the node (auto), or waiting for the "
+        "tracker (off) (default: auto)",
     )
     add_tracker_options(parser, without=("model",))
 

@@ -32,24 +32,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--storage",
         choices=STORAGES,
         default="fp16",
-        help="how weights are stored, arithmetic is fp32 either way: int8 is a quarter of fp32's size and rounds most"
-        " (default: fp16)",
+        help="number format of the stored weights; arithmetic is always fp32. int8 takes a quarter of fp32's "
+        "space, but "
+        "rounds most (default: fp16)",
     )
     parser.add_argument(
         "--precision",
         choices=("fp32", BF16, INT8),
         default="fp32",
-        help="of the arithmetic; int8 adds a variant to the model folder --weights, calibrated on --data, bf16 is the"
-        " same graphs; both are compared with fp32, and the manifest says how far they agree (default: fp32)",
+        help="precision of the arithmetic. int8 adds a variant, calibrated on --data, to a copy of the model folder "
+        "--weights; bf16 uses the same graphs. Both are compared with fp32 and the agreement is stored in the manifest "
+        "(default: fp32)",
     )
     parser.add_argument(
         "--data",
         action="append",
         type=Path,
         metavar="DIR",
-        help="annotated pictures or sequences, as for `train`, to calibrate int8 and to compare on; repeatable",
+        help="annotated pictures or sequences, as for `train`, to calibrate int8 and to compare the variants; "
+        "repeatable",
     )
-    parser.add_argument("--pictures", type=int, default=96, metavar="N", help="of --data that are used (default: 96)")
+    parser.add_argument(
+        "--pictures", type=int, default=96, metavar="N", help="number of pictures of --data to use (default: 96)"
+    )
     parser.add_argument(
         "--lost-threshold",
         type=float,

@@ -37,15 +37,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
         action="append",
         metavar="NAME[@WEIGHTS]",
-        help="tracker that labels; of several, all must agree",
+        help="tracker that labels; repeat for several, which then must all agree",
     )
     parser.add_argument(
         "--box",
         action="append",
         default=[],
         metavar="X,Y,W,H",
-        help="target in the first frame of the one VIDEO, pixels; several times for several targets; without it the "
-        "truth file of a folder",
+        help="target in the first frame of the only VIDEO, in pixels; repeat for several targets (default: the truth "
+        "file of a folder)",
     )
     parser.add_argument("--every", type=int, default=1, metavar="N", help="store every Nth frame (default: 1)")
     parser.add_argument("--frames", type=int, metavar="N", help="only the first N frames of each video")
@@ -54,14 +54,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=labelling.AGREE,
         metavar="OVERLAP",
-        help=f"least overlap of any two boxes of a frame (default: {labelling.AGREE})",
+        help=f"smallest allowed overlap (IoU) of any two boxes of a frame (default: {labelling.AGREE})",
     )
     parser.add_argument(
         "--span",
         type=int,
         default=labelling.SPAN,
         metavar="N",
-        help=f"frames to follow before turning back (default: {labelling.SPAN})",
+        help=f"frames to track forward before tracking backward (default: {labelling.SPAN})",
     )
     add_ray_option(parser)
     add_tracker_options(parser, without=("model",))

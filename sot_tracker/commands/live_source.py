@@ -27,7 +27,9 @@ def add_source_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--topic", default="", metavar="NAME", help="image topic of a recording that has several")
     parser.add_argument("--box", metavar="X,Y,W,H", help="target in the first frame, pixels (default: none yet)")
-    parser.add_argument("--range16", metavar="LOW,HIGH", help="values of 16-bit pictures that become black and white")
+    parser.add_argument(
+        "--range16", metavar="LOW,HIGH", help="pixel values of 16-bit pictures that become black and white"
+    )
     add_tracker_options(parser)
 
 

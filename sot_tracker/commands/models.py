@@ -37,7 +37,7 @@ AUC = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", nargs="?", metavar="NAME", help="print everything known of this model")
+    parser.add_argument("name", nargs="?", metavar="NAME", help="print all facts about this model")
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
     parser.epilog = (
         "Licence is that of the weights, and for OpenCV's trackers that of OpenCV. Example: sot-tracker models fermt"

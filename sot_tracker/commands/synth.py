@@ -30,8 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = "events:\n" + "\n".join(f"  {name:<11} {text}" for name, text in EVENTS.items())
     parser.epilog += "\n\nExample: sot-tracker synth --preset benchmark --out out/clips"
     parser.add_argument("--out", type=Path, required=True, help="folder for the clips, one folder each, and list.txt")
-    parser.add_argument("--preset", choices=sorted(PRESETS), help="one of the project's fixed sets instead of --seed")
-    parser.add_argument("--clips", type=whole(1), help="how many (1; with --preset: all of it)")
+    parser.add_argument("--preset", choices=sorted(PRESETS), help="a fixed set of clips instead of --seed")
+    parser.add_argument("--clips", type=whole(1), help="number of clips (default: 1; with --preset: all)")
     parser.add_argument("--frames", type=whole(1), help=f"frames per clip ({plain.frames})")
     parser.add_argument("--seed", type=whole(), help="seed of the first clip; the next clips count up from it (0)")
     parser.add_argument("--size", help=f"WIDTHxHEIGHT ({plain.width}x{plain.height})")
@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--pictures",
         default="builtin",
-        help="builtin (photographs of scikit-image), procedural (textures) or a folder; those with alpha are objects",
+        help="builtin (photographs of scikit-image), procedural (textures) or a folder; pictures with alpha are objects",
     )
     parser.add_argument("--video", action="store_true", help="also write NAME.mp4 beside each folder")
 

@@ -59,26 +59,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="X,Y,W,H[@S]",
-        help="target in pixels of the first frame, or of the frame S seconds after it; repeat for several targets; "
-        "without it the truth of a folder or recording, or a window to draw it in",
+        help="target in the first frame, or in the frame S seconds after it, in pixels; repeat for several targets; "
+        "default: the truth of a folder or recording, else draw it in a window",
     )
     add("--topic", default="", metavar="NAME", help="image topic of a recording that has several")
     add("--truth-topic", default="", metavar="NAME", help="Detection2D topic of a recording that holds the true boxes")
     add(
         "--save",
         metavar="FILE",
-        help=f"video with boxes to write ({', '.join(VIDEO_CODECS)}); never a file that is read",
+        help=f"video with boxes to write ({', '.join(VIDEO_CODECS)}); never an input file",
     )
-    add("--csv", metavar="FILE", help=f"table to write, {','.join(CSV_COLUMNS)} per frame; never a file that is read")
+    add("--csv", metavar="FILE", help=f"table to write, per frame {', '.join(CSV_COLUMNS)}; never an input file")
     add("--save-bag", metavar="FILE", help="recording to write (.mcap): detections, states and the debug picture")
-    add("--show", action="store_true", help="show it live in a window; q or Esc ends")
+    add("--show", action="store_true", help="show the result live in a window; q or Esc ends")
     add("--start", type=float, default=0.0, metavar="S", help="begin S seconds after the source's first frame")
     add("--stride", type=whole(1), default=1, metavar="N", help="take every N-th frame only")
     add("--frames", type=int, metavar="N", help="stop after N frames")
     add(
         "--range16",
         metavar="LOW,HIGH",
-        help="values of 16-bit pictures that become black and white (without it they follow the stream)",
+        help="pixel values of 16-bit pictures that become black and white (default: they adapt to the stream)",
     )
     add("--json", action="store_true", help="print the summary as JSON")
     add_tracker_options(parser)

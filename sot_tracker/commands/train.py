@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 SHARES = {
     "paste": "cut-out objects on other scenes",
     "region": "random regions of pictures",
-    "pattern": "generated patterns, a first part for a fresh HiT",
+    "pattern": "generated patterns, for the first steps of a new HiT",
     "negative": "search patches without the target",
-    "crowd": "many other objects and no look-alike, of those with cut-out objects",
+    "crowd": "many other objects but no look-alike (a share of the pairs with cut-out objects)",
 }
 """Options of the sampling: the share of pairs with ..."""
 
@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = "Example: sot-tracker train --model smat --data path/to/got10k --data path/to/coco --out runs/smat"
     add = parser.add_argument
     add("--model", required=True, help="network to train; `sot-tracker models` lists the names")
-    add("--data", action="append", default=[], metavar="[NAME=]DIR", help="data set folder; may be given several times")
+    add("--data", action="append", default=[], metavar="[NAME=]DIR", help="data set folder; repeat for several")
     add("--cache", type=Path, help="folder of pre-cropped pictures, made on the first run (default: OUT/cache)")
     add(
         "--matting",
@@ -49,35 +49,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="ONNX",
         help="salient-object network that cuts out the objects of stills without a mask (default: GrabCut)",
     )
-    add("--pack", type=Path, help="write the cache into this one small file, for another machine, and end")
-    add("--unpack", type=Path, help="make the cache from such a file instead of --data")
+    add("--pack", type=Path, help="write the cache into this one small file, for another machine, and stop")
+    add("--unpack", type=Path, help="make the cache from a file of --pack instead of --data")
     add("--out", type=Path, required=True, help="folder of checkpoint, weights, curves and pictures")
     add(
         "--preset",
         default="scratch",
         choices=("paper", "scratch", "imagenet"),
-        help="recipe that the options below change",
+        help="recipe to start from; the options below change it",
     )
-    add("--init", type=Path, help="weights to start from: a backbone file or a checkpoint of ours")
+    add("--init", type=Path, help="weights to start from: a backbone file or a checkpoint of this package")
     add(
         "--start",
         default="random",
         choices=("random", "matching", "imagenet"),
-        help="without --init: matching makes a fresh FERMT attend like to like, imagenet gives lite its backbone's "
-        "ImageNet weights",
+        help="start without --init: matching initialises FERMT to attend to similar tokens, imagenet takes ImageNet "
+        "weights for lite's backbone",
     )
     add(
         "--teacher",
         action="append",
         default=[],
         metavar="MODEL=FILE|onnx:DIR",
-        help="trained network to learn from besides the labels (distillation): one of ours, or the folder of a "
-        "released NanoTrack pair in ONNX, which may be given several times",
+        help="trained network to learn from besides the labels (distillation): weights of this package, or the folder "
+        "of a released NanoTrack pair in ONNX (repeatable)",
     )
     add(
         "--teach",
         choices=("maps", "features", "both"),
-        help="with --teacher: its maps (default), the features that its head reads, or both",
+        help="with --teacher: learn its maps (default), the features that its head reads, or both",
     )
     add("--features", action="store_true", help="also learn the features of an ImageNet network (docs/training.md)")
     add("--split", type=Path, help="text file of tracks or groups to train on, one per line (default: all)")
@@ -86,28 +86,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--weights-by-source", default="", help="shares of the sources, for example got10k=1,coco=0.5")
     for name, kind in (("steps", int), ("batch", int), ("rate", float), ("warmup", int), ("seed", int)):
         add(f"--{name}", type=kind, help=f"{name} of the recipe")
-    add("--backbone-rate", type=float, metavar="FACTOR", help="the backbone's rate as a share of the rate")
-    add("--freeze-blocks", type=int, metavar="N", help="keep the backbone's first N parts as they start (lite)")
+    add("--backbone-rate", type=float, metavar="FACTOR", help="the backbone's learning rate as a share of --rate")
+    add("--freeze-blocks", type=int, metavar="N", help="freeze the first N parts of the backbone (lite)")
     add(
         "--ema",
         type=float,
         metavar="DECAY",
-        help="decay per step of the weights' moving average, which is kept",
+        help="decay per step of the moving average of the weights, which is what is saved",
     )
     for name, what in SHARES.items():
         add(f"--{name}", type=float, metavar="SHARE", help=f"share of pairs with {what}")
     for name in ("template-size", "search-size"):
-        add(f"--{name}", type=int, help="pixels; smaller than published trains faster, for the first part of a run")
-    add("--schedule", choices=("constant", "cosine", "step", "tail"), help="course of the learning rate")
+        add(
+            f"--{name}",
+            type=int,
+            help="in pixels; a smaller size than published trains faster, for the first part of a run",
+        )
+    add("--schedule", choices=("constant", "cosine", "step", "tail"), help="schedule of the learning rate")
     add("--decay-at", type=float, metavar="SHARE", help="share of the steps after which step and tail lower the rate")
     add(
         "--frozen-norms",
         action="store_true",
         default=None,
-        help="batch norms keep --init's statistics: last part of a run",
+        help="batch norms use the statistics of --init, for the last part of a run",
     )
     add("--optimizer", choices=("adamw", "muon"), help="muon: for matrices; a transformer then needs far fewer pairs")
-    add("--regress", choices=("peak", "label"), help="cells at which a centre head's box is judged")
+    add(
+        "--regress",
+        choices=("peak", "label"),
+        help="cells at which a centre head's box loss is computed: the score's peak or the label's cells",
+    )
     add(
         "--precision", choices=("auto", "fp32", "bf16"), help="arithmetic of the network; auto: bf16 where it is native"
     )

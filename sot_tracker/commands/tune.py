@@ -37,8 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model", action="append", metavar="NAME", help="repeat for several (default: the default model)"
     )
-    parser.add_argument("--weights", default="", help="model folder, as for `track` (default: what ships)")
-    parser.add_argument("--engine", action="append", choices=list(ENGINES), help="measure this one alone, repeatable")
+    parser.add_argument("--weights", default="", help="model folder, as for `track` (default: the weights that ship)")
+    parser.add_argument("--engine", action="append", choices=list(ENGINES), help="measure only this engine; repeatable")
     parser.add_argument("--json", action="store_true", help="print what was measured as JSON")
 
 
