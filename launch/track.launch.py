@@ -26,7 +26,7 @@ ARGUMENTS = {
     "rviz": "true to show the debug image in rviz2",
     "view": "true to start the web page at http://127.0.0.1:8080, or at the port in view_port",
     "view_port": "TCP port of the web page",
-    "mavlink": "Connection to a ground station, for example udpout:192.168.1.5:14550; if given, the MAVLink camera is started",
+    "mavlink": "Connection to a ground station, as udpout:192.168.1.5:14550; starts the MAVLink camera",
 }
 PRESET = {"image": "image", "use_sim_time": "false", "rviz": "false", "view": "false", "view_port": "8080"}
 

@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--pictures",
         default="builtin",
-        help="builtin (photographs of scikit-image), procedural (textures) or a folder; pictures with alpha are objects",
+        help="builtin (photographs of scikit-image), procedural (textures) or a folder (files with alpha: objects)",
     )
     parser.add_argument("--video", action="store_true", help="also write NAME.mp4 beside each folder")
 

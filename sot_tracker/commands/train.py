@@ -84,8 +84,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--exclude", type=Path, help="text file of tracks or groups to leave out")
     add("--val", type=Path, help="text file of groups to hold back (default: a tenth, by hash of the name)")
     add("--weights-by-source", default="", help="shares of the sources, for example got10k=1,coco=0.5")
-    for name, kind in (("steps", int), ("batch", int), ("rate", float), ("warmup", int), ("seed", int)):
-        add(f"--{name}", type=kind, help=f"{name} of the recipe")
+    add("--steps", type=int, help="optimiser steps in all")
+    add("--batch", type=int, help="pairs per step and process")
+    add("--rate", type=float, help="learning rate")
+    add("--warmup", type=int, help="steps in which the learning rate rises")
+    add("--seed", type=int, help="seed of pairs and dropout")
     add("--backbone-rate", type=float, metavar="FACTOR", help="the backbone's learning rate as a share of --rate")
     add("--freeze-blocks", type=int, metavar="N", help="freeze the first N parts of the backbone (lite)")
     add(
