@@ -24,7 +24,7 @@ _NODES: dict[str, tuple[type[Options], str, str]] = {
     ),
     "view": (
         ViewNodeConfig,
-        "Shows a tracker node in a page in the browser, and starts and stops it from there.",
+        "Shows a tracker node on a web page, and starts and stops it from there.",
         "-r image:=/camera/image_raw -p host:=0.0.0.0",
     ),
     "mavlink": (
