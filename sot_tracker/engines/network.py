@@ -142,7 +142,8 @@ class Network(ABC):
         if not are_maps(found, spec):
             raise UserError(f"{self.facts.weights} gives other maps than the model's ({found}): export the model again")
         if not all(np.isfinite(value).all() for value in maps.values()):
-            cure = "choose precision=bf16 or fp32" if self.facts.precision == "fp16" else "copy or export the model again"
+            half = self.facts.precision == "fp16"
+            cure = "choose precision=bf16 or fp32" if half else "copy or export the model again"
             raise UserError(f"{self.facts.weights} gives numbers that are not finite: {cure}")
 
 
