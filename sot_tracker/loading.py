@@ -23,8 +23,8 @@ from sot_tracker.opencv import OpenCVTracker
 from sot_tracker.tracker import Policy, Tracker
 from sot_tracker.tracking.feature_network import FeatureNetwork
 from sot_tracker.tracking.many import MultiTracker
+from sot_tracker.tracking.network_tracker import NetworkTracker
 from sot_tracker.tracking.realtime import RealtimeTracker
-from sot_tracker.tracking.session import NetworkTracker
 
 log = logging.getLogger(__name__)
 

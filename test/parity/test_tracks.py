@@ -16,7 +16,7 @@ from sot_tracker.box import Box
 from sot_tracker.catalog import network_spec
 from sot_tracker.crop import crop_black
 from sot_tracker.decode import decode_corner
-from sot_tracker.tracking.session import NetworkTracker
+from sot_tracker.tracking.network_tracker import NetworkTracker
 
 HIT_SOFT = {"hit_base": 10, "hit_small": 11, "hit_tiny": 4}  # fact sheet of HiT, section 14: maps times 2^-k
 Arrays = Mapping[str, np.ndarray]
