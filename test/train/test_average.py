@@ -45,7 +45,9 @@ def test_every_weight_is_the_mean(files):
     assert not torch.equal(a["class_embed.layers.0.weight"], b["class_embed.layers.0.weight"])
 
 
-def test_norms_that_differ_need_pictures(files, small_cache):
+def test_norms_that_differ_need_pictures(files, small_cache, monkeypatch):
+    monkeypatch.setattr(average, "_BATCH", 4)
+    monkeypatch.setattr(average, "_BATCHES", 2)
     paths, (a, b) = files
     b[NORM] += 1
     save_state_dict(paths[1], MODEL, b, {})

@@ -33,6 +33,8 @@ SMALL = [
     "64",
     "--workers",
     "0",
+    "--val-pairs",
+    "4",
     "--precision",
     "fp32",
 ]
@@ -179,6 +181,9 @@ def test_two_processes_under_torchrun(trained, tmp_path):
         (["--data", ".", "--matting", "nowhere.onnx"], "'nowhere.onnx' does not exist"),
         (["--batch", "0"], "batch=0"),
         (["--crowd", "2"], "crowd=2"),
+        (["--val-every", "0"], "--val-every 0"),
+        (["--val-pairs", "0"], "--val-pairs 0"),
+        (["--save-every", "-1"], "--save-every -1"),
         (["--search-size", "100"], "multiple of 16"),
         (["--weights-by-source", "coco"], "NAME=NUMBER"),
         (["--weights-by-source", "lasot=1"], "do not fit the sources"),
