@@ -18,7 +18,7 @@ pytest.importorskip("torch")
 pytest.importorskip("tensorboard")
 
 from sot_tracker.cli import main
-from sot_tracker.train import state
+from sot_tracker.train import init_similarity, state
 
 SMALL = [
     "--model",
@@ -60,7 +60,8 @@ def test_from_data_to_weights(trained):
         assert (out / name).stat().st_size > 0
 
 
-def test_start_and_optimizer_reach_the_run(trained, tmp_path):
+def test_start_and_optimizer_reach_the_run(trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(init_similarity, "PATCHES", 4000)
     _, out = trained
     sizes = ["--template-size", "64", "--search-size", "128", "--steps", "1", "--rate", "1e-9"]
     given = ["--model", "fermt", "--start", "matching", "--optimizer", "adamw", "--cache", str(out / "cache")]
