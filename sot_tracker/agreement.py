@@ -10,7 +10,7 @@ from sot_tracker.box import Box
 from sot_tracker.catalog import NetworkSpec
 from sot_tracker.engines.network import Network
 from sot_tracker.tracker import Image
-from sot_tracker.tracking.session import NetworkTracker
+from sot_tracker.tracking.network_tracker import NetworkTracker
 
 Pair = tuple[Image, Box, Box]
 """A picture, the target in it, and the box around which it is searched for."""

@@ -17,8 +17,9 @@ from types import ModuleType
 from typing import NoReturn
 
 from sot_tracker import opencv_environment
-from sot_tracker.config import OPTIONS, Scope
+from sot_tracker.config import OPTIONS
 from sot_tracker.errors import INTERRUPTED, USER_ERROR, MissingPackage, UserError, did_you_mean
+from sot_tracker.options import Scope
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "track": ("track", "track one target (or several) in a video, a folder of pictures, a recording or a camera"),

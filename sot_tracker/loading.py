@@ -14,17 +14,18 @@ from typing import Any
 
 from sot_tracker import cpus, tuning
 from sot_tracker.catalog import FEATURE_MODEL, MODELS, ModelSpec, network_spec, spec
-from sot_tracker.config import OPTIONS, RENAMED, Config, Scope
+from sot_tracker.config import OPTIONS, RENAMED, Config
 from sot_tracker.engines.network import ENGINES, Network
 from sot_tracker.errors import MissingPackage, UserError, did_you_mean
 from sot_tracker.manifest import DEFAULT_VARIANT, INT8, export_hint
 from sot_tracker.model_folder import Source, find_weights
 from sot_tracker.opencv import OpenCVTracker
+from sot_tracker.options import Scope
 from sot_tracker.tracker import Policy, Tracker
 from sot_tracker.tracking.feature_network import FeatureNetwork
 from sot_tracker.tracking.many import MultiTracker
+from sot_tracker.tracking.network_tracker import NetworkTracker
 from sot_tracker.tracking.realtime import RealtimeTracker
-from sot_tracker.tracking.session import NetworkTracker
 
 log = logging.getLogger(__name__)
 

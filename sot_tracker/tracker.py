@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from sot_tracker.box import Box, BoxLike
-from sot_tracker.config import Config, check
+from sot_tracker.config import Config
 from sot_tracker.errors import UserError
+from sot_tracker.options import check
 
 Image = npt.NDArray[np.uint8]
 """H x W x 3, BGR, read-only by convention: no tracker writes into it. Any strides (a view of a message is fine)."""
@@ -176,7 +177,7 @@ class Policy:
 
     def __post_init__(self) -> None:
         for item in dataclasses.fields(self):
-            object.__setattr__(self, item.name, check(item.name, getattr(self, item.name)))
+            object.__setattr__(self, item.name, check(item.name, getattr(self, item.name), Config))
 
     @classmethod
     def of(cls, config: Config) -> Policy:

@@ -94,9 +94,9 @@ FORBIDDEN = [
 """(Importers, what they must not import, why)."""
 
 WITHOUT_TORCH = (
-    "box", "boxes", "stats", "config", "tracker", "catalog", "crop", "decode", "tracking", "opencv", "loading",
-    "model_folder", "tuning", "agreement", "engines.onnx", "engines.openvino", "stream", "datasets", "evaluate",
-    "synth", "follow", "bench", "view", "mavlink", "ros", "ros_tools", "cli",
+    "box", "boxes", "stats", "options", "config", "tracker", "catalog", "crop", "decode", "tracking", "opencv",
+    "loading", "model_folder", "tuning", "agreement", "engines.onnx", "engines.openvino", "stream", "datasets",
+    "evaluate", "synth", "follow", "bench", "view", "mavlink", "ros", "ros_tools", "cli",
 )  # fmt: skip
 """Parts that must work where torch is not installed."""
 WITH_ROS = ("ros", "ros_tools")

@@ -33,7 +33,7 @@ def test_core_tracks_without_any_optional_package():
 
 @pytest.mark.parametrize(
     "module",
-    ["box", "config", "crop", "decode", "stream.draw", "tracking.session", "stream.sources", "catalog", "cli",
+    ["box", "config", "crop", "decode", "stream.draw", "tracking.network_tracker", "stream.sources", "catalog", "cli",
      "model_folder", "commands.track", "commands.eval", "commands.models", "evaluate.ope", "evaluate.report"],
 )  # fmt: skip
 def test_modules_import_without_optional_packages(module):

@@ -9,7 +9,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from sot_tracker.config import RENAMED, markdown_table  # noqa: E402
+from sot_tracker.config import RENAMED, Config  # noqa: E402
+from sot_tracker.options import markdown_table  # noqa: E402
 
 HEAD = """# Options
 
@@ -23,7 +24,7 @@ says. This page is written by `tools/write_options.py`.
 def page() -> str:
     """The whole of docs/options.md."""
     old = "\n".join(f"- `{name}` (old: `{before}`)" for before, name in RENAMED.items())
-    return f"{HEAD}{markdown_table()}\n\nRenamed options, accepted under the old name with a warning:\n\n{old}\n"
+    return f"{HEAD}{markdown_table(Config)}\n\nRenamed options, accepted under the old name with a warning:\n\n{old}\n"
 
 
 if __name__ == "__main__":

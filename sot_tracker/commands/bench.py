@@ -18,11 +18,12 @@ from sot_tracker import cpus
 from sot_tracker.bench import Row, make_clip, measure_apart, measure_pipeline
 from sot_tracker.catalog import MODELS, ModelSpec, spec
 from sot_tracker.commands.bench_against import compare, measure_checkout, print_rows, require_checkout
-from sot_tracker.config import DEFAULTS, OPTIONS, check
+from sot_tracker.config import DEFAULTS, OPTIONS, Config
 from sot_tracker.cpus import processor
 from sot_tracker.errors import UserError
 from sot_tracker.manifest import SEARCH
 from sot_tracker.model_folder import find_weights, shipped_folder
+from sot_tracker.options import check
 from sot_tracker.tables import table
 
 _BASELINES = ("csrt", "kcf")
@@ -159,8 +160,8 @@ def _require_writable(path: Path) -> None:
 
 def _jobs(model: ModelSpec, args: argparse.Namespace) -> list[dict[str, Any]]:
     """Options of every run of that model; what OpenCV runs only varies in threads."""
-    threads = [check("threads", value) for value in args.threads or [DEFAULTS["threads"]]]
-    targets = [check("max_targets", value) for value in args.targets or [1]]
+    threads = [check("threads", value, Config) for value in args.threads or [DEFAULTS["threads"]]]
+    targets = [check("max_targets", value, Config) for value in args.targets or [1]]
     if model.network is None:
         given = {"weights": args.weights} if model.takes_weights else {}
         return [{"model": model.name, "threads": n, "max_targets": t, **given} for n in threads for t in targets]

@@ -6,19 +6,9 @@ import argparse
 from collections.abc import Collection
 from typing import Any, TypeVar
 
-from sot_tracker.config import (
-    DEFAULTS,
-    OPTIONS,
-    RENAMED,
-    Option,
-    Options,
-    Scope,
-    check,
-    defaults_of,
-    options_of,
-    warn_of_old_name,
-)
+from sot_tracker.config import DEFAULTS, OPTIONS, RENAMED, Config, warn_of_old_name
 from sot_tracker.errors import UserError
+from sot_tracker.options import Option, Options, Scope, check, defaults_of, options_of
 
 Group = TypeVar("Group", bound=Options)
 
@@ -112,7 +102,7 @@ def flag(name: str) -> str:
 
 def tracker_options(args: argparse.Namespace, without: Collection[str] = ()) -> dict[str, Any]:
     """The checked values of those flags, ready for `load(name, **options)`. Raises UserError for one out of range."""
-    return {name: check(name, getattr(args, name)) for name in _names({*without, "model"})}
+    return {name: check(name, getattr(args, name), Config) for name in _names({*without, "model"})}
 
 
 def _names(without: Collection[str]) -> list[str]:

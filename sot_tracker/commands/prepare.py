@@ -13,11 +13,12 @@ from tqdm import tqdm
 
 from sot_tracker.catalog import ModelSpec, network_spec, spec
 from sot_tracker.commands.options import add_tracker_options, tracker_options
-from sot_tracker.config import OPTIONS, Config, Scope
+from sot_tracker.config import OPTIONS, Config
 from sot_tracker.engines.network import ENGINES
 from sot_tracker.errors import MissingPackage, UserError
 from sot_tracker.loading import load_network
 from sot_tracker.model_folder import find_weights
+from sot_tracker.options import Scope
 
 _SECOND = 1.0
 _BUILT_FOR = {"model", "engine", "device", "precision", "threads", "weights"}

@@ -127,6 +127,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--threads", type=int, default=0, help="CPU threads of the network; 0 leaves it to torch")
     add("--stop-after", type=float, default=0.0, metavar="MINUTES", help="save and stop after this time; 0 for never")
     add("--val-every", type=int, default=500, help="steps between validations and pictures of pairs")
+    add(
+        "--val-pairs",
+        type=int,
+        default=256,
+        help="pairs of a validation, and as many of the training for the statistics of batch norms",
+    )
     add("--save-every", type=int, default=200, help="steps between checkpoints")
 
 
@@ -170,6 +176,7 @@ def run(args: argparse.Namespace) -> int:
             stop_after=60 * args.stop_after,
             val_every=args.val_every,
             save_every=args.save_every,
+            val_pairs=args.val_pairs,
         )
         trainer = Trainer(job, world, device)
         if trainer.step and world.rank == 0:
@@ -180,6 +187,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _refuse_contradictions(args: argparse.Namespace) -> None:
+    for name in ("val_every", "val_pairs", "save_every"):
+        if getattr(args, name) < 1:
+            raise UserError(f"--{name.replace('_', '-')} {getattr(args, name)} is not possible: give a positive number")
     if args.start != "random" and args.init is not None:
         raise UserError(f"--start {args.start} is for fresh weights: leave --init out")
     if args.teach is not None and all(given.startswith(ONNX) for given in args.teacher):

@@ -20,7 +20,7 @@ from sot_tracker.datasets.records import Sequence as Clip
 from sot_tracker.errors import UserError
 from sot_tracker.evaluate.metrics import RIGHT
 from sot_tracker.stream.range16 import Range16
-from sot_tracker.tracking.session import NetworkTracker
+from sot_tracker.tracking.network_tracker import NetworkTracker
 
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]

@@ -7,7 +7,8 @@ from typing import Any
 
 import yaml
 
-from sot_tracker.config import Config, Options, check, defaults_of, options_of
+from sot_tracker.config import Config
+from sot_tracker.options import Options, check, defaults_of, options_of
 
 
 def described(group: type[Options]) -> dict[str, str]:

@@ -13,10 +13,10 @@ from rclpy.node import Node
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CompressedImage, Image
 
-from sot_tracker.config import options_of
 from sot_tracker.errors import UserError
 from sot_tracker.mavlink.config import MavlinkNodeConfig
 from sot_tracker.mavlink.link import camera_link
+from sot_tracker.options import options_of
 from sot_tracker.ros import messages, parameters
 from sot_tracker.ros.process import run
 from sot_tracker.ros.remote import RemoteTracker, Reports

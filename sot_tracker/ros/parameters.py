@@ -1,4 +1,4 @@
-"""ROS parameters made from option groups (`sot_tracker.config`): nothing about an option is written twice."""
+"""ROS parameters made from option groups (`sot_tracker.options`): nothing about an option is written twice."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from rclpy.exceptions import ParameterException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-from sot_tracker.config import RENAMED, Option, Options, check, defaults_of, options_of, renaming
+from sot_tracker.config import RENAMED, renaming
 from sot_tracker.errors import UserError, did_you_mean
+from sot_tracker.options import Option, Options, check, defaults_of, options_of
 
 Group = TypeVar("Group", bound=Options)
 
@@ -22,7 +23,7 @@ def describe(facts: Option, default: Any, read_only: bool) -> ParameterDescripto
     """Description, range, choices and read-only flag of one option.
 
     Numbers with a fraction, boxes and texts are typed by their value, so that `init_box:=[310,120,48,96]` is accepted
-    as well as `[310.0, ...]`, and `source:=0` for the first camera; `config.check` keeps out what does not fit.
+    as well as `[310.0, ...]`, and `source:=0` for the first camera; `options.check` keeps out what does not fit.
     """
     descriptor = ParameterDescriptor(
         description=facts.help,

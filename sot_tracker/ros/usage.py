@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import textwrap
 
-from sot_tracker.config import Config, Options, defaults_of, options_of
+from sot_tracker.config import Config
 from sot_tracker.follow.config import FollowConfig
 from sot_tracker.mavlink.config import MavlinkNodeConfig
+from sot_tracker.options import Options, defaults_of, options_of
 from sot_tracker.ros_tools.player_config import PlayerConfig
 from sot_tracker.ros_tools.range_config import RangeConfig
 from sot_tracker.view.config import ViewNodeConfig

@@ -9,9 +9,10 @@ from typing import Any
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 
-from sot_tracker.config import Config, options_of
+from sot_tracker.config import Config
 from sot_tracker.errors import UserError
 from sot_tracker.model_folder import loadable_models
+from sot_tracker.options import options_of
 from sot_tracker.ros import messages, parameters
 from sot_tracker.ros.image_input import ImageInput
 from sot_tracker.ros.process import run

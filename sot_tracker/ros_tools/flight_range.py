@@ -18,8 +18,8 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, Image
 from vision_msgs.msg import Detection2D
 
-from sot_tracker.config import options_of
 from sot_tracker.errors import UserError
+from sot_tracker.options import options_of
 from sot_tracker.ros import messages, parameters
 from sot_tracker.ros.process import run
 from sot_tracker.ros_tools.range_config import RangeConfig

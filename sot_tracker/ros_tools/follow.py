@@ -19,11 +19,11 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from vision_msgs.msg import Detection2D
 
-from sot_tracker.config import options_of
 from sot_tracker.errors import UserError, one_line
 from sot_tracker.follow.config import FollowConfig
 from sot_tracker.follow.control import Command, Controller, Mode
 from sot_tracker.follow.pointing import Direction, camera_of_fov
+from sot_tracker.options import options_of
 from sot_tracker.ros import messages, parameters
 from sot_tracker.ros.control_outputs import info_topic
 from sot_tracker.ros.process import run

@@ -19,9 +19,9 @@ from sensor_msgs.msg import CompressedImage, Image
 from vision_msgs.msg import Detection2D
 
 from sot_tracker.box import Box
-from sot_tracker.config import options_of
 from sot_tracker.datasets.find import truth_of
 from sot_tracker.errors import UserError
+from sot_tracker.options import options_of
 from sot_tracker.ros import messages, parameters
 from sot_tracker.ros.process import run
 from sot_tracker.ros_tools.player_config import PlayerConfig

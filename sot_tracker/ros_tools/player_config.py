@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sot_tracker.config import BOX_ITEMS, BOX_RULE, RANGE_ITEMS, RANGE_RULE, Options, Scope, is_box, is_range16, option
+from sot_tracker.options import BOX_ITEMS, BOX_RULE, RANGE_ITEMS, RANGE_RULE, Options, Scope, is_box, is_range16, option
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sot_tracker.config import Options, Scope, option
+from sot_tracker.options import Options, Scope, option
 
 
 @dataclass(frozen=True)

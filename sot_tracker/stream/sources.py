@@ -12,9 +12,9 @@ from urllib.parse import unquote, urlsplit
 
 import cv2
 
-from sot_tracker.config import RANGE_RULE, is_range16
 from sot_tracker.datasets.find import frames_of
 from sot_tracker.errors import UserError
+from sot_tracker.options import RANGE_RULE, is_range16
 from sot_tracker.stream.captures import Capture, is_file_complete
 from sot_tracker.stream.frame import Frame
 from sot_tracker.stream.pictures import PICTURES, in_natural_order, is_turned, read_picture

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from sot_tracker.box import BoxLike
 from sot_tracker.errors import UserError
 from sot_tracker.tracker import Estimate, Image, Policy, Tracker, TrackerInfo, frame_size
+from sot_tracker.tracking.network_tracker import NetworkTracker
 from sot_tracker.tracking.realtime import RealtimeTracker
-from sot_tracker.tracking.session import NetworkTracker
 
 
 class MultiTracker:

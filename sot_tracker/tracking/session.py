@@ -1,11 +1,10 @@
 """Networks at work on frames: crop, search, decode, step, in that order, for any number of targets.
 
-`Session` holds no target: it turns targets and a frame into targets and estimates. `NetworkTracker` follows one.
+`Session` holds no target: it turns targets and a frame into targets and estimates.
 """
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,14 +16,14 @@ from sot_tracker.box import Box, BoxLike, require_trackable
 from sot_tracker.calibration import Calibration
 from sot_tracker.crop import Average, Crop, channel_average, crop_average, crop_black
 from sot_tracker.decode import DECODERS, Decoded, Maps
-from sot_tracker.errors import UserError
 from sot_tracker.manifest import FEATURES
-from sot_tracker.tracker import Estimate, Image, Policy, State, TrackerInfo, frame_size, require_size, seconds_between
+from sot_tracker.tracker import Estimate, Image, Policy, State, frame_size, require_size, seconds_between
 from sot_tracker.tracking import colour, expectation, fusion, second_opinion
 from sot_tracker.tracking import step as loop
 from sot_tracker.tracking.blas import in_one_thread
 from sot_tracker.tracking.colour import Colours
 from sot_tracker.tracking.confidence import read_maps
+from sot_tracker.tracking.expectation import Expectation
 from sot_tracker.tracking.feature_network import FeatureNetwork
 from sot_tracker.tracking.second_opinion import Opinion, Seen
 from sot_tracker.tracking.state import Measurement, SearchWindow, TargetState
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
     from sot_tracker.catalog import NetworkSpec
     from sot_tracker.engines.network import Network
 
-PUBLISHED = Policy()
 RIVAL = 0.25
 """Share of the highest peak from which on the second one is a look-alike whose colours are worth knowing."""
 
@@ -55,6 +53,14 @@ class Target:
     colours: Colours | None = None
     flow: fusion.FlowState | None = None
     opinion: Opinion | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What one search for one target gave; second: what its filter says of it, None where there is none."""
+
+    measurement: Measurement
+    second: Seen | None
 
 
 class Session:
@@ -98,8 +104,8 @@ class Session:
         target = replace(target, colours=colour.start(image, box))
         times = {"crop": 1e3 * (cropped - begin), "template": 1e3 * (time.perf_counter() - cropped)}
         if policy.init_size_correction > 0:
-            (measurement,), _, spent = self._search(image, [(target, SearchWindow(box))])
-            target = replace(target, state=loop.calibrated(target.state, measurement))
+            (look,), spent = self._search(image, [(target, SearchWindow(box))])
+            target = replace(target, state=loop.calibrated(target.state, look.measurement))
             times = {**times, **spent, "crop": times["crop"] + spent["crop"]}
         if policy.search_around == "expected":
             target = replace(target, flow=fusion.start(image, box))
@@ -120,40 +126,51 @@ class Session:
         """
         for target in targets:
             require_size(image, target.state.frame_size)
-        expects, begin = policy.search_around == "expected", time.perf_counter()
+        begin = time.perf_counter()
         expected = expectation.expect([(target.state, target.flow) for target in targets], image)
-        spent = time.perf_counter() - begin
+        spent = {"flow": 1e3 * (time.perf_counter() - begin)} if policy.search_around == "expected" else {}
         windows = [loop.search_window(before.state, policy) for before in expected]
-        found, opinions, times = self._search(image, list(zip(targets, windows, strict=True)))
+        looks, times = self._search(image, list(zip(targets, windows, strict=True)))
+        times = {**spent, **times}
         advanced = []
-        for target, before, measurement, second in zip(targets, expected, found, opinions, strict=True):
-            dt, colours, seen = seconds_between(target.stamp_ns, stamp_ns), target.colours, None
-            if measurement.box is not None and colours is not None:
-                seen = colour.histogram(image, measurement.box)
-                measurement = replace(measurement, likeness=colours.likeness(seen))
-            state, estimate = loop.step(before.state, measurement, dt, policy, self._clip, self._calibration)
-            sure = estimate.accepted and loop.is_sure(estimate.score, policy)
-            if seen is not None and colours is not None and sure:
-                beside = None if measurement.rival is None else colour.histogram(image, measurement.rival)
-                colours = colours.learnt(seen, beside)
-            begin = time.perf_counter()
-            flow = expectation.remember(before, image, state.box) if expects else None
-            spent += time.perf_counter() - begin
-            begin, opinion = time.perf_counter(), target.opinion
-            if opinion is not None and second is not None:
-                settled = sure and state.condition.passed >= second_opinion.PASSED
-                opinion = second_opinion.settle(opinion, second, estimate.box, settled)
-                times["opinion"] += 1e3 * (time.perf_counter() - begin)
-            target = replace(target, state=state, stamp_ns=stamp_ns, colours=colours, flow=flow, opinion=opinion)
-            advanced.append((target, estimate))
-        if expects:
-            times = {"flow": 1e3 * spent, **times}
+        for target, before, look in zip(targets, expected, looks, strict=True):
+            after, estimate, spent = self._settle(target, before, look, image, policy, stamp_ns)
+            advanced.append((after, estimate))
+            times = {stage: taken + spent.get(stage, 0.0) for stage, taken in times.items()}
         return [(target, replace(estimate, times=times)) for target, estimate in advanced]
+
+    def _settle(
+        self, target: Target, before: Expectation, look: _Look, image: Image, policy: Policy, stamp_ns: int | None
+    ) -> tuple[Target, Estimate, dict[str, float]]:
+        """One target after the look at its frame, its estimate, and the milliseconds that some stages took.
+
+        before: the target as it was expected in this frame.
+        """
+        measurement, colours, seen = look.measurement, target.colours, None
+        if measurement.box is not None and colours is not None:
+            seen = colour.histogram(image, measurement.box)
+            measurement = replace(measurement, likeness=colours.likeness(seen))
+        dt = seconds_between(target.stamp_ns, stamp_ns)
+        state, estimate = loop.step(before.state, measurement, dt, policy, self._clip, self._calibration)
+        sure = estimate.accepted and loop.is_sure(estimate.score, policy)
+        if seen is not None and colours is not None and sure:
+            beside = None if measurement.rival is None else colour.histogram(image, measurement.rival)
+            colours = colours.learnt(seen, beside)
+        begin = time.perf_counter()
+        expects = policy.search_around == "expected"
+        flow = expectation.remember(before, image, state.box) if expects else None
+        remembered, opinion = time.perf_counter(), target.opinion
+        if opinion is not None and look.second is not None:
+            settled = sure and state.condition.passed >= second_opinion.PASSED
+            opinion = second_opinion.settle(opinion, look.second, estimate.box, settled)
+        times = {"flow": 1e3 * (remembered - begin), "opinion": 1e3 * (time.perf_counter() - remembered)}
+        after = replace(target, state=state, stamp_ns=stamp_ns, colours=colours, flow=flow, opinion=opinion)
+        return after, estimate, times
 
     def _search(
         self, image: Image, looks: Sequence[tuple[Target, SearchWindow]]
-    ) -> tuple[list[Measurement], list[Seen | None], dict[str, float]]:
-        """What the network finds in each window, the second opinions, and the milliseconds of each stage."""
+    ) -> tuple[list[_Look], dict[str, float]]:
+        """What is found in each window, and the milliseconds of each stage."""
         factor, size = self._spec.search_factor, self._spec.search_size
         begin = time.perf_counter()
         crops = [self._crop(image, window.box, target.average, factor, size) for target, window in looks]
@@ -170,7 +187,7 @@ class Session:
             evidence, rival = read_maps(of, there), None
             if evidence.second_at is not None and evidence.rival >= RIVAL:
                 rival = crop.to_frame(*evidence.second_at, there.w, there.h)
-            found.append(Measurement(window, box, there.score, evidence, rival))
+            found.append(_Look(Measurement(window, box, there.score, evidence, rival), second))
         times = {
             "crop": 1e3 * (cropped - begin),
             "search": 1e3 * (searched - cropped),
@@ -178,7 +195,7 @@ class Session:
         }
         if self._features is not None:
             times["opinion"] = 1e3 * (judged - searched)
-        return found, seconds, times
+        return found, times
 
     def _decode(self, maps: Maps, second: Seen | None, state: TargetState) -> Decoded:
         """The box that the maps show, where there is a second opinion at the place that both choose."""
@@ -218,141 +235,3 @@ class Session:
         if self._spec.crop == "average":
             return crop_average(image, box, factor, size, average, self._dtype)
         return crop_black(image, box, factor, size)
-
-
-class NetworkTracker:
-    """One target followed by a network; a `Tracker`.
-
-    name, spec: the catalogue row (`catalog.py`); network: an engine with its weights, which may be shared.
-    policy: of the online loop; may be replaced at any time. exact_padding, calibration, features: see `Session`.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        spec: NetworkSpec,
-        network: Network,
-        policy: Policy = PUBLISHED,
-        exact_padding: bool = False,
-        calibration: Calibration | None = None,
-        features: FeatureNetwork | None = None,
-    ) -> None:
-        self.name = name
-        self.network = network
-        self._session = Session(spec, network, exact_padding, calibration, features)
-        self.policy = policy
-        self._target: Target | None = None
-        self._ahead: tuple[Target, Image, Target, Estimate] | None = None
-
-    def another(self) -> NetworkTracker:
-        """One more tracker with the same network and policy, without a target."""
-        other = copy.copy(self)
-        other._target = other._ahead = None
-        return other
-
-    def __repr__(self) -> str:
-        at = f"at {self._target.state.box}" if self._target else "without a target"
-        return f"<{self.name} {at}: {self.info.description}>"
-
-    @property
-    def info(self) -> TrackerInfo:
-        facts = self.network.facts
-        return TrackerInfo(
-            name=self.name,
-            engine=facts.engine,
-            runtime=facts.runtime,
-            device=facts.device,
-            description=facts.description,
-            precision=facts.precision,
-            threads=facts.threads,
-            weights=facts.weights,
-            random=facts.random,
-            lost_threshold=facts.lost_threshold,
-            parameters=facts.parameters,
-            macs=facts.macs,
-            can_recenter=True,
-        )
-
-    @property
-    def policy(self) -> Policy:
-        return self._policy
-
-    @policy.setter
-    def policy(self, policy: Policy) -> None:
-        self._policy = self._applied = policy
-        self._ahead = None
-        if policy.lost_threshold < 0:
-            self._applied = replace(policy, lost_threshold=self.network.lost_threshold)
-
-    @property
-    def lost_threshold(self) -> float:
-        """The threshold in force: the policy's, or the one stored with the weights where that is negative."""
-        return self._applied.lost_threshold
-
-    @property
-    def state(self) -> TargetState:
-        """What is remembered of the target. Raises UserError before `init`."""
-        return self._require_target().state
-
-    @property
-    def box(self) -> Box:
-        """The last accepted box, around which the next frame is searched. Raises UserError before `init`."""
-        return self.state.box
-
-    def init(self, image: Image, box: BoxLike, stamp_ns: int | None = None) -> Estimate:
-        """Start on a target, see `Session.start`. Where that raises UserError the old target, if any, is kept."""
-        self._target, estimate = self._session.start(image, box, self.policy, stamp_ns)
-        return estimate
-
-    def update(self, image: Image, stamp_ns: int | None = None) -> Estimate:
-        """Follow the target into the next frame; stage times "crop", "search" and "decode" in milliseconds.
-
-        Raises UserError before `init`, or for a frame of another size.
-        """
-        target = self._require_target()
-        ahead, self._ahead = self._ahead, None
-        if ahead is not None and ahead[0] is target and ahead[1] is image:
-            _, _, self._target, estimate = ahead
-            return estimate
-        ((self._target, estimate),) = self._session.advance([target], image, self._applied, stamp_ns)
-        return estimate
-
-    @staticmethod
-    def look_ahead(trackers: Sequence[NetworkTracker], image: Image, stamp_ns: int | None = None) -> None:
-        """One search for the targets of all these trackers, which must share a network, and whose next `update` is with
-        this very image: it takes its part of the result. Where a target is changed before, it searches anew.
-
-        Trackers without a target, with one of another frame size, or with another policy than the first are left out.
-        """
-        size = frame_size(image)
-        ready = [one for one in trackers if one._target is not None and one._target.state.frame_size == size]
-        ready = [one for one in ready if one._applied == ready[0]._applied]
-        if len(ready) < 2:
-            return
-        targets = [one._require_target() for one in ready]
-        advanced = ready[0]._session.advance(targets, image, ready[0]._applied, stamp_ns)
-        for one, target, (after, estimate) in zip(ready, targets, advanced, strict=True):
-            one._ahead = target, image, after, estimate
-
-    def recenter(self, box: BoxLike) -> None:
-        """Search around another box from the next frame on, with the same template.
-
-        Raises UserError, changing nothing, before `init` or if the box cannot be tracked in frames of this size.
-        """
-        target = self._require_target()
-        height, width = target.state.frame_size
-        box = require_trackable(box, width, height)
-        flow = expectation.recentered(target.flow)
-        self._target = replace(target, state=loop.recentered(target.state, box), flow=flow)
-
-    def move(self, box: BoxLike) -> None:
-        """Search the next frame around another box, which is in it already. Raises UserError as `recenter`."""
-        target = self._require_target()
-        height, width = target.state.frame_size
-        box = require_trackable(box, width, height)
-        self._target = replace(target, state=replace(target.state, box=box), flow=None)
-
-    def _require_target(self) -> Target:
-        if self._target is None:
-            raise UserError(f"{self.name} has no target yet: call init(image, box) first")
-        return self._target

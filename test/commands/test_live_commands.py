@@ -14,9 +14,9 @@ from urllib.request import urlopen
 import pytest
 
 from sot_tracker.cli import main
-from sot_tracker.config import options_of
 from sot_tracker.mavlink.config import MavlinkConfig
 from sot_tracker.model_folder import loadable_models
+from sot_tracker.options import options_of
 from sot_tracker.view.config import ViewConfig
 
 from clips import boxes, write_video

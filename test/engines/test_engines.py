@@ -25,7 +25,7 @@ from sot_tracker.loading import choose_engine, load_network
 from sot_tracker.manifest import MANIFEST, SEARCH, TEMPLATE, WEIGHTS
 from sot_tracker.model_folder import Source, find_weights, sha256
 from sot_tracker.synth import ClipConfig, procedural_pictures, render
-from sot_tracker.tracking.session import NetworkTracker
+from sot_tracker.tracking.network_tracker import NetworkTracker
 from sot_tracker.weights_file import read_header
 
 for package in ENGINES.values():

@@ -18,7 +18,7 @@ from sot_tracker.engines.network import ENGINES
 from sot_tracker.loading import load, load_network
 from sot_tracker.model_folder import shipped_folder
 from sot_tracker.synth import ClipConfig, procedural_pictures, render
-from sot_tracker.tracking.session import NetworkTracker
+from sot_tracker.tracking.network_tracker import NetworkTracker
 
 NETWORKS = [name for name, model in catalog.MODELS.items() if model.network]
 SHIPPED = [name for name in NETWORKS if shipped_folder(name)]

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from sot_tracker.config import markdown_table
 from sot_tracker.follow.config import FollowConfig
 from sot_tracker.follow.control import ZERO, Command, Controller, Mode
 from sot_tracker.follow.pointing import Direction
+from sot_tracker.options import markdown_table
 from sot_tracker.ros_tools.range_config import RangeConfig
 
 FRAME = 1 / 30
@@ -143,5 +143,5 @@ def test_the_page_holds_the_options() -> None:
     text = page.read_text(encoding="utf-8")
     for group in (FollowConfig, RangeConfig):
         assert markdown_table(group) in text, (
-            f"docs/follow.md: paste sot_tracker.config.markdown_table({group.__name__})"
+            f"docs/follow.md: paste sot_tracker.options.markdown_table({group.__name__})"
         )

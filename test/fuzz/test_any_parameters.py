@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sot_tracker.box import Box
-from sot_tracker.config import OPTIONS, RENAMED, Config, check
+from sot_tracker.config import OPTIONS, RENAMED, Config
 from sot_tracker.loading import load
+from sot_tracker.options import check
 from sot_tracker.ros_tools.player_config import PlayerConfig
 from sot_tracker.tracker import Policy
 
@@ -34,7 +35,7 @@ def require_sound(name: str, value: Any, group: type = Config) -> None:
 @given(st.sampled_from(sorted(OPTIONS)), VALUES)
 def test_one_option(name: str, value: Any) -> None:
     with refused_in_one_line():
-        require_sound(name, check(name, value))
+        require_sound(name, check(name, value, Config))
 
 
 @given(st.dictionaries(NAMES, VALUES, max_size=4))

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from sot_tracker.box import Box
-from sot_tracker.config import markdown_table
 from sot_tracker.mavlink.config import MavlinkNodeConfig
+from sot_tracker.options import markdown_table
 
 from ros_clips import HEIGHT, WIDTH, box_at, frame
 
@@ -68,5 +68,5 @@ def test_a_ground_station_starts_reads_and_stops_the_node(tmp_path: Path) -> Non
 def test_the_documented_options_are_those_that_there_are() -> None:
     page = Path(__file__).parents[2] / "docs" / "mavlink.md"
     assert markdown_table(MavlinkNodeConfig) in page.read_text(encoding="utf-8"), (
-        "docs/mavlink.md: paste sot_tracker.config.markdown_table(MavlinkNodeConfig)"
+        "docs/mavlink.md: paste sot_tracker.options.markdown_table(MavlinkNodeConfig)"
     )

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from sot_tracker.box import Box
-from sot_tracker.config import markdown_table
+from sot_tracker.options import markdown_table
 from sot_tracker.view.config import ViewNodeConfig
 
 from ros_clips import box_at, frame
@@ -154,5 +154,5 @@ def test_without_a_tracker_node_it_says_so_a_taken_port_is_one_line_and_ctrl_c_e
 def test_the_documented_options_are_those_that_there_are() -> None:
     page = Path(__file__).parents[2] / "docs" / "view.md"
     assert markdown_table(ViewNodeConfig) in page.read_text(encoding="utf-8"), (
-        "docs/view.md: paste sot_tracker.config.markdown_table(ViewNodeConfig)"
+        "docs/view.md: paste sot_tracker.options.markdown_table(ViewNodeConfig)"
     )

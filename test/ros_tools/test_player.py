@@ -31,8 +31,8 @@ from vision_msgs.msg import Detection2D  # noqa: E402
 
 from sot_tracker.box import Box  # noqa: E402
 from sot_tracker.cli import main  # noqa: E402
-from sot_tracker.config import markdown_table  # noqa: E402
 from sot_tracker.errors import UserError  # noqa: E402
+from sot_tracker.options import markdown_table  # noqa: E402
 from sot_tracker.ros import messages  # noqa: E402
 from sot_tracker.ros.main import NODES  # noqa: E402
 from sot_tracker.ros_tools import harness, player  # noqa: E402
@@ -104,7 +104,7 @@ def log_rows(path: Path) -> list[tuple[int, int]]:
 def test_the_docs_list_every_option() -> None:
     page = Path(__file__).resolve().parents[2] / "docs" / "ros.md"
     assert markdown_table(PlayerConfig) in page.read_text(), (
-        "docs/ros.md: paste sot_tracker.config.markdown_table(PlayerConfig)"
+        "docs/ros.md: paste sot_tracker.options.markdown_table(PlayerConfig)"
     )
 
 

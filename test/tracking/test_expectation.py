@@ -13,7 +13,7 @@ from sot_tracker.catalog import network_spec
 from sot_tracker.tracker import Policy
 from sot_tracker.tracking import fusion
 from sot_tracker.tracking.expectation import expect, remember
-from sot_tracker.tracking.session import NetworkTracker
+from sot_tracker.tracking.network_tracker import NetworkTracker
 from sot_tracker.tracking.step import start
 
 BOX = Box(180, 130, 40, 36)

@@ -13,8 +13,8 @@ from sot_tracker.errors import UserError
 from sot_tracker.loading import load_many
 from sot_tracker.tracker import Policy
 from sot_tracker.tracking.many import MultiTracker
+from sot_tracker.tracking.network_tracker import NetworkTracker
 from sot_tracker.tracking.realtime import RealtimeTracker
-from sot_tracker.tracking.session import NetworkTracker
 
 IMAGES = list(np.random.default_rng(0).integers(0, 256, (3, 120, 160, 3), dtype=np.uint8))
 BOXES = [Box(20, 20, 20, 20), Box(60, 40, 24, 16), Box(100, 60, 20, 30)]

@@ -20,8 +20,8 @@ from sot_tracker.errors import UserError
 from sot_tracker.tracker import Policy, State
 from sot_tracker.tracking import second_opinion
 from sot_tracker.tracking.feature_network import FeatureNetwork
+from sot_tracker.tracking.network_tracker import NetworkTracker
 from sot_tracker.tracking.second_opinion import ABSENT, EVEN, EVERY, PASSED, PRESENT, Seen
-from sot_tracker.tracking.session import NetworkTracker
 
 G, CENTER = 16, network_spec("lite")
 THRESHOLD = 0.4

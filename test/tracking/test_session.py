@@ -18,7 +18,8 @@ from sot_tracker.errors import UserError
 from sot_tracker.loading import load_network_tracker
 from sot_tracker.tracker import Policy, State
 from sot_tracker.tracking import reacquire
-from sot_tracker.tracking.session import NetworkTracker, Session
+from sot_tracker.tracking.network_tracker import NetworkTracker
+from sot_tracker.tracking.session import Session
 
 HEIGHT, WIDTH = 240, 320
 IMAGE = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)

@@ -25,10 +25,15 @@ def recipe(seed=0):
     return dataclasses.replace(scratch(MODEL), template_size=64, search_size=64, seed=seed, precision="fp32")
 
 
+@pytest.fixture(scope="module")
+def states():
+    """The tensors of two networks of other random numbers. Not to be changed."""
+    return [build_net(MODEL, recipe(seed)).state_dict() for seed in (1, 2)]
+
+
 @pytest.fixture
-def files(tmp_path):
-    """Two weights files of other random numbers, and their tensors."""
-    states = [build_net(MODEL, recipe(seed)).state_dict() for seed in (1, 2)]
+def files(states, tmp_path):
+    """Their weights files, and the tensors."""
     paths = [tmp_path / name for name in ("a.safetensors", "b.safetensors")]
     for path, state in zip(paths, states, strict=True):
         save_state_dict(path, MODEL, state, {})
@@ -45,9 +50,11 @@ def test_every_weight_is_the_mean(files):
     assert not torch.equal(a["class_embed.layers.0.weight"], b["class_embed.layers.0.weight"])
 
 
-def test_norms_that_differ_need_pictures(files, small_cache):
+def test_norms_that_differ_need_pictures(files, small_cache, monkeypatch):
+    monkeypatch.setattr(average, "_BATCH", 4)
+    monkeypatch.setattr(average, "_BATCHES", 2)
     paths, (a, b) = files
-    b[NORM] += 1
+    b = {**b, NORM: b[NORM] + 1}
     save_state_dict(paths[1], MODEL, b, {})
     with pytest.raises(UserError, match=f"'{NORM}' differs .* give --cache"):
         average.mean(MODEL, paths, recipe(), None)

@@ -18,7 +18,14 @@ GRID = 8  # search cells of a side, of 16 pixels
 
 
 @pytest.fixture(scope="module")
-def started(small_cache):
+def few_patches():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(init_similarity, "PATCHES", 8000)
+        yield
+
+
+@pytest.fixture(scope="module")
+def started(small_cache, few_patches):
     torch.manual_seed(0)
     net = nets.build("fermt", template_size=64, search_size=128).eval()
     init_similarity.start(net, "fermt", small_cache, np.arange(len(small_cache.tracks)), seed=0)
@@ -55,6 +62,7 @@ def test_untrained_network_finds_the_target(started, seed, column, row):
     assert sorted(best) == [(row + dy, column + dx) for dy in (0, 1) for dx in (0, 1)]
 
 
+@pytest.mark.usefixtures("few_patches")
 def test_patch_embedding_is_centred_and_even(small_cache):
     tracks = np.arange(len(small_cache.tracks))
     samples = init_similarity.patches(small_cache, tracks, 16, NORMALIZATION, np.random.default_rng(0))

@@ -18,7 +18,7 @@ pytest.importorskip("torch")
 pytest.importorskip("tensorboard")
 
 from sot_tracker.cli import main
-from sot_tracker.train import state
+from sot_tracker.train import init_similarity, state
 
 SMALL = [
     "--model",
@@ -33,6 +33,8 @@ SMALL = [
     "64",
     "--workers",
     "0",
+    "--val-pairs",
+    "4",
     "--precision",
     "fp32",
 ]
@@ -58,7 +60,8 @@ def test_from_data_to_weights(trained):
         assert (out / name).stat().st_size > 0
 
 
-def test_start_and_optimizer_reach_the_run(trained, tmp_path):
+def test_start_and_optimizer_reach_the_run(trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(init_similarity, "PATCHES", 4000)
     _, out = trained
     sizes = ["--template-size", "64", "--search-size", "128", "--steps", "1", "--rate", "1e-9"]
     given = ["--model", "fermt", "--start", "matching", "--optimizer", "adamw", "--cache", str(out / "cache")]
@@ -179,6 +182,9 @@ def test_two_processes_under_torchrun(trained, tmp_path):
         (["--data", ".", "--matting", "nowhere.onnx"], "'nowhere.onnx' does not exist"),
         (["--batch", "0"], "batch=0"),
         (["--crowd", "2"], "crowd=2"),
+        (["--val-every", "0"], "--val-every 0"),
+        (["--val-pairs", "0"], "--val-pairs 0"),
+        (["--save-every", "-1"], "--save-every -1"),
         (["--search-size", "100"], "multiple of 16"),
         (["--weights-by-source", "coco"], "NAME=NUMBER"),
         (["--weights-by-source", "lasot=1"], "do not fit the sources"),
