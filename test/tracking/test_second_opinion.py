@@ -397,7 +397,7 @@ def test_trackers_without_a_network_refuse_it(name: str) -> None:
         ("lite", "off", False),
         ("hit_tiny", "auto", True),
         ("hit_tiny", "on", True),
-        ("fermt", "auto", False),
+        ("fermt", "auto", True),
     ],
 )
 def test_shipped_networks_follow_with_it_and_without(name: str, wanted: str, there: bool) -> None:
