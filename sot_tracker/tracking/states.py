@@ -55,7 +55,7 @@ class Limits:
 
 
 BY_PROBABILITY = Limits(doubt=0.3, sure=0.6, confirms=False)
-"""Chosen on training-side clips (docs/benchmarks.md): lower ones believe more right boxes, and as many more wrong ones."""
+"""Chosen on training-side clips (docs/benchmarks.md): lower ones believe more right boxes, and wrong ones too."""
 
 
 @dataclass(frozen=True, slots=True)
