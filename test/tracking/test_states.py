@@ -57,6 +57,21 @@ def test_transitions(last: Condition, seen: Look, limits: Limits, state: State) 
 
 
 @pytest.mark.parametrize(
+    ("seen", "limits", "passed"),
+    [
+        pytest.param(look(0.41), BY_PROBABILITY, 6, id="probable"),
+        pytest.param(look(0.35), BY_PROBABILITY, 0, id="enough for TRACKING, not to be learnt from"),
+        pytest.param(look(0.9, jump=3.0), BY_PROBABILITY, 0, id="jumped"),
+        pytest.param(look(0.9, False), BY_PROBABILITY, 0, id="not accepted"),
+        pytest.param(look(0.4), SCORE, 6, id="score: not in doubt"),
+        pytest.param(look(0.39), SCORE, 0, id="score: in doubt"),
+    ],
+)
+def test_looks_that_pass(seen: Look, limits: Limits, passed: int) -> None:
+    assert judge(replace(FIRST, passed=5), seen, limits, FRAME_S, COAST).passed == passed
+
+
+@pytest.mark.parametrize(
     ("seen", "reason"),
     [
         (look(0.9), Reason.NONE),
