@@ -100,7 +100,7 @@ def states(probability: list[float], accepted: list[bool], present: list[bool]) 
 
 
 def test_tracking_is_said_as_the_tracker_would() -> None:
-    said = states([0.9, 0.6, 0.3, 0.6, 0.8], [True] * 5, [True] * 5)
+    said = states([0.9, 0.5, 0.2, 0.5, 0.7], [True] * 5, [True] * 5)
     assert said == [True, True, False, False, True]
     assert states([0.9, 0.9], [False, True], [True] * 2) == [False, True]
 
