@@ -56,7 +56,7 @@ class Limits:
         return cls(threshold, threshold + (1 - threshold) / 3, passes=threshold)
 
 
-BY_PROBABILITY = Limits(doubt=0.3, sure=0.6, passes=0.4, confirms=False)
+BY_PROBABILITY = Limits(doubt=0.35, sure=0.65, passes=0.4, confirms=False)
 """Chosen on training-side clips (docs/benchmarks.md): lower `doubt` and `sure` believe more right boxes, and more wrong
 ones. `passes` decides what a second opinion learns, and so what the boxes are: it does not go down with them."""
 

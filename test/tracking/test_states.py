@@ -28,15 +28,15 @@ def look(confidence: float, accepted: bool = True, **more: float) -> Look:
         pytest.param(FIRST, look(0.4), SCORE, TRACKING, id="tracking: not in doubt"),
         pytest.param(FIRST, look(0.3, False), SCORE, UNCERTAIN, id="tracking: not accepted"),
         pytest.param(FIRST, look(0.9, jump=3.0), SCORE, UNCERTAIN, id="tracking: jumped"),
-        pytest.param(FIRST, look(0.29), BY_PROBABILITY, UNCERTAIN, id="tracking: accepted, but improbable"),
-        pytest.param(FIRST, look(0.31), BY_PROBABILITY, TRACKING, id="tracking: probable enough to stay so"),
+        pytest.param(FIRST, look(0.34), BY_PROBABILITY, UNCERTAIN, id="tracking: accepted, but improbable"),
+        pytest.param(FIRST, look(0.36), BY_PROBABILITY, TRACKING, id="tracking: probable enough to stay so"),
         pytest.param(DOUBTFUL, look(0.6), SCORE, TRACKING, id="uncertain: sure"),
         pytest.param(DOUBTFUL, look(0.5), SCORE, UNCERTAIN, id="uncertain: the first look past the doubt"),
         pytest.param(replace(DOUBTFUL, passed=1), look(0.5), SCORE, TRACKING, id="uncertain: the second look past it"),
         pytest.param(
-            replace(DOUBTFUL, passed=9), look(0.59), BY_PROBABILITY, UNCERTAIN, id="uncertain: looks do not add up"
+            replace(DOUBTFUL, passed=9), look(0.64), BY_PROBABILITY, UNCERTAIN, id="uncertain: looks do not add up"
         ),
-        pytest.param(DOUBTFUL, look(0.61), BY_PROBABILITY, TRACKING, id="uncertain: probable"),
+        pytest.param(DOUBTFUL, look(0.66), BY_PROBABILITY, TRACKING, id="uncertain: probable"),
         pytest.param(DOUBTFUL, look(0.9, jump=3.0), SCORE, UNCERTAIN, id="uncertain: jumped"),
         pytest.param(DOUBTFUL, look(0.1, False), SCORE, UNCERTAIN, id="uncertain: missed, but not for long"),
         pytest.param(replace(DOUBTFUL, missed_s=0.49), look(0.1, False), SCORE, LOST, id="uncertain: missed for long"),
@@ -47,8 +47,8 @@ def look(confidence: float, accepted: bool = True, **more: float) -> Look:
         pytest.param(GONE, look(0.1, False), SCORE, LOST, id="lost: not found"),
         pytest.param(GONE, look(0.5), SCORE, UNCERTAIN, id="lost: found, not sure"),
         pytest.param(GONE, look(0.7), SCORE, TRACKING, id="lost: found"),
-        pytest.param(GONE, look(0.59), BY_PROBABILITY, UNCERTAIN, id="lost: found, improbable"),
-        pytest.param(GONE, look(0.61), BY_PROBABILITY, TRACKING, id="lost: found, probable"),
+        pytest.param(GONE, look(0.64), BY_PROBABILITY, UNCERTAIN, id="lost: found, improbable"),
+        pytest.param(GONE, look(0.66), BY_PROBABILITY, TRACKING, id="lost: found, probable"),
         pytest.param(GONE, look(0.9, jump=3.0), SCORE, UNCERTAIN, id="lost: found far off"),
     ],
 )
