@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -159,14 +160,15 @@ def test_sizes_of_crossed_corners_stay_boxes() -> None:
 def test_a_loaded_tracker_has_the_options_of_the_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
     network = SimpleNamespace(lost_threshold=0.4, facts=SimpleNamespace(calibration=None))
     monkeypatch.setattr("sot_tracker.loading.load_network", lambda model, config: network)
+    alone = Config(second_opinion="off")
     made = load_network_tracker(
-        spec("fermt"), Config(init_size_correction=0.8, size_smoothing=0.6, reacquire_positions=5)
+        spec("fermt"), replace(alone, init_size_correction=0.8, size_smoothing=0.6, reacquire_positions=5)
     )
     assert (made.network, made.lost_threshold) == (network, 0.4)
     assert made.policy == Policy(
         -1.0, reacquire_positions=5, init_size_correction=0.8, size_smoothing=0.6, search_around="expected"
     )
-    assert load_network_tracker(spec("fermt"), Config(lost_threshold=0.7)).lost_threshold == 0.7
+    assert load_network_tracker(spec("fermt"), replace(alone, lost_threshold=0.7)).lost_threshold == 0.7
 
 
 def test_boxes_are_clipped_with_a_margin() -> None:
