@@ -244,6 +244,7 @@ def test_compressed_images_of_a_remapped_topic(tmp_path: Any) -> None:
         images = talker.recorder.create_publisher(CompressedImage, "/jpeg/image/compressed", 1)
         talker.until(lambda: images.get_subscription_count() > 0, "the subscription")
         talker.until(lambda: talker.recorder.count_publishers("state") > 0, "the state publisher")
+        talker.be_known()
         talker.images, talker.stamp = images, 40 * MS
         broken = CompressedImage(format="jpeg", data=b"\xff\xd8 no picture")
         talker.publish(broken)
