@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from sot_tracker.box import Box
-from sot_tracker.tracker import Estimate, Image, State
+from sot_tracker.tracker import Estimate, Image, Reason, State
 
 Color = tuple[int, int, int]
 COLORS: dict[State, Color] = {
@@ -103,7 +103,8 @@ def caption(estimate: Estimate, name: str) -> str:
     """For example "csrt  0.93  12.1 ms"; in front of the score "LOST (edge)" or "UNCERTAIN (jump)" where it is so, and
     at the end "flow, looked 40 ms ago". The number is the probability where it is known.
     """
-    state = [] if estimate.state is State.TRACKING else [f"{estimate.state.name} ({estimate.reason.value})"]
+    why = "" if estimate.reason is Reason.NONE else f" ({estimate.reason.value})"
+    state = [] if estimate.state is State.TRACKING else [f"{estimate.state.name}{why}"]
     words = [name, *state, f"{estimate.confidence:.2f}"]
     if estimate.times:
         words.append(f"{sum(estimate.times.values()):.1f} ms")

@@ -60,6 +60,7 @@ def test_views_of_any_strides():
 def test_caption():
     assert caption(Estimate(BOX, 0.931, State.TRACKING, {"crop": 1.0, "search": 11.1}), "mvt") == "mvt  0.93  12.1 ms"
     assert caption(Estimate(BOX, 0, State.LOST, reason=Reason.EDGE), "mvt") == "mvt  LOST (edge)  0.00"
+    assert caption(Estimate(BOX, 0.5, State.UNCERTAIN), "mvt") == "mvt  UNCERTAIN  0.50", "a table without reasons"
     sure = Estimate(BOX, 0.9, State.UNCERTAIN, reason=Reason.LOOK_ALIKE, probability=0.25)
     assert caption(sure, "mvt") == "mvt  UNCERTAIN (look-alike)  0.25"
 
