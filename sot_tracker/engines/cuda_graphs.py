@@ -1,10 +1,11 @@
-"""A network's call as a CUDA graph: recorded once for each shape of its inputs, then replayed.
+"""A network's call as a CUDA graph: recorded once for each set of input shapes, then replayed.
 
 A small network is a few hundred short kernels; starting them one by one from Python takes longer than they run.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 
 import torch
@@ -17,21 +18,24 @@ Call = Callable[[tuple[Tensor, ...], Tensor], dict[str, Tensor]]
 
 
 class Replayed:
-    """`call` with the same arguments and results, for tensors on a CUDA device, under `torch.inference_mode`.
+    """Takes the arguments of `call`, on a CUDA device, and returns copies of its results on the CPU, in float32.
 
-    What it returns is overwritten by the next call: copy it before. Nothing in `call` may wait for the device or copy
-    from the processor's memory: CUDA cannot record that, and torch raises RuntimeError.
+    May be called from several threads, each under `torch.inference_mode`. `call` must not wait for the GPU and must
+    not copy from CPU memory: CUDA cannot record that, so the first call with new shapes would raise RuntimeError.
     """
 
     def __init__(self, call: Call) -> None:
         self._call = call
         self._recorded: dict[tuple[torch.Size, ...], _Recording] = {}
+        self._lock = threading.Lock()  # a recording has one place for inputs and one for results
 
     def __call__(self, cached: tuple[Tensor, ...], patches: Tensor) -> dict[str, Tensor]:
         shapes = tuple(value.shape for value in (*cached, patches))
-        if shapes not in self._recorded:
-            self._recorded[shapes] = _Recording(self._call, cached, patches)
-        return self._recorded[shapes].replay(cached, patches)
+        with self._lock:
+            if shapes not in self._recorded:
+                self._recorded[shapes] = _Recording(self._call, cached, patches)
+            results = self._recorded[shapes].replay(cached, patches)
+            return {name: value.float().cpu() for name, value in results.items()}
 
 
 class _Recording:
@@ -45,7 +49,7 @@ class _Recording:
             for _ in range(WARM_UP):
                 call(tuple(first), last)
         torch.cuda.current_stream().wait_stream(aside)
-        with torch.cuda.graph(self._graph):
+        with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):  # others may use the GPU meanwhile
             self._outputs = call(tuple(first), last)
 
     def replay(self, cached: tuple[Tensor, ...], patches: Tensor) -> dict[str, Tensor]:
