@@ -97,3 +97,10 @@ def test_what_a_disputed_pair_teaches_is_features_alone():
     labels = torch.tensor([[0.6, 0.6, 0.2, 0.2]]), torch.tensor([True])
     losses = lesson(distillation(torch.randn(1, 8, 16, 16), torch.randn(1, 6, 16, 16)), view, *labels)
     assert {name for name, value in losses.items() if value > 0} == {"features"}
+
+
+def test_the_scale_of_a_students_features_does_not_matter():
+    """Those of SMAT are in the hundreds: fresh layers must not start with losses of that size."""
+    learn = Distillation(seen=4, fused=4, width=CHANNELS)
+    seen, fused = torch.randn(2, 4, 16, 16), torch.randn(2, 4, 16, 16)
+    torch.testing.assert_close(learn(seen, 300 * fused)[1], learn(seen, fused)[1], atol=1e-3, rtol=1e-3)
