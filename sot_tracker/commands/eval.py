@@ -33,8 +33,8 @@ _LISTED = 3
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `sot-tracker eval`, in groups."""
     parser.epilog = EPILOG
-    parser.add_argument("--data", required=True, action=Once, type=Path, metavar="DIR", help="folder of sequences")
     parser.add_argument(
         "--model",
         required=True,
@@ -43,48 +43,61 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="model to evaluate; repeat to compare several, as in --model mvt --model mine=mvt@my/weights",
     )
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder for tables, plots, raw boxes")
-    parser.add_argument(
+    _add_data(parser.add_argument_group("data"))
+    _add_running(parser.add_argument_group("running"))
+    _add_results(parser.add_argument_group("results"))
+    add_tracker_options(parser, without=("model",))
+
+
+def _add_data(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--data", required=True, action=Once, type=Path, metavar="DIR", help="folder of sequences")
+    group.add_argument(
         "--sequences", nargs="+", default=[], metavar="NAME", help="only these sequences; * stands for any characters"
     )
-    parser.add_argument("--frames", type=int, metavar="N", help="only the first N frames of each sequence")
-    parser.add_argument("--topic", default="", metavar="NAME", help="image topic of recordings that have several")
-    parser.add_argument(
+    group.add_argument("--frames", type=int, metavar="N", help="only the first N frames of each sequence")
+    group.add_argument("--topic", default="", metavar="NAME", help="image topic of recordings that have several")
+    group.add_argument(
         "--truth-topic",
         default="",
         metavar="NAME",
         help="Detection2D topic that holds the true boxes of recordings (default: truth or ground_truth)",
     )
-    parser.add_argument(
+
+
+def _add_running(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
         "--jobs", type=int, default=1, metavar="N", help="number of sequences to run in parallel (default: 1)"
     )
-    add_ray_option(parser)
-    parser.add_argument("--again", action="store_true", help="run finished sequences again")
-    parser.add_argument(
-        "--submission",
-        choices=("got10k", "trackingnet"),
-        help="write OUT/submission/LABEL.zip in the format of GOT-10k's or TrackingNet's evaluation server",
-    )
-    parser.add_argument("--json", action="store_true", help="print summary.json instead of tables")
-    parser.add_argument(
-        "--no-plots",
-        action="store_true",
-        help="write no plots (they need matplotlib) and no pictures of the worst frames",
-    )
-    parser.add_argument(
+    add_ray_option(group)
+    group.add_argument("--again", action="store_true", help="run finished sequences again")
+    group.add_argument(
         "--realtime",
         type=float,
         metavar="FPS",
         help="also evaluate in real time: FPS frames arrive per second, whether the tracker is ready or not (takes as"
         " long as the sequences); writes realtime.json",
     )
-    parser.add_argument(
+    group.add_argument(
         "--propagate",
         choices=("auto", "off"),
         default="auto",
         help="with --realtime: optical flow between two runs of the tracker as in the node (auto), or waiting for the "
         "tracker (off) (default: auto)",
     )
-    add_tracker_options(parser, without=("model",))
+
+
+def _add_results(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--submission",
+        choices=("got10k", "trackingnet"),
+        help="write OUT/submission/LABEL.zip in the format of GOT-10k's or TrackingNet's evaluation server",
+    )
+    group.add_argument("--json", action="store_true", help="print summary.json instead of tables")
+    group.add_argument(
+        "--no-plots",
+        action="store_true",
+        help="write no plots (they need matplotlib) and no pictures of the worst frames",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -93,7 +106,6 @@ def run(args: argparse.Namespace) -> int:
     from sot_tracker.datasets.layouts import Topics
     from sot_tracker.evaluate import ope
     from sot_tracker.evaluate.plots import require_plots
-    from sot_tracker.evaluate.report import write_report
 
     _check(args)
     if not args.no_plots:
@@ -105,26 +117,40 @@ def run(args: argparse.Namespace) -> int:
     _make(args.out, entries, data)
 
     tasks = ope.plan(entries, data.sequences, args.out)
+    failed = _run_waiting(tasks, args)
+    done = ope.complete(tasks, [task for task, _ in failed])
+    problem = _left_out(data, len(tasks), [error for _, error in failed])
+    if done:
+        _report(args, entries, _load(done), _notes(data, done, tasks))
+    if problem or not done:
+        raise UserError(problem)
+    return 0
+
+
+def _run_waiting(tasks: list[Task], args: argparse.Namespace) -> list[tuple[Task, UserError]]:
+    """Run what has no result yet; what failed, and why."""
+    from sot_tracker.evaluate import ope
+
     waiting = tasks if args.again else ope.pending(tasks)
     _announce(tasks, waiting, args)
     for entry in {task.entry.label: task.entry for task in waiting}.values():
         entry.check(args.jobs, args.ray)  # what is wrong with a model is reported before the first sequence runs
-    failed = _run_with_progress(waiting, args)
+    return _run_with_progress(waiting, args)
 
-    done = ope.complete(tasks, [task for task, _ in failed])
-    problem = _left_out(data, len(tasks), [error for _, error in failed])
-    if not done:
-        raise UserError(problem)
-    about = {
+
+def _report(args: argparse.Namespace, entries: list[Entry], runs: dict[str, list[Run]], notes: list[str]) -> None:
+    """Write and print the results."""
+    from sot_tracker.evaluate.report import write_report
+
+    about: dict[str, Any] = {
         "data": args.data.resolve().name,
         "entries": {e.label: {"model": e.model, **dict(e.options)} for e in entries},
     }
-    runs = _load(done)
     results = {label: _scores(of_model) for label, of_model in runs.items()}
     live = ""
     if args.realtime:
         live, about["realtime"] = _in_real_time(args, entries, runs, results)
-    text = write_report(results, args.out, about, _notes(data, done, tasks), plots=not args.no_plots)
+    text = write_report(results, args.out, about, notes, plots=not args.no_plots)
     text = f"{text}\n\n{live}" if live else text
     print((args.out / "summary.json").read_text(encoding="utf-8") if args.json else text)
     if not args.no_plots:
@@ -133,9 +159,6 @@ def run(args: argparse.Namespace) -> int:
     print(f"\nwritten to {args.out}: {written}", file=_aside(args))
     if args.submission:
         _submit(args, runs)
-    if problem:
-        raise UserError(problem)
-    return 0
 
 
 def _entries(args: argparse.Namespace) -> list[Entry]:

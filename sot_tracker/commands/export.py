@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tqdm import tqdm
@@ -24,19 +24,30 @@ _SMALLEST = 8.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `sot-tracker export`, in groups."""
     parser.epilog = "Example: sot-tracker export --model hit_base --weights hit_base.safetensors --out my/hit_base"
-    parser.add_argument("--model", required=True, metavar="NAME", help="network, see `sot-tracker models`")
-    parser.add_argument("--weights", required=True, help=".safetensors file, model folder, or random")
-    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="model folder to write")
-    parser.add_argument(
+    add = parser.add_argument
+    add("--model", required=True, metavar="NAME", help="network, see `sot-tracker models`")
+    add("--weights", required=True, help=".safetensors file, model folder, or random")
+    add("--out", required=True, type=Path, metavar="DIR", help="model folder to write")
+    add(
         "--storage",
         choices=STORAGES,
         default="fp16",
         help="number format of the stored weights; arithmetic is always fp32. int8 takes a quarter of fp32's "
-        "space, but "
-        "rounds most (default: fp16)",
+        "space, but rounds most (default: fp16)",
     )
-    parser.add_argument(
+    add(
+        "--lost-threshold",
+        type=float,
+        metavar="X",
+        help="score below which the target counts as lost, stored with the model (default: that of the weights)",
+    )
+    _add_variants(parser.add_argument_group("variants").add_argument)
+
+
+def _add_variants(add: Callable[..., argparse.Action]) -> None:
+    add(
         "--precision",
         choices=("fp32", BF16, INT8),
         default="fp32",
@@ -44,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--weights; bf16 uses the same graphs. Both are compared with fp32 and the agreement is stored in the manifest "
         "(default: fp32)",
     )
-    parser.add_argument(
+    add(
         "--data",
         action="append",
         type=Path,
@@ -52,15 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="annotated pictures or sequences, as for `train`, to calibrate int8 and to compare the variants; "
         "repeatable",
     )
-    parser.add_argument(
-        "--pictures", type=int, default=96, metavar="N", help="number of pictures of --data to use (default: 96)"
-    )
-    parser.add_argument(
-        "--lost-threshold",
-        type=float,
-        metavar="X",
-        help="score below which the target counts as lost, stored with the model (default: that of the weights)",
-    )
+    add("--pictures", type=int, default=96, metavar="N", help="number of pictures of --data to use (default: 96)")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -35,7 +35,7 @@ class Once(argparse.Action):
         setattr(namespace, self.dest, values)
 
 
-def add_ray_option(parser: argparse.ArgumentParser) -> None:
+def add_ray_option(parser: argparse._ActionsContainer) -> None:
     """`--ray`, of commands that can use many machines."""
     parser.add_argument(
         "--ray",

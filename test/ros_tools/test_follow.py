@@ -254,7 +254,7 @@ def test_a_flight_over_real_topics(tmp_path: Path) -> None:
     namespace, watcher, executor = "/flight", Watcher("/flight"), SingleThreadedExecutor()
     executor.add_node(watcher)
     # A second opinion believes boxes later beside look-alikes; what is tested is what becomes of boxes.
-    options = {"model": "lite", "propagate": "off", "second_opinion": "off"}
+    options = {"model": "lite", "propagate": "off"}
     with (
         (tmp_path / "log").open("w") as log,
         harness.process("tracker_node", harness.arguments(options, namespace), stdout=log, stderr=log) as tracker,
