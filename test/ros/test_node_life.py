@@ -101,7 +101,9 @@ def test_what_a_parameter_does_not_allow_is_refused_with_a_reason(
     assert words in reason
 
 
-@pytest.mark.parametrize(("name", "value"), [("debug_width", 128), ("lost_threshold", 0.25), ("lost_threshold", 0), ("select", False)])
+@pytest.mark.parametrize(
+    ("name", "value"), [("debug_width", 128), ("lost_threshold", 0.25), ("lost_threshold", 0), ("select", False)]
+)
 def test_live_parameters_can_be_set(node: Talker, name: str, value: Any) -> None:
     assert set_one(node, name, value) == (True, "")
 
