@@ -7,6 +7,7 @@ else has some.
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -123,6 +124,8 @@ def _coerce(name: str, value: Any, default: Any) -> Any:
             return tuple(float(v) for v in value)
         if kind is float and isinstance(value, int) and not isinstance(value, bool):
             return float(value)
+        if kind is str and isinstance(value, os.PathLike):
+            return str(value)
         if kind is str and isinstance(value, int) and not isinstance(value, bool):
             return str(value)  # ROS reads source:=0 and weights:=2024 as numbers
     except (TypeError, ValueError, OverflowError):

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from sot_tracker.config import OPTIONS, Config
@@ -14,6 +16,7 @@ from sot_tracker.options import Scope, check, markdown_table
         ("init_box", [], ()),
         ("threads", 4, 4),
         ("weights", 2024, "2024"),
+        ("weights", Path("my/lite"), "my/lite"),
         ("propagate", False, "off"),  # as YAML reads propagate:=off
         ("second_opinion", True, "on"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from sot_tracker.errors import UserError
@@ -38,7 +39,8 @@ class NewFile:
     def discard(self) -> None:
         """Remove what was written; what had the name before stays."""
         if not self._direct:
-            self.place.unlink(missing_ok=True)
+            with suppress(OSError):  # of a file that could not be made: why was told
+                self.place.unlink(missing_ok=True)
 
 
 def same_file(one: Path, other: Path) -> bool:
