@@ -154,6 +154,8 @@ def test_the_loop_of_the_readme(tmp_path: Path) -> None:
     [
         ("no.mp4", A, {}, "'no.mp4' does not exist"),
         (None, A, {}, "source is None: give a text"),
+        (True, A, {}, "source is True: give a text"),
+        (77, A, {}, "camera 77 gives no picture"),
         ("clip", None, {}, "box None is not four numbers"),
         ("clip", A, {"model": "kfc"}, "did you mean kcf"),
         ("clip", A, {"topic": "/a"}, "topic /a is for recordings"),
