@@ -397,6 +397,8 @@ def test_the_installed_script_can_be_read_by_child_processes():
         ("threads='2' has the wrong type", "--threads '2' has the wrong type"),
         ("use --model=kcf or model:=kcf", "use --model=kcf or model:=kcf"),
         ("coco=0.5 is fine", "coco=0.5 is fine"),
+        ("point_size=2.0 is out of range: give 0 to 1", "--point-size 2.0 is out of range: give 0 to 1"),
+        ("connection=foo cannot be opened", "--connection foo cannot be opened"),
     ],
 )
 def test_options_are_named_as_flags(text, told):

@@ -24,8 +24,8 @@ def test_a_flight_without_ros_prints_its_figures(capsys: pytest.CaptureFixture[s
     [
         (["--json"], "--json prints the figures of --offline"),
         (["--offline", "--fly"], "not allowed with"),
-        (["--offline", "--fov", "500"], "fov=500.0 is out of range: give 20 to 100"),
-        (["--offline", "--width", "6"], "width=6 is out of range"),
+        (["--offline", "--fov", "500"], "--fov 500.0 is out of range: give 20 to 100"),
+        (["--offline", "--width", "6"], "--width 6 is out of range"),
     ],
 )
 def test_mistakes_are_one_line(words: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
