@@ -76,6 +76,8 @@ def require_harmless(given: Mapping[str, str], inputs: Iterable[Path]) -> dict[s
 def _path(flag: str, text: str) -> Path:
     if not text:
         raise UserError(f"{flag} is empty: give a file name")
+    if text == "-":
+        raise UserError(f"{flag} - is no file name: give /dev/stdout for the standard output")
     path = Path(text)
     try:
         path.exists()

@@ -154,7 +154,9 @@ class Pictures:
         """Raises UserError if there is no picture in it, or the first cannot be decoded."""
         paths = frames_of(folder)
         if not paths:
-            raise UserError(f"folder '{folder}' holds no pictures ({', '.join(PICTURES)}): give one with frames")
+            below = in_natural_order(sub for sub in folder.iterdir() if sub.is_dir() and any(sub.glob(_TRUTH)))
+            hint = f", for example '{below[0]}'" if below else ""
+            raise UserError(f"folder '{folder}' holds no pictures ({', '.join(PICTURES)}): give one with frames{hint}")
         return cls(folder.resolve().name, paths, not any(folder.glob(_TRUTH)), range16)
 
     @classmethod
