@@ -433,6 +433,15 @@ def test_a_topic_of_another_type_is_named(tmp_path: Any) -> None:
         talker.said("/foreign/image carries std_msgs/msg/String, but sensor_msgs/msg/Image or")
 
 
+def test_a_camera_that_comes_later_with_compressed_images_is_told(tmp_path: Any) -> None:
+    with tracker(tmp_path, "/absent") as (talker, _):
+        talker.recorder.destroy_publisher(talker.images)
+        talker.said("nobody publishes /absent/image")
+        talker.recorder.create_publisher(CompressedImage, "/absent/image/compressed", 1)
+        talker.said("/absent/image/compressed is there: use image_transport:=compressed")
+        assert talker.log().count("nobody publishes") <= 3, "once for what is there"
+
+
 def test_a_best_effort_box_a_size_change_and_a_box_of_the_future(tmp_path: Any) -> None:
     with tracker(tmp_path, "/boxes", init_box_timeout=0.3) as (talker, _):
         talker.connected()
