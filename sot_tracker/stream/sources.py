@@ -77,6 +77,8 @@ def open_source(text: str, range16: Sequence[float] = (), topic: str = "") -> Fr
 
 
 def _open(text: str, range16: Sequence[float], topic: str) -> FrameSource:
+    if not text.strip():  # an empty variable of a shell script; as a path it would be the present folder
+        raise UserError("the source is empty: give a video file, a folder of pictures or a camera number")
     if re.fullmatch(r"[0-9]+", text):
         return _camera_by_number(text)
     if "!" in text and not _exists(text):

@@ -266,6 +266,7 @@ def huge_picture(path):
         (truncated, "cannot be opened|holds no frame"),
         (damaged_picture, r"1.png' cannot be decoded"),
         (huge_picture, r"1.bmp' cannot be decoded"),
+        (lambda path: "", "the source is empty"),
         (lambda path: "x" * 5000, "'x{77}...' cannot be opened: File name too long"),
         (lambda path: "a\0b", "cannot be opened|does not exist"),
         (lambda path: "9" * 30, "there is no camera"),
