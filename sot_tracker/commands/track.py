@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from itertools import chain, islice
 from pathlib import Path
-from types import FrameType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +17,7 @@ import numpy as np
 from sot_tracker.box import Box
 from sot_tracker.commands.numbers import whole
 from sot_tracker.commands.options import add_tracker_options, tracker_options
+from sot_tracker.commands.termination import sigterm_as_ctrl_c
 from sot_tracker.errors import INTERRUPTED, TERMINATED, UserError
 from sot_tracker.loading import load_many
 from sot_tracker.progress import progress
@@ -98,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
         )
     source = open_source(args.source, parse_range16(args.range16), args.topic)
     with ExitStack() as stack:
-        terminated = stack.enter_context(_sigterm_as_ctrl_c())
+        terminated = stack.enter_context(sigterm_as_ctrl_c())
         stack.callback(source.close)
         truth = _truth(source, args, bool(starts))
         targets = load_many(args.model, max(1, len(starts)), realtime=source.live, **tracker_options(args))
@@ -124,22 +123,6 @@ def run(args: argparse.Namespace) -> int:
     if source.live and (advice := summary.falling_behind(seconds, source.fps / args.stride)):
         print(f"warning: {advice}", file=sys.stderr)
     return TERMINATED if terminated else INTERRUPTED if interrupted else 0
-
-
-@contextmanager
-def _sigterm_as_ctrl_c() -> Iterator[list[int]]:
-    """SIGTERM (of systemd, Docker, timeout) ends the work as Ctrl-C does. Yields what was received."""
-    received: list[int] = []
-
-    def interrupt(number: int, _: FrameType | None) -> None:
-        received.append(number)
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield received
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _consume(followed: Iterator[Step], outputs: list[Output], summary: Summary, total: int | None) -> bool:
