@@ -59,6 +59,6 @@ def test_sigterm_ends_the_nodes_too(monkeypatch: pytest.MonkeyPatch) -> None:
             ended.append(name)
 
     monkeypatch.setattr(harness, "process", process)
-    assert cli.main(["range", "--fly"]) == 130
+    assert main(["range", "--fly"]) == 130
     assert ended == ["range", "follow", "tracker_node"]
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
