@@ -18,7 +18,6 @@ TRACK = Path(get_package_share_directory("sot_tracker")) / "launch" / "track.lau
 ARGUMENTS = {
     **launching.described(FollowConfig),
     "cmd_vel": "Topic of the commands, geometry_msgs/TwistStamped",
-    "camera_info": "Topic of the camera's calibration; empty: camera_info in the namespace of the image topic",
     "range": "true to use a simulated camera, which obeys the commands",
 }
 PRESET = {"cmd_vel": "cmd_vel", "range": "false"}
@@ -26,12 +25,12 @@ PRESET = {"cmd_vel": "cmd_vel", "range": "false"}
 
 def start(context):
     given = context.launch_configurations
-    clock = {"use_sim_time": given["use_sim_time"].lower() == "true"}
+    clock = {"use_sim_time": launching.switch("use_sim_time", given["use_sim_time"])}
     topics = [(name, given[name]) for name in ("image", "cmd_vel", "camera_info") if given[name]]
     shared = {"package": "sot_tracker", "namespace": given["namespace"], "remappings": topics, "output": "screen"}
     follow = {**launching.values(given, FollowConfig), **clock}
     nodes = [Node(executable="follow", name="follow", parameters=[follow], **shared)]
-    if given["range"].lower() == "true":
+    if launching.switch("range", given["range"]):
         nodes.append(Node(executable="range", name="range", **shared))
     return nodes
 

@@ -14,12 +14,14 @@ from launch_ros.actions import Node
 
 from sot_tracker import config
 from sot_tracker.ros import PROFILE_VARIABLES, launching
+from sot_tracker.view.config import ViewNodeConfig
 
 CONFIG = Path(get_package_share_directory("sot_tracker")) / "config"
 ARGUMENTS = {
     **launching.described(config.Config),
     **{old: f"Old name of {name}" for old, name in config.RENAMED.items()},
     "image": "Image topic of the camera",
+    "camera_info": "Topic of the camera's calibration; empty: camera_info in the namespace of the image topic",
     "params_file": "YAML file with your own parameters",
     "namespace": "Namespace of the node and its topics",
     "use_sim_time": "true to take the time from /clock (simulation, bag replay)",
@@ -40,7 +42,7 @@ def start(context):
         files.append(given["params_file"])
     options = config.present_names({name: text for name, text in given.items() if text})
     values = launching.values(options)
-    values["use_sim_time"] = given["use_sim_time"].lower() == "true"
+    values["use_sim_time"] = launching.switch("use_sim_time", given["use_sim_time"])
     nodes = [
         Node(
             package="sot_tracker",
@@ -48,12 +50,12 @@ def start(context):
             name="tracker_node",
             namespace=given["namespace"],
             parameters=[*files, values],
-            remappings=[("image", given["image"])],
+            remappings=[(name, given[name]) for name in ("image", "camera_info") if given[name]],
             output="screen",
         )
     ]
     nodes += beside(given, values)
-    if given["rviz"].lower() == "true":
+    if launching.switch("rviz", given["rviz"]):
         nodes.append(
             Node(
                 package="rviz2",
@@ -70,8 +72,8 @@ def beside(given, values):
     """The page and the MAVLink camera, where they are asked for."""
     shared = {name: values[name] for name in ("image_transport", "use_sim_time") if name in values}
     asked = {}
-    if given["view"].lower() == "true":
-        asked["view"] = {**shared, "port": int(given["view_port"])}
+    if launching.switch("view", given["view"]):
+        asked["view"] = {**shared, "port": launching.value("port", given["view_port"], ViewNodeConfig)}
     if given["mavlink"]:
         asked["mavlink"] = {**shared, "connection": given["mavlink"]}
     topics = [("image", given["image"])]

@@ -45,6 +45,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "completion": ("completion", "print the script for Tab completion of these commands in a shell"),
     "doctor": ("doctor", "check this installation and explain what is wrong"),
 }
+_FAULTS = "is out of range|is not possible|has the wrong type|cannot be|needs "
 _PIP_NAMES = {"cv2": "opencv-contrib-python", "skimage": "scikit-image", "yaml": "PyYAML", "PIL": "pillow"}
 
 
@@ -136,7 +137,9 @@ def _report(error: UserError) -> int:
 def in_flags(text: str) -> str:
     """Options as they are written here: "device=cuda is not for ..." becomes "--device cuda is not for ..."."""
     names = "|".join(name for name, facts in OPTIONS.items() if facts.scope is Scope.TRACKER)
-    return re.sub(rf"(?<![-\w])({names})=(?=[\w'\"-])", lambda found: f"--{found[1].replace('_', '-')} ", text)
+    named = rf"(?<![-\w])({names})=(?=[\w'\"-])"
+    at_fault = rf"^(\w+)=(?=\S+ (?:{_FAULTS}))"  # an option of another group: "port=99999 is out of range"
+    return re.sub(f"{named}|{at_fault}", lambda found: f"--{(found[1] or found[2]).replace('_', '-')} ", text)
 
 
 def _missing(error: ModuleNotFoundError) -> MissingPackage:

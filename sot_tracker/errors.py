@@ -5,8 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-USER_ERROR, INTERRUPTED = 2, 130
-"""Exit statuses of the command line: a user's mistake, Ctrl-C."""
+USER_ERROR, INTERRUPTED, TERMINATED = 2, 130, 143
+"""Exit statuses of the command line: a user's mistake, Ctrl-C, SIGTERM."""
 
 
 class UserError(Exception):
@@ -40,5 +40,6 @@ class MissingPackage(UserError):  # noqa: N818
 
 def did_you_mean(given: str, known: Iterable[str]) -> str:
     """ "; did you mean X?" with the nearest of the known names, or "" where none is near: the end of an error line."""
-    near = difflib.get_close_matches(given, list(known), n=1)
-    return f"; did you mean {near[0]}?" if near else ""
+    names = {name.casefold(): name for name in known}
+    near = difflib.get_close_matches(given.casefold(), list(names), n=1)
+    return f"; did you mean {names[near[0]]}?" if near else ""

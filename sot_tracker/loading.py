@@ -63,6 +63,7 @@ def load_trackers(config: Config, realtime: bool = False) -> list[Tracker]:
     if model.network is None:
         if config.second_opinion == "on":
             raise UserError(f"second_opinion works beside networks of this project, not {model.name}: leave it out")
+        _warn_of_no_effect(config)
         options = (model.name, config.threads, config.weights, config.lost_threshold, config.max_coast)
         trackers = [OpenCVTracker(*options) for _ in range(count)]
     else:
@@ -72,6 +73,14 @@ def load_trackers(config: Config, realtime: bool = False) -> list[Tracker]:
         return trackers
     executor = ThreadPoolExecutor(1, thread_name_prefix="look")
     return [RealtimeTracker(tracker, executor) for tracker in trackers]
+
+
+def _warn_of_no_effect(config: Config) -> None:
+    """OpenCV's trackers run on the CPU as they are, also in an evaluation whose other models run elsewhere."""
+    given = {"engine": config.engine, "device": config.device, "precision": config.precision}
+    without = [f"{name}={value}" for name, value in given.items() if value not in ("auto", "cpu", "fp32")]
+    if without:
+        log.warning("%s runs in OpenCV on the CPU: no effect of %s", config.model, " and ".join(without))
 
 
 def require_tracker_options(name: object, options: Iterable[str]) -> None:

@@ -7,6 +7,7 @@ else has some.
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -92,7 +93,7 @@ def check(name: str, value: Any, group: type[Options]) -> Any:
     """The value in the option's own type. Raises UserError if type, range or choice do not fit."""
     item = group.__dataclass_fields__[name]
     facts, default = item.metadata["option"], item.default
-    value = _coerce(name, value, default)
+    value = _coerce(name, _switch(value, facts), default)
     if facts.choices is not None and value not in facts.choices:
         raise UserError(f"{name}='{value}' is not possible: choose one of {', '.join(facts.choices)}")
     if facts.low is not None and facts.high is not None and not facts.low <= value <= facts.high:
@@ -103,6 +104,12 @@ def check(name: str, value: Any, group: type[Options]) -> Any:
     if facts.fits is not None and value and not facts.fits(value):
         raise UserError(f"{name}={list(value)} cannot be used: give {facts.rule}")
     return value
+
+
+def _switch(value: Any, facts: Option) -> Any:
+    """The word that was written: YAML, and so ROS, reads off and on as truth values (propagate:=off)."""
+    is_switch = facts.choices is not None and not {"on", "off"}.isdisjoint(facts.choices)
+    return ("off", "on")[value] if is_switch and isinstance(value, bool) else value
 
 
 _WORDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", tuple: "a list of numbers"}
@@ -117,6 +124,8 @@ def _coerce(name: str, value: Any, default: Any) -> Any:
             return tuple(float(v) for v in value)
         if kind is float and isinstance(value, int) and not isinstance(value, bool):
             return float(value)
+        if kind is str and isinstance(value, os.PathLike):
+            return str(value)
         if kind is str and isinstance(value, int) and not isinstance(value, bool):
             return str(value)  # ROS reads source:=0 and weights:=2024 as numbers
     except (TypeError, ValueError, OverflowError):

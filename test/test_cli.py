@@ -341,7 +341,8 @@ def test_doctor_reads_the_middleware_profile(monkeypatch, tmp_path):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals")
-def test_ctrl_c_keeps_what_was_written(tmp_path):
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_ctrl_c_and_sigterm_keep_what_was_written(tmp_path, number, status):
     folder = write_sequence(tmp_path / "long", boxes(2) * 400)
     table = tmp_path / "boxes.csv"
     command = [sys.executable, "-m", "sot_tracker.cli", "track", str(folder), "--model", "csrt", "--csv", str(table)]
@@ -351,9 +352,9 @@ def test_ctrl_c_keeps_what_was_written(tmp_path):
             break
         time.sleep(0.05)
     time.sleep(0.3)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     told, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == status
     assert "Traceback" not in errors
     frames = int(re.search(r"csrt on long: (\d+) frames", told)[1])
     assert 0 < frames < 800
@@ -396,6 +397,8 @@ def test_the_installed_script_can_be_read_by_child_processes():
         ("threads='2' has the wrong type", "--threads '2' has the wrong type"),
         ("use --model=kcf or model:=kcf", "use --model=kcf or model:=kcf"),
         ("coco=0.5 is fine", "coco=0.5 is fine"),
+        ("point_size=2.0 is out of range: give 0 to 1", "--point-size 2.0 is out of range: give 0 to 1"),
+        ("connection=foo cannot be opened", "--connection foo cannot be opened"),
     ],
 )
 def test_options_are_named_as_flags(text, told):

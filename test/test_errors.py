@@ -6,7 +6,7 @@ import pickle
 
 import pytest
 
-from sot_tracker.errors import MissingPackage, UserError
+from sot_tracker.errors import MissingPackage, UserError, did_you_mean
 from sot_tracker.stream.encodings import FrameError
 
 
@@ -24,6 +24,13 @@ def test_what_is_not_printable_is_escaped(quoted: str, shown: str) -> None:
     for error in (UserError(f"'{quoted}' is wrong"), FrameError("kind", f"'{quoted}' is wrong")):
         assert str(error) == f"'{shown}' is wrong"
     str(error).encode()  # so that it can be printed
+
+
+@pytest.mark.parametrize(
+    ("given", "told"), [("LITE", "; did you mean lite?"), ("FermT", "; did you mean fermt?"), ("zzz", "")]
+)
+def test_the_nearest_name_is_suggested_in_any_case(given: str, told: str) -> None:
+    assert did_you_mean(given, ["lite", "fermt"]) == told
 
 
 def test_it_crosses_processes() -> None:

@@ -21,3 +21,10 @@ from sot_tracker.errors import UserError
 def test_one_clear_line(name, options, words):
     with pytest.raises(UserError, match=words):
         load(name, **options)
+
+
+def test_options_without_effect_are_told(caplog):
+    load("kcf", engine="auto", device="cpu", precision="fp32")
+    assert not caplog.messages
+    load("kcf", device="cuda", precision="int8")
+    assert caplog.messages == ["kcf runs in OpenCV on the CPU: no effect of device=cuda and precision=int8"]

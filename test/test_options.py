@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from sot_tracker.config import OPTIONS, Config
@@ -14,6 +16,9 @@ from sot_tracker.options import Scope, check, markdown_table
         ("init_box", [], ()),
         ("threads", 4, 4),
         ("weights", 2024, "2024"),
+        ("weights", Path("my/lite"), "my/lite"),
+        ("propagate", False, "off"),  # as YAML reads propagate:=off
+        ("second_opinion", True, "on"),
     ],
 )
 def test_check_gives_the_options_own_type(name, value, stored):
@@ -37,6 +42,8 @@ def test_check_gives_the_options_own_type(name, value, stored):
         ("autostart", 1, "give true or false"),
         ("init_box", ("a", 2, 3, 4), "wrong type"),
         ("model", True, "wrong type"),
+        ("engine", False, "wrong type"),
+        ("propagate", True, "propagate='on' is not possible: choose one of auto, off"),
     ],
 )
 def test_refusals_name_option_value_and_what_is_allowed(name, value, words):

@@ -39,6 +39,7 @@ def test_writes_clips_and_their_list(tmp_path):
     [
         ("--size 640", "640.*WIDTHxHEIGHT"),
         ("--size 4x4", "width 4"),
+        ("--size 100000x64", "width or height 100000 of a generated clip: give at most 7680"),
         ("--events fog", "fog"),
         ("--clips 0", "--clips: 0 is out of range: give 1 to"),
         ("--seed=-1", "--seed: -1 is out of range"),

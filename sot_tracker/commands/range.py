@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from sot_tracker.commands.options import add_options, add_tracker_options, given_options, tracker_options
+from sot_tracker.commands.termination import sigterm_as_ctrl_c
 from sot_tracker.errors import UserError
 from sot_tracker.follow.config import FollowConfig
 from sot_tracker.ros_tools.range_config import RangeConfig
@@ -92,6 +93,7 @@ def _over_topics(args: argparse.Namespace, config: RangeConfig) -> int:
         options["seconds"] = config.seconds or SECONDS
     namespace = NAMESPACE if args.fly else ""
     with ExitStack() as stack:
+        stack.enter_context(sigterm_as_ctrl_c())  # or its processes would stay
         if args.fly:
             tracker = {**tracker_options(args), "model": args.model}
             stack.enter_context(harness.process("tracker_node", harness.arguments(tracker, namespace)))

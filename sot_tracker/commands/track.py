@@ -17,7 +17,8 @@ import numpy as np
 from sot_tracker.box import Box
 from sot_tracker.commands.numbers import whole
 from sot_tracker.commands.options import add_tracker_options, tracker_options
-from sot_tracker.errors import INTERRUPTED, UserError
+from sot_tracker.commands.termination import sigterm_as_ctrl_c
+from sot_tracker.errors import INTERRUPTED, TERMINATED, UserError
 from sot_tracker.loading import load_many
 from sot_tracker.progress import progress
 from sot_tracker.stream.encodings import FrameError
@@ -96,6 +97,7 @@ def run(args: argparse.Namespace) -> int:
         )
     source = open_source(args.source, parse_range16(args.range16), args.topic)
     with ExitStack() as stack:
+        terminated = stack.enter_context(sigterm_as_ctrl_c())
         stack.callback(source.close)
         truth = _truth(source, args, bool(starts))
         targets = load_many(args.model, max(1, len(starts)), realtime=source.live, **tracker_options(args))
@@ -120,7 +122,7 @@ def run(args: argparse.Namespace) -> int:
     _report(summary, name, source, args, written)
     if source.live and (advice := summary.falling_behind(seconds, source.fps / args.stride)):
         print(f"warning: {advice}", file=sys.stderr)
-    return INTERRUPTED if interrupted else 0
+    return TERMINATED if terminated else INTERRUPTED if interrupted else 0
 
 
 def _consume(followed: Iterator[Step], outputs: list[Output], summary: Summary, total: int | None) -> bool:
@@ -189,7 +191,7 @@ def _first_box(
         else:
             box = select_box(image)
         return Start(box), chain([frame], frames)
-    raise damage or UserError(f"--start {args.start:g} lies behind the end of the source")
+    raise damage or UserError(f"'{args.source}' has no frame")
 
 
 def _row(number: int, source: Path) -> str:

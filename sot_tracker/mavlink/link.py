@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import queue
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -37,12 +38,28 @@ def connect(config: MavlinkConfig) -> Any:
     Raises UserError where it cannot be opened.
     """
     try:
-        return mavutil.mavlink_connection(config.connection, baud=config.baud, autoreconnect=True)
+        made = mavutil.mavlink_connection(config.connection, baud=config.baud, autoreconnect=True)
     except ModuleNotFoundError as error:
-        raise UserError(f"connection={config.connection} needs '{error.name}': pip install pyserial") from None
-    except (OSError, ValueError, IndexError) as error:
+        raise UserError(
+            f"connection={config.connection} needs '{error.name}' if it is a serial device: pip install pyserial; "
+            "all else begins with udpout:, udpin:, tcp: or tcpin:"
+        ) from None
+    except (OSError, ValueError, IndexError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"connection={config.connection} cannot be opened: {reason}") from None
+    _warn_of_unknown_host(config.connection)
+    return made
+
+
+def _warn_of_unknown_host(connection: str) -> None:
+    """pymavlink sends nothing to a host without an address, and does not say so."""
+    kind, _, place = connection.partition(":")
+    host = place.rpartition(":")[0]
+    if kind == "udpout":
+        try:
+            socket.getaddrinfo(host, None)
+        except OSError as error:
+            log.warning("connection=%s: nothing arrives there, host '%s': %s", connection, host, error.strerror)
 
 
 def camera_link(config: MavlinkConfig, model: str, control: Control) -> Link:

@@ -43,6 +43,7 @@ class ImageInput:
         take = self._take if hasattr(Subscription, "CallbackType") else partial(self._take, info={})
         self._subscription = MatchingSubscription(node, self.topic, types, take, 1, config.reliability, eager=False)
         self._heard = time.monotonic()
+        self._absence = ""  # what was told last of a topic without a publisher
         self._sequence = Sequence()
         if config.reliability == "auto":
             node.get_logger().info(f"waiting for a publisher on {self.topic}")
@@ -93,16 +94,19 @@ class ImageInput:
                 f"{self.topic} carries {', '.join(foreign)}, but {RAW} or {COMPRESSED} is needed: "
                 f"remap `image` to a topic of these{self._candidates()}",
             )
-        else:
-            self._node.get_logger().info(f"nobody publishes {self.topic}{self._candidates()}", once=True)
+        elif (text := f"nobody publishes {self.topic}{self._candidates()}") != self._absence:
+            self._absence = text  # told again when other image topics are there
+            self._node.get_logger().info(text)
 
     def _candidates(self) -> str:
         """The image topics that there are, for a message about the one that is not."""
-        others = [
+        others = sorted(
             name
             for name, types in self._node.get_topic_names_and_types()
             if set(types) & set(_TYPES) and not name.endswith("/debug_image") and name != self.topic
-        ]
+        )
+        if f"{self.topic}/compressed" in others:
+            return f"; {self.topic}/compressed is there: use image_transport:=compressed"
         return f"; image topics here: {', '.join(others)}" if others else ""
 
     def _take(self, message: Any, info: dict[str, Any]) -> None:

@@ -18,8 +18,9 @@ from sensor_msgs.msg import RegionOfInterest
 from vision_msgs.msg import Detection2DArray
 
 from sot_tracker.box import Box
+from sot_tracker.config import Config
 from sot_tracker.errors import UserError
-from sot_tracker.ros import messages
+from sot_tracker.ros import messages, parameters
 from sot_tracker.ros.subscription import MatchingSubscription
 from sot_tracker.stream.candidates import Selection
 from sot_tracker.stream.clicks import Clicks
@@ -126,8 +127,8 @@ class Inputs:
     # ---- a detector
 
     def _selection(self) -> Selection:
-        rule, value = (self._node.get_parameter(name).value for name in ("select", "select_value"))
-        return Selection(rule, str(value))
+        rule, value = (parameters.value_of(self._node, name, Config) for name in ("select", "select_value"))
+        return Selection(rule, value)
 
     def _on_parameters(self, changes: list[Parameter]) -> SetParametersResult:
         """A setting of `select` or of its value, the same one too, asks for one more target."""

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from sot_tracker.config import Config
+from sot_tracker.errors import UserError
 from sot_tracker.options import Options, check, defaults_of, options_of
 
 
@@ -36,6 +37,13 @@ def value(name: str, text: str, group: type[Options] = Config) -> Any:
     except yaml.YAMLError:
         raise RuntimeError(f"{name}:={text} cannot be read: give it as in a YAML file") from None
     return list(checked) if isinstance(checked, tuple) else checked
+
+
+def switch(name: str, text: str) -> bool:
+    """A launch argument that is true or false. Raises UserError for anything else."""
+    if text.lower() not in ("true", "false"):
+        raise UserError(f"{name}:={text} is not possible: give true or false")
+    return text.lower() == "true"
 
 
 def _default(group: type[Options], name: str) -> str:

@@ -137,11 +137,11 @@ class TrackerNode(LifecycleNode):
     def _on_change_state(self, request: Any, response: Any) -> Any:
         try:
             return self._change_state(request, response)
-        except RuntimeError as error:  # rcl's own type is not public
+        except RuntimeError:  # rcl's own type is not public
             if not self.context.ok():
                 raise
-            asked = request.transition.label or request.transition.id
-            self.get_logger().warning(f"transition {asked} is not possible now: {str(error).splitlines()[0]}")
+            now = self._state_machine.current_state[1]
+            self.get_logger().warning(f"transition {request.transition.id} is not possible while the node is {now}")
             response.success = False
             return response
 

@@ -66,37 +66,41 @@ def read(node: Node, group: type[Group]) -> Group:
     return group.from_mapping({name: _plain(node.get_parameter(name).value) for name in options_of(group)})
 
 
+def value_of(node: Node, name: str, group: type[Options]) -> Any:
+    """The present value of one option, in its own type. Raises UserError."""
+    return check(name, _plain(node.get_parameter(name).value), group)
+
+
 def check_change(node: Node, changes: list[Parameter], group: type[Options], frozen: bool) -> SetParametersResult:
     """For `add_on_set_parameters_callback`: refuse, with the reason, what the group does not allow; log the rest.
 
     frozen: the node is configured, so that only live options can still be changed.
     """
     options = options_of(group)
-    known = [parameter for parameter in changes if parameter.name in options]
+    wanted: dict[str, Any] = {}
     try:
-        for parameter in known:
-            check(parameter.name, _plain(parameter.value), group)
-            if frozen and not options[parameter.name].live:
-                raise UserError(
-                    f"{parameter.name} is read when the node is configured: deactivate and clean it up first"
-                )
+        for name, value in ((change.name, change.value) for change in changes if change.name in options):
+            wanted[name] = check(name, _plain(value), group)
+            if frozen and not options[name].live:
+                raise UserError(f"{name} is read when the node is configured: deactivate and clean it up first")
     except UserError as error:
         return SetParametersResult(successful=False, reason=str(error))
-    for parameter in known:
-        old, new = _plain(node.get_parameter(parameter.name).value), _plain(parameter.value)
-        if old != new:
-            node.get_logger().info(f"parameter {parameter.name} changed from {old!r} to {new!r}")
+    for name, new in wanted.items():
+        if (old := _plain(node.get_parameter(name).value)) != new:
+            node.get_logger().info(f"parameter {name} changed from {old!r} to {new!r}")
     return SetParametersResult(successful=True)
 
 
 @contextmanager
 def explained(node: Node, group: type[Options]) -> Iterator[None]:
-    """Adds to a UserError which texts ROS has read as something else: `weights:=010` arrives as the number 8."""
+    """Adds to a UserError which text that it names ROS has read as something else: `weights:=010` arrives as 8."""
     try:
         yield
     except UserError as error:
+        facts = options_of(group)
         texts = [name for name, default in defaults_of(group).items() if isinstance(default, str)]
-        values = {name: _plain(node.get_parameter(name).value) for name in texts}
+        named = [name for name in texts if name in str(error) and facts[name].choices is None]
+        values = {name: _plain(node.get_parameter(name).value) for name in named}
         hints = [
             f"; {name} was read as {value!r} and not as a text: to keep the text, quote it twice, -p {name}:=\"'...'\""
             for name, value in values.items()

@@ -199,6 +199,8 @@ class Pipeline:
         self._diagnostics.publish(report)
         if in_transport:
             self._warn("lost", f"frames of {self._input.topic} are lost on the way. {self._input.advice}")
+        if not report.header.stamp.sec and self._node.get_parameter("use_sim_time").value:
+            self._warn("clock", "use_sim_time is true, but no time comes on /clock: play the recording with --clock")
         if stream := self._health.stream_once():
             self._log.info(f"taking {self._input.topic}: {stream}")
 

@@ -9,14 +9,16 @@ from collections.abc import Callable, Sequence
 
 import rclpy
 from rclpy.clock import Clock, ClockType
-from rclpy.exceptions import NameValidationException
+from rclpy.exceptions import NameValidationException, ParameterException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.logging import get_logger
 from rclpy.node import Node
+from rclpy.utilities import remove_ros_args
 
 from sot_tracker.errors import UserError
 
 _MIXED = "Sequence should be of same type"
+_FORM = "write --ros-args -p NAME:=VALUE for parameters, --ros-args -r OLD:=NEW for topics"
 _MIXED_HINT = "in a list of numbers give all of them a decimal point, or none, for example [310.0, 120.5, 48.0, 96.0]"
 
 
@@ -30,7 +32,7 @@ def run(make: Callable[[], Node], args: Sequence[str] | None = None) -> int:
     try:
         _init(args)
         executor = SingleThreadedExecutor()
-        node = make()
+        node = _made(make)
         executor.add_node(node)
         # A signal's wake-up is sometimes lost while the executor waits without end: an idle node would stay for ever.
         node.create_timer(1.0, lambda: None, clock=Clock(clock_type=ClockType.STEADY_TIME))
@@ -51,13 +53,25 @@ def run(make: Callable[[], Node], args: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _init(args: Sequence[str] | None) -> None:
+def _made(make: Callable[[], Node]) -> Node:
     try:
-        rclpy.init(args=args)
-    except RuntimeError as error:  # rcl's own type for unreadable --ros-args is not public
+        return make()
+    except ParameterException as error:  # of a parameter that rclpy itself declares: use_sim_time:=1
+        raise UserError(error) from None
+
+
+def _init(args: Sequence[str] | None) -> None:
+    given = list(sys.argv if args is None else args)
+    try:
+        rclpy.init(args=given)
+    except RuntimeError as error:  # rcl's own types for unreadable --ros-args are not public
         message = str(error)
+        if type(error).__name__ == "UnknownROSArgsError":
+            raise UserError(f"unknown arguments {message}: {_FORM}") from None
         hint = f" ({_MIXED_HINT})" if _MIXED in message else ""
         raise UserError(f"ROS could not start: {message.splitlines()[0]}{hint}") from None
+    if unknown := remove_ros_args(given)[1:]:  # they would have no effect: `tracker_node --model kcf`
+        raise UserError(f"unknown arguments {unknown}: {_FORM}")
     logger = logging.getLogger("sot_tracker")
     logger.propagate = False
     logger.handlers = [_ToRos(logging.WARNING)]

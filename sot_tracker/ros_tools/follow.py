@@ -66,6 +66,8 @@ class FollowNode(Node):
             1 / self._config.rate, lambda: self._publish(self._controller.command(time.monotonic())), clock=steady
         )
         self.create_timer(0.2, self._watch, clock=steady)
+        state, commands = self.resolve_topic_name("state"), self._commands.topic_name
+        self.get_logger().info(f"waiting for a tracker on {state}; commands go to {commands}")
         self._watch()
 
     def _subscribe(self) -> list[MatchingSubscription]:

@@ -124,7 +124,7 @@ def spin_until(executor: SingleThreadedExecutor, condition: Callable[[], bool], 
 
 @contextmanager
 def interrupt_between() -> Iterator[Callable[[], None]]:
-    """Ctrl-C is remembered; calling what this yields, or leaving, raises it as KeyboardInterrupt.
+    """Ctrl-C and SIGTERM are remembered; calling what this yields, or leaving, raises them as KeyboardInterrupt.
 
     Raised while rclpy converts a message (one in a thousand times) it surfaces as a RuntimeError of pybind11's.
     For the main thread, as all that has to do with signals.
@@ -135,11 +135,13 @@ def interrupt_between() -> Iterator[Callable[[], None]]:
         if received:
             raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGINT, lambda number, _frame: received.append(number))
+    numbers = (signal.SIGINT, signal.SIGTERM)  # at SIGTERM too the children must be ended
+    before = [signal.signal(number, lambda number, _frame: received.append(number)) for number in numbers]
     try:
         yield check
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
         check()  # also in place of the complaint that a node, interrupted like us, has ended
 
 

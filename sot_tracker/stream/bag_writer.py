@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,8 @@ class BagWriter:
 
     def discard(self) -> None:
         """Remove what was written; what had the name before stays."""
-        self._writer.abort()
+        with suppress(OSError):  # a full disk has been told of; its rest must not stay there
+            self._writer.abort()
         self._remove()
 
     def _remove(self) -> None:

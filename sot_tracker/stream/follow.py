@@ -82,7 +82,10 @@ class Targets(Protocol):
 
 
 def select(frames: Iterable[Frame], start: float = 0.0, stride: int = 1) -> Iterator[Selected]:
-    """Every `stride`-th frame from `start` seconds after the first one's stamp on; the others are not decoded."""
+    """Every `stride`-th frame from `start` seconds after the first one's stamp on; the others are not decoded.
+
+    Raises UserError if the source ends before `start`.
+    """
     began: int | None = None
     first: int | None = None
     for number, frame in enumerate(frames):
@@ -93,6 +96,8 @@ def select(frames: Iterable[Frame], start: float = 0.0, stride: int = 1) -> Iter
         first = number if first is None else first
         if (number - first) % stride == 0:
             yield Selected(number, seconds, frame)
+    if first is None and began is not None:
+        raise UserError(f"--start {start:g} lies behind the end of the source: give fewer seconds")
 
 
 def ahead(frames: Iterable[Selected]) -> Iterator[Selected]:
@@ -156,7 +161,7 @@ def named(starts: Iterable[Start]) -> list[Start]:
 
 
 def track(
-    source: str | os.PathLike[str], box: BoxLike, model: str = "", *, topic: str = "", **options: Any
+    source: str | int | os.PathLike[str], box: BoxLike, model: str = "", *, topic: str = "", **options: Any
 ) -> Iterator[tuple[Image, Estimate]]:
     """Follow one target: `for frame, estimate in sot_tracker.track("clip.mp4", (310, 120, 48, 96)): ...`
 
@@ -166,10 +171,10 @@ def track(
     Yields each frame, H x W x 3 BGR uint8, and what is known of the target in it; in the first, the box given.
     Raises UserError, at once for what is wrong with the arguments.
     """
-    if not isinstance(source, (str, os.PathLike)):
-        raise UserError(f"source is {source!r:.40}: give a text, as for `sot-tracker track`")
+    if isinstance(source, bool) or not isinstance(source, (str, int, os.PathLike)):
+        raise UserError(f"source is {source!r:.40}: give a text, as for `sot-tracker track`, or a camera's number")
     start = Start(Box.of(box), target_id="1")
-    opened = open_source(os.fspath(source), topic=topic)
+    opened = open_source(str(source), topic=topic)
     targets = load_many(model or DEFAULTS["model"], 1, realtime=opened.live, **options)
     return _track(opened, targets, start)
 

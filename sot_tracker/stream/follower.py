@@ -204,7 +204,7 @@ class Follower:
         raise FrameError(
             "resized",
             f"frame is {width}x{height} but the target was given in {old_width}x{old_height}: "
-            "frame refused; send a new init_box to follow in the new size",
+            "send a new init_box to follow in the new size",
         )
 
 

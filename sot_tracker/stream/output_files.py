@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from sot_tracker.errors import UserError
@@ -38,7 +39,8 @@ class NewFile:
     def discard(self) -> None:
         """Remove what was written; what had the name before stays."""
         if not self._direct:
-            self.place.unlink(missing_ok=True)
+            with suppress(OSError):  # of a file that could not be made: why was told
+                self.place.unlink(missing_ok=True)
 
 
 def same_file(one: Path, other: Path) -> bool:
@@ -74,6 +76,8 @@ def require_harmless(given: Mapping[str, str], inputs: Iterable[Path]) -> dict[s
 def _path(flag: str, text: str) -> Path:
     if not text:
         raise UserError(f"{flag} is empty: give a file name")
+    if text == "-":
+        raise UserError(f"{flag} - is no file name: give /dev/stdout for the standard output")
     path = Path(text)
     try:
         path.exists()

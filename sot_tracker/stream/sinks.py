@@ -162,7 +162,7 @@ class Window:
     note = ""
 
     def __init__(self, name: str) -> None:
-        require_display("--show")
+        require_display("--show", "give --save instead")
         self._name = name
         self._title = f"{name} - q ends"
 
@@ -179,7 +179,7 @@ class Window:
 
 def select_box(image: Image) -> Box:
     """Let the user draw the box. Raises UserError without a display, or if nothing was drawn."""
-    require_display("drawing the box in a window")
+    require_display("drawing the box in a window", "give --box x,y,w,h, and --save to see it")
     title = "draw the target, then Enter (c cancels)"
     rect = cv2.selectROI(title, image, showCrosshair=False)
     cv2.destroyAllWindows()
@@ -189,10 +189,10 @@ def select_box(image: Image) -> Box:
     return box
 
 
-def require_display(needed_for: str) -> None:
+def require_display(needed_for: str, instead: str) -> None:
     """Raises UserError where no window can be opened."""
     if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-        raise UserError(f"{needed_for} needs a display, and there is none: give --box x,y,w,h, and --save to see it")
+        raise UserError(f"{needed_for} needs a display, and there is none: {instead}")
     if not has_windows():
         raise UserError(
             f"{needed_for} needs windows, and this OpenCV is headless: give --box x,y,w,h, "

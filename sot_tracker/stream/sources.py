@@ -77,6 +77,8 @@ def open_source(text: str, range16: Sequence[float] = (), topic: str = "") -> Fr
 
 
 def _open(text: str, range16: Sequence[float], topic: str) -> FrameSource:
+    if not text.strip():  # an empty variable of a shell script; as a path it would be the present folder
+        raise UserError("the source is empty: give a video file, a folder of pictures or a camera number")
     if re.fullmatch(r"[0-9]+", text):
         return _camera_by_number(text)
     if "!" in text and not _exists(text):
@@ -154,7 +156,9 @@ class Pictures:
         """Raises UserError if there is no picture in it, or the first cannot be decoded."""
         paths = frames_of(folder)
         if not paths:
-            raise UserError(f"folder '{folder}' holds no pictures ({', '.join(PICTURES)}): give one with frames")
+            below = in_natural_order(sub for sub in folder.iterdir() if sub.is_dir() and any(sub.glob(_TRUTH)))
+            hint = f", for example '{below[0]}'" if below else ""
+            raise UserError(f"folder '{folder}' holds no pictures ({', '.join(PICTURES)}): give one with frames{hint}")
         return cls(folder.resolve().name, paths, not any(folder.glob(_TRUTH)), range16)
 
     @classmethod

@@ -1,6 +1,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 
@@ -24,8 +29,8 @@ def test_a_flight_without_ros_prints_its_figures(capsys: pytest.CaptureFixture[s
     [
         (["--json"], "--json prints the figures of --offline"),
         (["--offline", "--fly"], "not allowed with"),
-        (["--offline", "--fov", "500"], "fov=500.0 is out of range: give 20 to 100"),
-        (["--offline", "--width", "6"], "width=6 is out of range"),
+        (["--offline", "--fov", "500"], "--fov 500.0 is out of range: give 20 to 100"),
+        (["--offline", "--width", "6"], "--width 6 is out of range"),
     ],
 )
 def test_mistakes_are_one_line(words: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -33,3 +38,27 @@ def test_mistakes_are_one_line(words: list[str], told: str, capsys: pytest.Captu
     error = capsys.readouterr().err
     assert told in error
     assert error.count("\n") == 1
+
+
+def test_sigterm_ends_the_nodes_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("rclpy")
+    from sot_tracker.ros_tools import harness
+
+    ended: list[str] = []
+
+    def terminate() -> int:
+        assert callable(signal.getsignal(signal.SIGTERM))
+        os.kill(os.getpid(), signal.SIGTERM)
+        return 0
+
+    @contextmanager
+    def process(name: str, _: list[str]) -> Iterator[SimpleNamespace]:
+        try:
+            yield SimpleNamespace(wait=terminate)
+        finally:
+            ended.append(name)
+
+    monkeypatch.setattr(harness, "process", process)
+    assert main(["range", "--fly"]) == 130
+    assert ended == ["range", "follow", "tracker_node"]
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL

@@ -66,7 +66,17 @@ def nodes(launch: Any, **given: str) -> list[Any]:
 
 
 def test_every_option_of_the_node_is_an_argument(launch: Any) -> None:
-    others = {"image", "params_file", "namespace", "use_sim_time", "rviz", "view", "view_port", "mavlink"}
+    others = {
+        "image",
+        "camera_info",
+        "params_file",
+        "namespace",
+        "use_sim_time",
+        "rviz",
+        "view",
+        "view_port",
+        "mavlink",
+    }
     assert set(launch("track.launch.py").ARGUMENTS) == {*config.OPTIONS, *config.RENAMED, *others}
 
 
@@ -85,6 +95,9 @@ def test_arguments_get_the_type_of_their_option(launch: Any) -> None:
         ("lost_threshold", "7", "lost_threshold=7.0 is out of range"),
         ("init_box", "[1, 2", r"init_box:=\[1, 2 cannot be read"),
         ("init_box", "[1, 2]", "give \\[x, y, w, h\\]"),
+        ("use_sim_time", "1", "use_sim_time:=1 is not possible: give true or false"),
+        ("rviz", "yes", "rviz:=yes is not possible: give true or false"),
+        ("view", "on", "view:=on is not possible: give true or false"),
     ],
 )
 def test_a_value_that_does_not_fit_is_told(name: str, text: str, told: str, launch: Any) -> None:
@@ -132,6 +145,16 @@ def test_arguments_win_over_files(launch: Any, tmp_path: Path) -> None:
     assert node.parameters[-1] == {"model": "fermt", "init_box": [1.0, 2.5, 3.0, 4.0], "use_sim_time": True}
     assert node.remappings == [("image", "/camera/image_raw")]
     assert node.namespace == "left"
+    assert nodes(launch, camera_info="/c")[0].remappings == [("image", "image"), ("camera_info", "/c")]
+
+
+def test_words_that_yaml_takes_for_truth_values_stay_words(launch: Any) -> None:
+    assert nodes(launch, propagate="off", second_opinion="on")[0].parameters[-1]["propagate"] == "off"
+
+
+def test_a_port_that_is_none_is_told(launch: Any) -> None:
+    with pytest.raises(UserError, match="port='x' has the wrong type"):
+        nodes(launch, view="true", view_port="x")
 
 
 def test_a_missing_params_file_is_told(launch: Any) -> None:
@@ -193,7 +216,12 @@ def follow(launch: Any, **given: str) -> list[Any]:
     file = launch("follow.launch.py")
     declared = [a for a in file.generate_launch_description().args[0] if type(a).__name__ == "DeclareLaunchArgument"]
     defaults = {a.args[0]: a.default_value for a in declared}
-    track = {"image": "image", "namespace": "", "use_sim_time": "false"}  # as the file that it includes declares them
+    track = {
+        "image": "image",
+        "camera_info": "",
+        "namespace": "",
+        "use_sim_time": "false",
+    }  # as the file that it includes declares them
     return file.start(SimpleNamespace(launch_configurations={**defaults, **track, **given}))
 
 

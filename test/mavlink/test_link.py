@@ -213,8 +213,23 @@ def test_silence_and_a_link_that_fails_for_a_while_do_not_end_the_heartbeat(capl
 
 @pytest.mark.parametrize(
     "connection",
-    ["udpin:127.0.0.1", "udpin:127.0.0.1:x", "udpin:203.0.113.77:14550", "/dev/nowhere", "nonsense", "udpout:"],
+    [
+        "udpin:127.0.0.1",
+        "udpin:127.0.0.1:x",
+        "udpin:127.0.0.1:99999",
+        "udpin:203.0.113.77:14550",
+        "/dev/nowhere",
+        "nonsense",
+        "udpout:",
+    ],
 )
 def test_a_connection_that_cannot_be_opened_is_one_line(connection: str) -> None:
     with pytest.raises(UserError, match=f"connection={connection} (cannot be opened|needs 'serial')"):
         connect(MavlinkConfig(connection=connection))
+
+
+def test_a_host_without_an_address_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    connect(MavlinkConfig(connection="udpout:127.0.0.1:14550")).close()
+    assert not caplog.messages
+    connect(MavlinkConfig(connection="udpout:no host:14550")).close()
+    assert "host 'no host'" in caplog.text

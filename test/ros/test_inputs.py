@@ -250,7 +250,10 @@ def test_a_detector_starts_what_select_asks_for_and_only_once(hand: Hand) -> Non
     hand.set(select="best", select_value="")
     see()
     hand.talker.until(lambda: hand.next_frame().target_id == "7", "the best")
-    hand.set(select="off")
+    hand.set(select=False)  # as `ros2 param set ... select off` sends it
+    hand.call("stop", Trigger.Request())
+    see()
+    assert hand.next_frame().state == IDLE, "select is off"
 
 
 def test_the_service_starts_at_once_and_says_which_target(hand: Hand) -> None:

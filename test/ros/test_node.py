@@ -300,10 +300,13 @@ def test_an_early_signal_leaves_no_traceback(moment: str) -> None:
         ({"init_box": Verbatim("[310,120.5,48,96]")}, "give all of them a decimal point, or none"),
         ({"threads": Verbatim("99999999999999999999999")}, "threads"),
         ({"weights": "x" * 3000}, "do not exist: give a model folder"),
+        ({"use_sim_time": 1}, "error: Trying to set parameter 'use_sim_time' to '1' of type 'INTEGER'"),
+        ({"propagate": Verbatim("on")}, "propagate='on' is not possible: choose one of auto, off"),
     ],
 )
 def test_a_mistake_is_one_line_and_status_2(parameters: dict[str, Any], words: str) -> None:
     words_given = harness.arguments({k: v for k, v in parameters.items() if not isinstance(v, Verbatim)})
+    words_given += ["-p", "select_value:=3"]
     for name, value in parameters.items():
         words_given += ["-p", f"{name}:={value}"] if isinstance(value, Verbatim) else []
     done = subprocess.run(
@@ -315,8 +318,25 @@ def test_a_mistake_is_one_line_and_status_2(parameters: dict[str, Any], words: s
     )
     assert done.returncode == 2
     assert words in done.stderr
+    assert "select_value" not in done.stderr, "a number given as a text is told only where it is the mistake"
     own = [line for line in done.stderr.strip().splitlines() if "[rcl]" not in line]  # which has a word of its own
     assert len(own) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--model", "kcf"], "unknown arguments ['--model', 'kcf']: write --ros-args -p NAME:=VALUE"),
+        (["-p", "model:=kcf"], "unknown arguments ['-p']: write --ros-args -p NAME:=VALUE"),
+        (["--ros-args", "model:=kcf"], "unknown arguments ['model:=kcf']: write --ros-args -p NAME:=VALUE"),
+    ],
+)
+def test_arguments_that_would_have_no_effect_are_refused(words: list[str], told: str) -> None:
+    command = [sys.executable, "scripts/tracker_node", *words]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, env=harness.environment())
+    assert done.returncode == 2
+    assert f"error: {told}" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_without_generated_messages_it_runs_without_state(tmp_path: Any) -> None:
@@ -411,6 +431,15 @@ def test_a_topic_of_another_type_is_named(tmp_path: Any) -> None:
         talker.recorder.destroy_publisher(talker.images)
         talker.recorder.create_publisher(String, "/foreign/image", 1)
         talker.said("/foreign/image carries std_msgs/msg/String, but sensor_msgs/msg/Image or")
+
+
+def test_a_camera_that_comes_later_with_compressed_images_is_told(tmp_path: Any) -> None:
+    with tracker(tmp_path, "/absent") as (talker, _):
+        talker.recorder.destroy_publisher(talker.images)
+        talker.said("nobody publishes /absent/image")
+        talker.recorder.create_publisher(CompressedImage, "/absent/image/compressed", 1)
+        talker.said("/absent/image/compressed is there: use image_transport:=compressed")
+        assert talker.log().count("nobody publishes") <= 3, "once for what is there"
 
 
 def test_a_best_effort_box_a_size_change_and_a_box_of_the_future(tmp_path: Any) -> None:

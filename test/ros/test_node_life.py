@@ -101,7 +101,9 @@ def test_what_a_parameter_does_not_allow_is_refused_with_a_reason(
     assert words in reason
 
 
-@pytest.mark.parametrize(("name", "value"), [("debug_width", 128), ("lost_threshold", 0.25), ("lost_threshold", 0)])
+@pytest.mark.parametrize(
+    ("name", "value"), [("debug_width", 128), ("lost_threshold", 0.25), ("lost_threshold", 0), ("select", False)]
+)
 def test_live_parameters_can_be_set(node: Talker, name: str, value: Any) -> None:
     assert set_one(node, name, value) == (True, "")
 
@@ -139,6 +141,8 @@ def test_a_transition_that_is_not_possible_is_answered_and_changes_nothing(
     request = ChangeState.Request(transition=transition)
     assert node.call(ChangeState, "change_state", request).success is False
     assert label(node) == "unconfigured"
+    if not transition.label:  # rcl_lifecycle itself answers to labels that it does not know, and says so
+        node.said(f"transition {transition.id} is not possible while the node is unconfigured")
 
 
 def test_live_options_are_the_ones_tested() -> None:
@@ -157,6 +161,13 @@ def test_a_model_that_cannot_be_loaded_fails_to_configure_and_says_why(tmp_path:
         talker.said("unknown model 'bogus': known are csrt")
         assert label(talker) == "unconfigured"
         assert child.poll() is None
+
+
+def test_simulated_time_without_a_clock_is_told(tmp_path: Any) -> None:
+    with tracker(tmp_path, "/timeless", use_sim_time=True) as (talker, _):
+        talker.said("use_sim_time is true, but no time comes on /clock")
+        talker.connected()
+        assert talker.result(talker.send(frame(0))).state == 0
 
 
 def test_a_parameter_box_that_cannot_be_is_told_and_the_node_waits(tmp_path: Any) -> None:

@@ -34,6 +34,7 @@ try:
 except KeyboardInterrupt:
     print("interrupted")
 """
+TERMINATED = WAITS.replace("signal.SIGINT", "signal.SIGTERM")
 LEAVES_OTHERS = """
 try:
     with harness.interrupt_between():
@@ -47,10 +48,16 @@ except UserError as error:
     ("code", "told"),
     [
         (WAITS, "after the signal\ninterrupted\n"),
+        (TERMINATED, "after the signal\ninterrupted\n"),
         (COMES_FIRST, "interrupted\n"),
         (LEAVES_OTHERS, "tracker_node ended with status 1 True\n"),
     ],
-    ids=["it waits for a safe place", "it comes before complaints of children", "other errors are left alone"],
+    ids=[
+        "it waits for a safe place",
+        "SIGTERM too",
+        "it comes before complaints of children",
+        "other errors are left alone",
+    ],
 )
 def test_an_interrupt(code: str, told: str) -> None:
     done = subprocess.run([sys.executable, "-c", START + code], capture_output=True, text=True, check=False)

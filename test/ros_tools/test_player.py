@@ -257,8 +257,8 @@ def test_a_stream_that_is_not_there_is_one_line() -> None:
     [
         (["--box", "9999,1,20,20"], "lies outside"),
         (["--box", "nan,1,20,20"], "finite numbers"),
-        (["--rate", "nan"], "rate=nan is out of range"),
-        (["--frames", "-1"], "frames=-1 is out of range"),
+        (["--rate", "nan"], "--rate nan is out of range"),
+        (["--frames", "-1"], "--frames -1 is out of range"),
     ],
 )
 def test_mistakes_in_the_demo_are_told_before_anything_starts(

@@ -79,7 +79,6 @@ def test_box_and_time_that_make_no_sense(text: str) -> None:
         ({"start": 0.2}, [2, 3, 4, 5]),
         ({"start": 0.15, "stride": 3}, [2, 5]),
         ({"stride": 4}, [0, 4]),
-        ({"start": 9.0}, []),
     ],
 )
 def test_selected_frames(chosen: dict, numbers: list[int]) -> None:
@@ -134,6 +133,8 @@ def test_a_start_behind_the_end(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         assert len(run([Start(A), Start(B, 9.0)])) == 6
     assert "starts after the end" in caplog.messages[0]
+    with pytest.raises(UserError, match="--start 9 lies behind the end of the source"):
+        run([Start(A)], start=9.0)
 
 
 # ---- from Python
@@ -153,6 +154,8 @@ def test_the_loop_of_the_readme(tmp_path: Path) -> None:
     [
         ("no.mp4", A, {}, "'no.mp4' does not exist"),
         (None, A, {}, "source is None: give a text"),
+        (True, A, {}, "source is True: give a text"),
+        (77, A, {}, "camera 77 gives no picture"),
         ("clip", None, {}, "box None is not four numbers"),
         ("clip", A, {"model": "kfc"}, "did you mean kcf"),
         ("clip", A, {"topic": "/a"}, "topic /a is for recordings"),

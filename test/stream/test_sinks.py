@@ -87,6 +87,7 @@ def link(folder: Path, name: str, to: str, hard: bool) -> Path:
         (lambda folder: folder / "groundtruth.txt", "is a file of the data set and would be destroyed"),
         (lambda folder: link(folder, "truth.csv", "groundtruth.txt", hard=False), "is a file of the data set"),
         (lambda folder: "", "--csv is empty"),
+        (lambda folder: "-", "--csv - is no file name: give /dev/stdout"),
         (lambda folder: folder, "is a folder"),
         (lambda folder: folder / "no" / "a.csv", "does not exist, make it first"),
         (lambda folder: "x" * 300 + ".csv", "cannot be written: File name too long"),
@@ -151,6 +152,12 @@ def test_a_full_device_is_one_line(folder: Path) -> None:
         write(outputs(folder, table="/dev/full"), count=1000)
 
 
+def test_a_video_that_cannot_be_made_is_one_line(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / ".a.part.mp4").mkdir()
+    with pytest.raises(UserError, match=r"--save '.*a\.mp4'"):
+        write(outputs(folder, save=tmp_path / "a.mp4"))
+
+
 FULL = """
 import resource, signal, sys
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -160,10 +167,12 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-@pytest.mark.parametrize("flag", ["--save", "--csv"])
+@pytest.mark.parametrize("flag", ["--save", "--csv", "--save-bag"])
 def test_a_full_disk_leaves_the_old_file_and_one_line(tmp_path: Path, flag: str) -> None:
     folder = write_sequence(tmp_path / "clip", boxes(20) * 25)  # type: ignore[arg-type]
-    old = tmp_path / ("a.mp4" if flag == "--save" else "a.csv")
+    if flag == "--save-bag":
+        pytest.importorskip("rosbags")
+    old = tmp_path / {"--save": "a.mp4", "--csv": "a.csv", "--save-bag": "a.mcap"}[flag]
     old.write_text("old")
     command = [sys.executable, "-c", FULL, "track", str(folder), "--model", "kcf", flag, str(old)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)

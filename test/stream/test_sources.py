@@ -240,6 +240,13 @@ def damaged_picture(path):
     return folder
 
 
+def parent(path):
+    """As `sot-tracker synth` writes clips."""
+    for name in ("clip10", "clip2"):
+        write_sequence(path / name, boxes(2))
+    return path
+
+
 def huge_picture(path):
     """Its header claims 60000 x 60000 pixels, which OpenCV refuses by an exception."""
     path.mkdir()
@@ -254,10 +261,12 @@ def huge_picture(path):
     [
         (lambda path: path, "does not exist"),
         (empty, "holds no pictures"),
+        (parent, "give one with frames, for example '.*/thing/clip2'"),
         (garbage, "cannot be opened"),
         (truncated, "cannot be opened|holds no frame"),
         (damaged_picture, r"1.png' cannot be decoded"),
         (huge_picture, r"1.bmp' cannot be decoded"),
+        (lambda path: "", "the source is empty"),
         (lambda path: "x" * 5000, "'x{77}...' cannot be opened: File name too long"),
         (lambda path: "a\0b", "cannot be opened|does not exist"),
         (lambda path: "9" * 30, "there is no camera"),
