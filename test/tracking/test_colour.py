@@ -70,3 +70,11 @@ def test_views_of_any_strides() -> None:
     flipped = image[::-1, ::-1]
     assert np.array_equal(colour.histogram(flipped, BOX), colour.histogram(np.ascontiguousarray(flipped), BOX))
     assert np.array_equal(image, cv2.flip(cv2.flip(image, 0), 0)), "it is not written into"
+
+
+def test_channels_are_exactly_those_of_opencv() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (400, 400, 3), dtype=np.uint8)
+    image[:, :256] = image[:, :256] // 8  # dark ones more often: there its curves have a corner
+    expected = cv2.cvtColor(image, cv2.COLOR_BGR2LAB)[..., 1:]
+    assert np.array_equal(colour._channels(image), expected.reshape(-1, 2).T)
+    assert expected.std(axis=(0, 1)).min() > 10
