@@ -13,7 +13,7 @@ All functions are pure. Features are C x g x g, float32, of the search patch; re
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -73,8 +73,7 @@ class OnlineFilter:
 def start(features: Sequence[Array], labels: Sequence[Array]) -> OnlineFilter:
     """The filter of a target from patches of its first frame (shifted, scaled, flipped) and where it is in them."""
     projection = fit_projection(features)
-    every = [equations(samples(projection, item), label) for item, label in zip(features, labels, strict=True)]
-    first = Equations(np.mean([item.gram for item in every], axis=0), np.mean([item.moment for item in every], axis=0))
+    first = mean(equations(samples(projection, item), label) for item, label in zip(features, labels, strict=True))
     return OnlineFilter(projection, first, first, solve(first, np.zeros_like(first.moment), FIRST_STEPS))
 
 
@@ -133,6 +132,14 @@ def equations(rows: Array, label: Array) -> Equations:
     weight = weights(label)
     weighted = rows * np.sqrt(weight)[:, None]
     return Equations(weighted.T @ weighted, rows.T @ (weight * label.ravel()))
+
+
+def mean(every: Iterable[Equations]) -> Equations:
+    """Added up one after the other, since all of a first frame's together take 18 MB."""
+    count, gram, moment = 0, np.float32(0), np.float32(0)
+    for item in every:
+        count, gram, moment = count + 1, gram + item.gram, moment + item.moment
+    return Equations(gram / count, moment / count)
 
 
 def solve(known: Equations, guess: Array, steps: int) -> Array:

@@ -7,6 +7,7 @@ from sot_tracker.tracking.online_filter import (
     equations,
     fit_projection,
     learn,
+    mean,
     peak_label,
     respond,
     samples,
@@ -139,3 +140,13 @@ def test_weights_sum_to_one_and_favour_the_target():
     w = weights(label(8, 8)).reshape(GRID, GRID)
     assert w.sum() == pytest.approx(1)
     assert w[8, 8] > 3 * w[0, 0]
+
+
+def test_the_mean_is_numpys_to_the_last_bit():
+    rng = np.random.default_rng(3)
+    every = [Equations(*(rng.normal(size=shape).astype(np.float32) for shape in ((9, 9), 9))) for _ in range(12)]
+    found = mean(iter(every))
+    for name in ("gram", "moment"):
+        expected = np.mean([getattr(item, name) for item in every], axis=0)
+        assert getattr(found, name).dtype == expected.dtype
+        assert np.array_equal(getattr(found, name), expected)
