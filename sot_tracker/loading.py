@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from sot_tracker import cpus, tuning
+from sot_tracker import cpus, heap, tuning
 from sot_tracker.catalog import FEATURE_MODEL, MODELS, ModelSpec, network_spec, spec
 from sot_tracker.config import OPTIONS, RENAMED, Config
 from sot_tracker.engines.network import ENGINES, Network
@@ -126,13 +126,18 @@ def load_features(model: ModelSpec, network: Network, config: Config) -> Feature
 
     Raises UserError as `load_network`, and for weights that give no features.
     """
-    if model.name != FEATURE_MODEL:
+    beside = model.name != FEATURE_MODEL
+    if beside:
         device = "cuda" if config.device == "tensorrt" else config.device  # which needs nothing prepared
         precision = config.precision if config.precision in ("fp32", "bf16") else "auto"
         # One thread: the threads of two networks, which wait by spinning, would keep each other from the processors.
         config = replace(config, model=FEATURE_MODEL, weights="", device=device, precision=precision, threads=1)
         network = load_network(spec(FEATURE_MODEL), config)
-    return FeatureNetwork(network, network_spec(FEATURE_MODEL))
+    features = FeatureNetwork(network, network_spec(FEATURE_MODEL))
+    if beside:
+        network.drop_template()  # features depend on the search patch alone
+        heap.give_back()
+    return features
 
 
 def load_network(model: ModelSpec, config: Config) -> Network:
@@ -223,6 +228,7 @@ def _load(name: str, model: ModelSpec, source: Source, config: Config) -> Networ
     network: Network = import_module(f"sot_tracker.engines.{name}").load(model, source, config)
     assert model.network is not None  # or it would have no weights
     network.warm_up(model.network, config.max_targets)
+    heap.give_back()
     return network
 
 

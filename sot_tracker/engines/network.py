@@ -112,6 +112,9 @@ class Network(ABC):
     def search(self, cached: Any, patch: Patch) -> Maps:
         """The maps of one search patch."""
 
+    def drop_template(self) -> None:  # noqa: B027  an engine that has one module for both frees nothing
+        """Free what only `template` needs, where that can be freed. `template` must not be called any more."""
+
     def search_many(self, looks: Sequence[tuple[Any, Patch]]) -> list[Maps]:
         """The maps of many patches, each with its own target's cached value, in their order; here one after the other.
 

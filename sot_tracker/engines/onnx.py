@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +17,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as failures
 
 from sot_tracker import cpus
 from sot_tracker.atomic import write_text
-from sot_tracker.catalog import ModelSpec
+from sot_tracker.catalog import ModelSpec, NetworkSpec
 from sot_tracker.config import Config
 from sot_tracker.engines import tensorrt
 from sot_tracker.engines.network import Facts, Maps, Network, Patch, Tensors, require_graph
@@ -42,6 +44,7 @@ _FAILURES = (
 )
 _TYPES = {"tensor(uint8)": "uint8", "tensor(float)": "float32"}
 _ERRORS_ONLY = 3
+_AS_REQUESTED = 1  # an arena grows by what is needed, not to the next power of two
 
 
 class OnnxNetwork(Network):
@@ -67,10 +70,26 @@ class OnnxNetwork(Network):
         self._template, self._search = template, search
         self._side_by_side, self._batch = side_by_side, batch
         self._home = "cpu" if facts.device == "cpu" else "cuda"
+        self._run_options: Any = None  # ONNX Runtime's own
         self._names = {id(session): [output.name for output in session.get_outputs()] for session in self._sessions()}
+
+    def warm_up(self, spec: NetworkSpec, targets: int = 1) -> None:
+        """As any network; on a CPU these first runs give their working memory back.
+
+        A session takes memory piece by piece in its first run, and from the second run on as one block of the size that
+        it learnt. The pieces would be kept beside the block.
+        """
+        if self.facts.device == "cpu":
+            self._run_options = onnxruntime.RunOptions()
+            self._run_options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+        super().warm_up(spec, targets)
+        self._run_options = None
 
     def template(self, patch: Patch) -> dict[str, Any]:
         return self._run(self._template, {}, patch[None])
+
+    def drop_template(self) -> None:
+        self._template = None
 
     def search(self, cached: dict[str, Any], patch: Patch) -> Maps:
         return self._look(self._search, cached, patch)
@@ -105,7 +124,7 @@ class OnnxNetwork(Network):
         names = self._names[id(session)]
         for name in names:
             binding.bind_output(name, self._home)
-        session.run_with_iobinding(binding)
+        session.run_with_iobinding(binding, self._run_options)
         return dict(zip(names, binding.get_outputs(), strict=True))
 
     def _sessions(self) -> list[Any]:
@@ -190,6 +209,9 @@ def open_session(
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = _ERRORS_ONLY
+    if device == "cpu":
+        _share_arena()
+        options.add_session_config_entry("session.use_env_allocators", "1")  # the shared arena
     for axis, size in (sizes or {}).items():
         options.add_free_dimension_override_by_name(axis, size)
     providers: list[Any] = [(_PROVIDERS[device], provider_options)]
@@ -204,6 +226,19 @@ def open_session(
         raise UserError(
             f"ONNX Runtime cannot run {name or path} ({reason}): update onnxruntime, or export the model again"
         ) from None
+
+
+@functools.cache
+def _share_arena() -> None:
+    """Make one arena of working memory for all sessions of this process that ask for it.
+
+    Sessions hardly ever run at the same time, and each would keep what its runs need, 10 to 20 MB.
+    """
+    memory = onnxruntime.OrtMemoryInfo(
+        "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
+    )
+    with contextlib.suppress(RuntimeError):  # the program around this one has made one, and old versions take no other
+        onnxruntime.create_and_register_allocator(memory, onnxruntime.OrtArenaCfg(0, _AS_REQUESTED, -1, -1))
 
 
 def _tensors(arguments: list[Any]) -> Tensors:

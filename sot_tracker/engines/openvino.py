@@ -54,13 +54,18 @@ class OpenVinoNetwork(Network):
 
     def __init__(self, template: Any, search: Any, facts: Facts) -> None:
         super().__init__(facts)
-        self._template, self._search = _Request(template), _Request(search)
+        self._template: _Request | None = _Request(template)
+        self._search = _Request(search)
         self._lock = threading.Lock()
 
     def template(self, patch: Patch) -> dict[str, Any]:
+        assert self._template is not None
         with self._lock:
             self._template.start({}, patch)
             return {name: openvino.Tensor(value, shared_memory=True) for name, value in self._template.wait().items()}
+
+    def drop_template(self) -> None:
+        self._template = None
 
     def search(self, cached: dict[str, Any], patch: Patch) -> Maps:
         with self._lock:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sot_tracker import heap
 from sot_tracker.box import Box, BoxLike, require_trackable
 from sot_tracker.calibration import Calibration
 from sot_tracker.crop import Average, Crop, channel_average, crop_average, crop_black
@@ -112,6 +113,7 @@ class Session:
         if self._features is not None:
             begin = time.perf_counter()
             target = replace(target, opinion=self._opinion(image, box, target.average, self._features))
+            heap.give_back()  # some 10 MB that learning took
             times["opinion"] = 1e3 * (time.perf_counter() - begin)
         return target, Estimate(box, 1.0, State.TRACKING, times)
 

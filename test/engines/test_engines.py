@@ -87,6 +87,53 @@ def test_one_network_serves_many_targets_and_threads(toy: catalog.ModelSpec, toy
 
 
 @EVERY
+def test_a_search_needs_no_template_graph(
+    toy: catalog.ModelSpec, toy_folder: Path, patches: tuple[Patch, Patch], engine: str
+) -> None:
+    loaded = network(toy, toy_folder, engine=engine, threads=1)
+    cached = loaded.template(patches[0])
+    before = loaded.search(cached, patches[1])
+    loaded.drop_template()
+    after = loaded.search(cached, patches[1])
+    assert all(np.array_equal(after[name], value) for name, value in before.items())
+    if engine != "torch":
+        assert loaded._template is None, "the graph is let go of"  # type: ignore[attr-defined]
+
+
+def test_first_onnx_runs_give_their_memory_back(
+    toy: catalog.ModelSpec, toy_folder: Path, patches: tuple[Patch, Patch], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of the warm-up, and no others: it takes time. All sessions share one arena."""
+    from sot_tracker.engines import onnx
+
+    key, asked = "memory.enable_memory_arena_shrinkage", []
+    run = onnx.OnnxNetwork._run
+
+    def noted(self: onnx.OnnxNetwork, *given: Any) -> dict[str, Any]:
+        options = self._run_options
+        asked.append("" if options is None else options.get_run_config_entry(key))
+        return run(self, *given)
+
+    monkeypatch.setattr(onnx.OnnxNetwork, "_run", noted)
+    loaded = network(toy, toy_folder, engine="onnx", threads=1)
+    loaded.search(loaded.template(patches[0]), patches[1])
+    assert asked == ["cpu:0", "cpu:0", "", ""]
+    for session in loaded._sessions():  # type: ignore[attr-defined]
+        assert session.get_session_options().get_session_config_entry("session.use_env_allocators") == "1"
+
+
+def test_an_arena_that_is_there_already_is_no_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As ONNX Runtime 1.17 says it where a program has registered its own."""
+    from sot_tracker.engines import onnx
+
+    def refuse(*_: Any) -> None:
+        raise RuntimeError("An allocator for this device has already been registered for sharing.")
+
+    monkeypatch.setattr(onnx.onnxruntime, "create_and_register_allocator", refuse)
+    onnx._share_arena.__wrapped__()
+
+
+@EVERY
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_many_targets_get_what_each_gets_alone(
     toy: catalog.ModelSpec, toy_folder: Path, engine: str, count: int

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from sot_tracker import load, loading
+from sot_tracker import heap, load, loading
 from sot_tracker.box import Box
 from sot_tracker.catalog import network_spec
 from sot_tracker.crop import Crop, crop_black
@@ -408,6 +408,24 @@ def test_shipped_networks_follow_with_it_and_without(name: str, wanted: str, the
         estimate = made.update(frame(150 + k, None))
         assert ("opinion" in estimate.times) == there
     assert estimate.box.iou(box(153)) > 0.4
+
+
+@pytest.mark.parametrize(("name", "kept"), [("lite", True), ("hit_tiny", False)])
+def test_what_loading_and_learning_need_for_a_moment_is_given_back(
+    name: str, kept: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """kept: whether the features' network still has its template graph: only where it is the one that follows."""
+    pytest.importorskip("onnxruntime")
+    calls: list[str] = []
+    monkeypatch.setattr(heap, "give_back", lambda: calls.append("given back"))
+    made = load(name, engine="onnx", threads=1, second_opinion="on")
+    assert len(calls) == (1 if kept else 3), "after each network, and after its template graph"
+    network: Any = made._session._features._network  # type: ignore[attr-defined]
+    assert (network._template is not None) == kept
+    calls.clear()
+    for _ in range(2):
+        made.init(frame(150, None), box(150))
+    assert len(calls) == 2
 
 
 @pytest.mark.parametrize("wanted", ["auto", "on"])
