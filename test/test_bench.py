@@ -116,7 +116,7 @@ def test_command_goes_on_after_a_mistake(tmp_path: Path, capsys: pytest.CaptureF
         (["--size", "large"], "--size 'large'"),
         (["--frames", "0"], "--frames 0"),
         (["--threads", "-1"], "--threads -1"),
-        (["--targets", "0"], "max_targets=0"),
+        (["--targets", "0"], "--max-targets 0"),
         (["--model", "kcf", "--json", "/dev/null/speed.json"], "--json /dev/null/speed.json cannot be written"),
     ],
 )
