@@ -1,6 +1,7 @@
 """A search graph in fp32 -> the same in 8-bit integers (QDQ), its ranges measured on real pictures.
 
-Convolutions and matrix products are quantised, weights per output channel. All else stays float32.
+Convolutions and matrix products with weights are quantised, weights per output channel. All else stays float32:
+products of two activations (attention), which runtimes run faster as they are, and convolutions of a few channels.
 """
 
 from __future__ import annotations
@@ -22,8 +23,10 @@ from sot_tracker.manifest import axis_name
 Inputs = dict[str, Any]
 """Name -> array, of one search."""
 
-_LAST = 2
+_LAST = 3
 OPERATORS = ("Conv", "MatMul", "Gemm")
+_FEWEST_CHANNELS = 16
+"""A convolution with fewer outputs does not fill a vector; in int8 it is slower than in float32."""
 
 
 class _Reader(CalibrationDataReader):  # type: ignore[misc]
@@ -42,26 +45,70 @@ def quantise(graph: Path, cached: Mapping[str, Sequence[int]], looks: Sequence[I
     Weights take 7 bits where the processor has no VNNI: there products of 8 bits overflow the 16-bit sums of pairs.
     """
     with tempfile.TemporaryDirectory(prefix="sot_tracker-") as place:
-        whole, folded = Path(place) / "whole.onnx", Path(place) / "folded.onnx"
+        whole, folded, rounded = (Path(place) / f"{step}.onnx" for step in ("whole", "folded", "rounded"))
         onnx.save(onnx.load(graph), whole)  # with its weights inside
         _fold(whole, cached, folded)
+        exact = onnx.load(folded).graph
         root = logging.getLogger()
         before, root.level = root.level, logging.ERROR  # it advises what `_fold` has done
         try:
             quantize_static(
                 folded,
-                out,
+                rounded,
                 _Reader(looks),
                 quant_format=QuantFormat.QDQ,
                 op_types_to_quantize=list(OPERATORS),
-                nodes_to_exclude=ends_of(onnx.load(folded).graph),
+                nodes_to_exclude=sorted({*ends_of(exact), *_better_exact(exact)}),
                 per_channel=True,
                 reduce_range="VNNI" not in cpus.features(),
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
+                extra_options={"OpTypesToExcludeOutputQuantization": ["MatMul", "Gemm"]},
             )
         finally:
             root.level = before
+        graph = onnx.load(rounded)
+        keep_exact_outputs(graph.graph)
+        onnx.save(graph, out)
+
+
+def _better_exact(graph: onnx.GraphProto) -> Iterator[str]:
+    """Names of the operators that int8 would make slower: products of two activations, and thin convolutions."""
+    shapes = {value.name: list(value.dims) for value in graph.initializer}
+    for node in graph.node:
+        if node.op_type in OPERATORS:
+            weight = shapes.get(node.input[1])
+            if weight is None or (node.op_type == "Conv" and weight[0] < _FEWEST_CHANNELS):
+                yield node.name
+
+
+def keep_exact_outputs(graph: onnx.GraphProto) -> None:
+    """Take away the rounding of a convolution's output that no operator reads in int8: it costs time and accuracy.
+
+    What is added stays rounded: ONNX Runtime would run the convolution in float32 otherwise, OpenVINO does not mind.
+    """
+    makes = {name: node for node in graph.node for name in node.output}
+    readers: dict[str, list[onnx.NodeProto]] = {}
+    for node in graph.node:
+        for name in node.input:
+            readers.setdefault(name, []).append(node)
+    dropped: set[str] = set()
+    for back in (node for node in graph.node if node.op_type == "DequantizeLinear"):
+        rounding = makes.get(back.input[0])
+        source = makes.get(rounding.input[0]) if rounding is not None else None
+        users = readers.get(back.output[0], [])
+        if rounding is None or source is None or source.op_type != "Conv":
+            continue
+        shared = len(readers[rounding.output[0]]) > 1
+        added = all(node.op_type == "Add" for node in users)  # also where nobody reads it
+        if shared or added or any(_is_int8(node, makes) for node in users):
+            continue
+        for node in users:
+            node.input[:] = [rounding.input[0] if name == back.output[0] else name for name in node.input]
+        dropped |= {back.name, rounding.name}
+    kept = [node for node in graph.node if node.name not in dropped]
+    graph.ClearField("node")
+    graph.node.extend(kept)
 
 
 def ends_of(graph: onnx.GraphProto) -> list[str]:
@@ -83,6 +130,12 @@ def ends_of(graph: onnx.GraphProto) -> list[str]:
             found[node.name] = None
         waiting += [(source, passed + is_one) for source in node.input[: 1 if is_one else None]]
     return list(found)
+
+
+def _is_int8(node: onnx.NodeProto, makes: Mapping[str, onnx.NodeProto]) -> bool:
+    """makes: output -> operator. Whether its weights are stored in 8 bits."""
+    weight = makes.get(node.input[1]) if node.op_type in OPERATORS else None
+    return weight is not None and weight.op_type == "DequantizeLinear" and weight.input[0] not in makes
 
 
 def _fold(graph: Path, cached: Mapping[str, Sequence[int]], out: Path) -> None:

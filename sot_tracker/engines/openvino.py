@@ -21,7 +21,8 @@ from sot_tracker.model_folder import Source, private_copy
 
 log = logging.getLogger(__name__)
 
-_HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}  # what is int8 stands in the graph
+_HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "bf16"}
+"""What the arithmetic of the rest is in; which operators are int8 stands in the graph. Without bf16 it is f32."""
 
 
 class _Request:
@@ -82,7 +83,7 @@ def load(model: ModelSpec, source: Source, config: Config) -> OpenVinoNetwork:
     assert model.network is not None  # or it would have no weights
     core = openvino.Core()
     precision = _precision(core, config.precision)
-    options: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": _HINTS[precision]}
+    options: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": _hint(core, precision)}
     options["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = 0  # int8 storage must not make the arithmetic int8
     if config.threads:
         options["INFERENCE_NUM_THREADS"] = config.threads
@@ -170,10 +171,18 @@ def _shape(shape: Any) -> list[Any]:
     return [axis.get_length() if axis.is_static else str(axis) for axis in shape]
 
 
+def _hint(core: Any, precision: str) -> str:
+    return _HINTS[precision] if _has_bf16(core) else "f32"
+
+
+def _has_bf16(core: Any) -> bool:
+    return "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
 def _precision(core: Any, wanted: str) -> str:
     precision = "fp32" if wanted == "auto" else wanted
     if precision not in _HINTS:
         raise UserError(f"precision={precision} is not for the openvino engine: choose fp32, bf16 or int8")
-    if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+    if precision == "bf16" and not _has_bf16(core):
         raise UserError("precision=bf16, but this processor has no bf16 arithmetic: choose precision=fp32")
     return precision

@@ -95,3 +95,26 @@ def test_another_network_or_machine_compiles_its_own(toy, trained: Path, monkeyp
 def test_random_weights_are_not_kept(toy, toy_folder: Path, trained: Path) -> None:
     maps(toy, toy_folder)
     assert kept(trained) == []
+
+
+class Processor:
+    """What OpenVINO says of a processor."""
+
+    def __init__(self, *abilities: str) -> None:
+        self._abilities = abilities
+
+    def get_property(self, _device: str, _name: str) -> tuple[str, ...]:
+        return self._abilities
+
+
+@pytest.mark.parametrize(
+    ("precision", "abilities", "hint"),
+    [
+        ("fp32", ("FP32", "BF16"), "f32"),
+        ("bf16", ("FP32", "BF16"), "bf16"),
+        ("int8", ("FP32", "BF16", "INT8"), "bf16"),
+        ("int8", ("FP32", "INT8"), "f32"),
+    ],
+)
+def test_what_the_rest_of_an_int8_graph_runs_in(precision: str, abilities: tuple[str, ...], hint: str) -> None:
+    assert engine._hint(Processor(*abilities), precision) == hint
