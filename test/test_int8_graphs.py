@@ -41,7 +41,8 @@ def test_int8_is_for_operators_with_many_weights(tmp_path: Path) -> None:
         conv("wide", "first", "w16b"),
         conv("thin", "wide", "w2"),
         conv("wider", "thin", "w16c"),
-        helper.make_node("MatMul", ["wider", "wider"], ["product"], name="product"),
+        helper.make_node("Sigmoid", ["wider"], ["gates"], name="gates"),
+        helper.make_node("MatMul", ["gates", "gates"], ["product"], name="product"),
         conv("again", "product", "w16b"),
         *(conv(f"end{k}", f"end{k - 1}" if k else "again", "w16a") for k in range(3)),
     ]
