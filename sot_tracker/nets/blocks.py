@@ -29,9 +29,11 @@ def attention(query: Tensor, key: Tensor, value: Tensor, dropout: float = 0.0) -
     """Softmax attention of (B, heads, n, d) over m keys and values (B, heads, m, d), scaled by d^-0.5.
 
     With gradients on a CPU it is written out: torch's fused kernel is slower there (a training step of FERMT in
-    bfloat16 by a third, torch 2.13).
+    bfloat16 by a third, torch 2.13). So it is in an exported graph: runtimes fuse it, but not what the exporter makes
+    of the fused operator (keys reshaped and transposed twice, half of the scale on each side).
     """
-    if not (torch.is_grad_enabled() and query.device.type == "cpu"):
+    written_out = torch.is_grad_enabled() or torch.compiler.is_compiling()
+    if not (written_out and query.device.type == "cpu"):
         return F.scaled_dot_product_attention(query, key, value, dropout_p=dropout)
     weights = ((query * query.shape[3] ** -0.5) @ key.transpose(2, 3)).softmax(3)
     return F.dropout(weights, dropout, training=dropout > 0) @ value

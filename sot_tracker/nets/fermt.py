@@ -18,14 +18,14 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from sot_tracker.nets import fermt_similarity, resize, timm_names
+from sot_tracker.nets import fermt_similarity, fermt_strips, resize, timm_names
 from sot_tracker.nets.blocks import attention
 from sot_tracker.nets.drop_path import DropPath
 from sot_tracker.nets.family import Family, Tap
 from sot_tracker.nets.heads import CenterHead
 
 Heads = tuple[Any, Any, Any]
-"""q, k, v of one stream: tensors (B, heads, tokens, C / heads), None where nobody needs one."""
+"""q, k, v of one stream: tensors (B, tokens, heads, C / heads), None where nobody needs one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +108,11 @@ class Block(nn.Module):
 
     def qkv(self, x: Tensor, wanted: str = "qkv") -> Heads:
         """Tokens (B, N, C) -> queries, keys and values; None for what is not in `wanted` ("qkv", "kv" or "q")."""
-        b, n, c = x.shape
-        rows = slice("qkv".index(wanted) * c, ("qkv".index(wanted) + len(wanted)) * c)
-        layer = self.attn["qkv"]
-        parts = F.linear(self.norm1(x), layer.weight[rows], layer.bias[rows]).reshape(b, n, len(wanted), self.heads, -1)
-        made = dict(zip(wanted, parts.permute(2, 0, 3, 1, 4).unbind(0), strict=True))
+        b, n, _ = x.shape
+        x, layer = self.norm1(x), self.attn["qkv"]
+        thirds = dict(zip("qkv", zip(layer.weight.chunk(3), layer.bias.chunk(3), strict=True), strict=True))
+        # Each by itself: runtimes read the heads where they lie in such a product, but copy the parts of a common one.
+        made = {name: F.linear(x, *thirds[name]).reshape(b, n, self.heads, -1) for name in wanted}
         return made.get("q"), made.get("k"), made.get("v")
 
     def finish(self, x: Tensor, attended: Tensor) -> Tensor:
@@ -123,19 +123,19 @@ class Block(nn.Module):
 
     def forward(self, tokens: Tensor, n: int) -> Tensor:
         """All tokens (B, n + m, C), the n of the template first, as the paper draws it: nothing cached or left out."""
-        t, s = zip(*(torch.split(part, [n, part.shape[2] - n], dim=2) for part in self.qkv(tokens)), strict=True)
+        t, s = zip(*(torch.split(part, [n, part.shape[1] - n], dim=1) for part in self.qkv(tokens)), strict=True)
         attended = torch.cat([attend(self.pattern.template, t, t, s), attend(self.pattern.search, s, t, s)], 2)
         return self.finish(tokens, attended)
 
 
 def attend(seen: str | None, own: Heads, template: Heads, search: Heads) -> Tensor:
     """One softmax of a stream's own N queries over the keys of the streams named in `seen`; (B, heads, N, d)."""
-    query: Tensor = own[0]
+    query: Tensor = own[0].transpose(1, 2)
     if seen is None:
         return query
     streams = [{"t": template, "s": search}[name] for name in seen]
-    key, value = (torch.cat([s[i] for s in streams], 2) if len(streams) > 1 else streams[0][i] for i in (1, 2))
-    return attention(query, key, value)
+    key, value = (torch.cat([s[i] for s in streams], 1) if len(streams) > 1 else streams[0][i] for i in (1, 2))
+    return attention(query, key.transpose(1, 2), value.transpose(1, 2))
 
 
 class Backbone(nn.Module):
@@ -175,8 +175,12 @@ class Backbone(nn.Module):
 
     def embed(self, image: Tensor, positions: Tensor) -> Tensor:
         """(B, 3, S, S) -> (B, (S / 16)^2, C), row-major."""
-        tokens: Tensor = self.patch_embed["proj"](self.dau(image)).flatten(2).transpose(1, 2)
-        return tokens + positions
+        project, exported = self.patch_embed["proj"], torch.compiler.is_compiling() and not self.training
+        if exported and isinstance(self.dau, DualAttentionUnit) and self.patch == fermt_strips.WIDTH:
+            tokens = fermt_strips.embed(self.dau, project, image)
+        else:
+            tokens = project(self.dau(image))
+        return tokens.flatten(2).transpose(1, 2) + positions
 
 
 class Fermt(nn.Module):
@@ -199,7 +203,7 @@ class Fermt(nn.Module):
     def template(self, z: Tensor) -> tuple[Tensor, ...]:
         """(B, 3, 128, 128) normalised -> all that depends on the template alone (section 8).
 
-        K and V (B, heads, n, C / heads) of each block that reads the template while its rows have not yet seen the
+        K and V (B, n, heads, C / heads) of each block that reads the template while its rows have not yet seen the
         search region; then, of the first block in which they do, Q, K, V and the rows (B, n, C) that enter it.
         """
         rows = self.backbone.embed(z, self.backbone.pos_embed_z)

@@ -8,9 +8,9 @@ pytest.importorskip("torch")
 
 import torch
 import torch.nn.functional as F  # noqa: N812
-from torch import Tensor
+from torch import Tensor, nn
 
-from sot_tracker.nets import build
+from sot_tracker.nets import build, fermt_strips
 from sot_tracker.nets.drop_path import DropPath
 from sot_tracker.nets.fermt import PATTERNS, Block, Fermt, FermtConfig, attend
 
@@ -67,8 +67,8 @@ def rows(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
 )
 def test_patterns_as_the_fact_sheet_writes_them(name: str, template, search) -> None:
     generator = torch.Generator().manual_seed(1)
-    t, s = (tuple(torch.randn(1, 1, n, 16, generator=generator) for _ in range(3)) for n in (4, 9))
-    flat_t, flat_s = ([part[0, 0] for part in stream] for stream in (t, s))
+    t, s = (tuple(torch.randn(1, n, 1, 16, generator=generator) for _ in range(3)) for n in (4, 9))
+    flat_t, flat_s = ([part[0, :, 0] for part in stream] for stream in (t, s))
     pattern = PATTERNS[name]
     assert torch.allclose(attend(pattern.template, t, t, s)[0, 0], template(flat_t, flat_s), atol=1e-6)
     assert torch.allclose(attend(pattern.search, s, t, s)[0, 0], search(flat_t, flat_s), atol=1e-6)
@@ -78,7 +78,7 @@ def test_patterns_as_the_fact_sheet_writes_them(name: str, template, search) -> 
 def test_published_layout_keeps_what_the_fact_sheet_lists() -> None:
     """Section 8: K and V of blocks 0 to 5, then Q, K, V and the rows that enter block 6; 0.79 MB."""
     cached = build("fermt").eval().template(torch.zeros(1, 3, 128, 128))
-    assert [tuple(c.shape) for c in cached] == [(1, 12, 64, 16)] * 15 + [(1, 64, 192)]
+    assert [tuple(c.shape) for c in cached] == [(1, 64, 12, 16)] * 15 + [(1, 64, 192)]
     assert sum(4 * c.numel() for c in cached) == 786432
 
 
@@ -105,6 +105,19 @@ def test_parts_of_the_projection_are_those_of_the_whole() -> None:
     assert torch.allclose(block.qkv(x, "q")[0], q, atol=1e-6)
     assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(block.qkv(x, "kv")[1:], (k, v), strict=True))
     assert block.qkv(x, "kv")[0] is None
+
+
+@torch.no_grad()
+def test_in_strips_the_dual_attention_unit_gives_the_same_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    backbone = small().backbone
+    for parameter in backbone.dau.parameters():
+        nn.init.normal_(parameter)
+    image, cuts = torch.randn(2, 3, 64, 128), []
+    exact = backbone.embed(image, torch.zeros(1))
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    monkeypatch.setattr(fermt_strips, "cut", lambda x, cut=fermt_strips.cut: cuts.append(x) or cut(x))
+    assert torch.allclose(backbone.embed(image, torch.zeros(1)), exact, atol=1e-4 * float(exact.abs().max()))
+    assert len(cuts) == 1, "an exported graph is in strips"
 
 
 def test_positions_are_resized_from_the_square_table() -> None:
