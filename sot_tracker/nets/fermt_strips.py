@@ -38,7 +38,7 @@ def _unit(unit: Any, image: Tensor) -> Tensor:
     gating = unit.spatial_gating_unit
     u = F.gelu(pointwise(unit.proj_1, image))
     spatial = pointwise(gating.conv1, depthwise(gating.conv_spatial, depthwise(gating.conv0, u)))
-    means = u.mean((2, 3)).reshape(len(u), -1, WIDTH).mean(2)
+    means = u.mean((2, 3)).reshape(u.shape[0], -1, WIDTH).mean(2)
     channel = gating.fc(means).repeat_interleave(WIDTH, 1)[:, :, None, None]
     return image + pointwise(unit.proj_2, channel * spatial * u)
 
