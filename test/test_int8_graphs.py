@@ -34,8 +34,15 @@ def conv(name: str, source: str, weight: str) -> Any:
     return helper.make_node("Conv", [source, weight], [name], name=name, kernel_shape=[1, 1])
 
 
-def test_int8_is_for_operators_with_many_weights(tmp_path: Path) -> None:
-    """first, and the three before the output: at the ends; thin: of two channels; product: of two activations."""
+def end(kind: str, name: str, source: str) -> Any:
+    if kind == "Conv":
+        return conv(name, source, f"weight of {name}")
+    return helper.make_node("MatMul", [source, "square"], [name], name=name)
+
+
+@pytest.mark.parametrize("last", ["Conv", "MatMul"])
+def test_int8_is_for_operators_with_many_weights(tmp_path: Path, last: str) -> None:
+    """first, and the last before the output: at the ends; thin: of two channels; product: of two activations."""
     nodes = [
         conv("first", "patch", "w16a"),
         conv("wide", "first", "w16b"),
@@ -44,16 +51,23 @@ def test_int8_is_for_operators_with_many_weights(tmp_path: Path) -> None:
         helper.make_node("Sigmoid", ["wider"], ["gates"], name="gates"),
         helper.make_node("MatMul", ["gates", "gates"], ["product"], name="product"),
         conv("again", "product", "w16b"),
-        *(conv(f"end{k}", f"end{k - 1}" if k else "again", "w16a") for k in range(3)),
+        *(end(last, f"end{k}", f"end{k - 1}" if k else "again") for k in range(3)),
     ]
-    weights = {"w16a": (16, 16, 1, 1), "w16b": (16, 16, 1, 1), "w2": (2, 16, 1, 1), "w16c": (16, 2, 1, 1)}
+    weights = {
+        "w16a": (16, 16, 1, 1),
+        "w16b": (16, 16, 1, 1),
+        "w2": (2, 16, 1, 1),
+        "w16c": (16, 2, 1, 1),
+        "square": (SIDE, SIDE),
+    }
+    weights |= {f"weight of end{k}": (16, 16, 1, 1) for k in range(3)}
     onnx.save(graph_of(nodes, weights, "end2"), tmp_path / "graph.onnx")
     looks = [{"patch": np.random.default_rng(seed).normal(0, 1, (1, 16, SIDE, SIDE)).astype("f4")} for seed in (0, 1)]
     quantise(tmp_path / "graph.onnx", {}, looks, tmp_path / "out.onnx")
     found = onnx.load(tmp_path / "out.onnx").graph
     backs = {node.output[0] for node in found.node if node.op_type == "DequantizeLinear"}
     int8 = {node.name for node in found.node if node.op_type in ("Conv", "MatMul") and node.input[1] in backs}
-    assert int8 == {"wide", "wider", "again"}
+    assert int8 == {"wide", "wider", "again", *(["end0"] if last == "Conv" else [])}
     session = onnxruntime.InferenceSession(tmp_path / "out.onnx", providers=["CPUExecutionProvider"])
     exact = onnxruntime.InferenceSession(tmp_path / "graph.onnx", providers=["CPUExecutionProvider"])
     rough, right = session.run(None, looks[0])[0], exact.run(None, looks[0])[0]
