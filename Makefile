@@ -6,7 +6,7 @@ MODEL ?= lite
 OUT ?= out/demo
 
 demo: build
-	@. tools/env.sh && python -m sot_tracker.cli demo --model "$(MODEL)" --out "$(OUT)" \
+	@. tools/env.sh && python -m sot_tracker demo --model "$(MODEL)" --out "$(OUT)" \
 		$(if $(VIDEO),--video "$(VIDEO)") $(if $(BOX),--box "$(BOX)") $(ARGS)
 
 # One thread each: the two processes' threads would wait for each other by spinning, and the suite take a third longer.

@@ -18,8 +18,7 @@ LAZY = {
     ("commands", "sot_tracker"): "a command's --help needs only its flags",
     ("commands", "torch"): "a command's --help needs only its flags",
     ("commands", "tqdm"): "a command's --help needs only its flags",
-    ("sot_tracker", "sot_tracker.loading"): "`import sot_tracker` needs NumPy only, loading brings OpenCV",
-    ("sot_tracker", "sot_tracker.stream.follow"): "as loading",
+    ("__main__", "sot_tracker.cli"): "Ctrl-C during its imports must not show a traceback",
     ("cli", "importlib.metadata"): "15 ms of every start, only for --version",
     ("tuning", "importlib.metadata"): "15 ms of every start, only where `tune` was run",
     ("progress", "tqdm"): "7 ms of every start, only for a terminal",
@@ -51,6 +50,7 @@ LAZY = {
 """(Part of the package, what it imports inside a function) -> why it does not do so at its top."""
 
 DYNAMIC = {
+    "sot_tracker": ("sot_tracker.", "`import sot_tracker` needs NumPy only, and Ctrl-C during it shows no traceback"),
     "sot_tracker.cli": ("sot_tracker.commands.", "a command's module is imported when it is used"),
     "sot_tracker.loading": ("sot_tracker.engines.", "an engine's module needs the engine's package"),
     "sot_tracker.nets": ("sot_tracker.nets.", "a family's module is named by the catalogue"),
