@@ -22,6 +22,15 @@ def test_tells_what_it_wrote(clips, told, tmp_path, capsys):
     assert "\r" not in err, "no bar in a log"
 
 
+def test_says_which_older_clips_it_replaced(tmp_path, capsys):
+    words = ["--frames", "2", "--size", "96x64", "--pictures", "procedural"]
+    call("--out", str(tmp_path), *words, "--clips", "1")
+    call("--out", str(tmp_path), *words, "--clips", "2")
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith("1 clip, 2 frames, in ")
+    assert second.startswith("2 clips (1 in place of older ones), 4 frames, in ")
+
+
 def test_writes_clips_and_their_list(tmp_path):
     out = tmp_path / "clips"
     words = "--clips 2 --frames 5 --seed 7 --size 160x120 --events occlusion,noise --pictures procedural --video"

@@ -52,13 +52,15 @@ def run(args: argparse.Namespace) -> int:
     clips = _clips(args)
     pictures = _pictures(args.pictures, args.seed)
     names = [f"{args.preset or 'synth'}_{clip.seed:04d}" for clip in clips]
+    replaced = sum((args.out / name / "groundtruth.txt").is_file() for name in names)
     with progress(len(clips), "clip", "synth") as bar:
         for name, clip in zip(names, clips, strict=True):
             write_sequence(clip, args.out / name, pictures, args.out / f"{name}.mp4" if args.video else None)
             bar.update()
     (args.out / "list.txt").write_text("\n".join(names) + "\n", encoding="utf-8")
     count = "1 clip" if len(clips) == 1 else f"{len(clips)} clips"
-    print(f"{count}, {sum(clip.frames for clip in clips)} frames, in {args.out}")
+    older = f" ({replaced} in place of older ones)" if replaced else ""
+    print(f"{count}{older}, {sum(clip.frames for clip in clips)} frames, in {args.out}")
     return 0
 
 
