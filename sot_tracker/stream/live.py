@@ -23,7 +23,10 @@ MOST_WAITING = 16
 """Requests that may wait for the next frame."""
 MADE_UP_S = 0.25
 """Delays of a file's frames up to this long are made up for."""
-_SAY_PERIOD = 5.0  # seconds between two sayings of one kind
+LONGEST_GAP_S = 5.0
+"""A longer gap between the stamps of a file's frames, as where a clock was set during a recording, is cut to this."""
+MOST_FAILURES = 10  # frames in a row, after which it ends
+_SAY_PERIOD = 5.0  # seconds between two lines of one kind
 
 
 class LiveFollower:
@@ -47,6 +50,7 @@ class LiveFollower:
     ) -> None:
         self._source, self._load, self._receive, self._say, self._first = source, load, receive, say, first
         self._throttle = Throttle(_SAY_PERIOD)
+        self._failures = 0  # frames in a row
         self._follower = self._follower_of(tracker)
         self._requests: queue.Queue[Callable[[], None]] = queue.Queue(MOST_WAITING)
         self._loading = threading.Lock()
@@ -87,6 +91,9 @@ class LiveFollower:
         except UserError as error:
             answer(str(error))
             return
+        except Exception as error:  # of an engine: whoever asked waits for an answer
+            answer(f"{model} cannot be loaded: {_summary(error)}")
+            return
         finally:
             self._loading.release()
         self._ask(lambda: self._exchange(tracker), answer)
@@ -97,6 +104,8 @@ class LiveFollower:
                 action()
             except UserError as error:
                 answer(str(error))
+            except Exception as error:  # of OpenCV or an engine: a request must not end the thread
+                answer(f"an unexpected error: {_summary(error)}")
             else:
                 answer("")
 
@@ -110,12 +119,14 @@ class LiveFollower:
             raise UserError("there was no target")
 
     def _exchange(self, tracker: Tracker) -> None:
-        """Go on with another tracker, from the last box where there is one."""
+        """Go on with another tracker, from the last box where that may be taken for the target's place."""
         target, last = self._follower.target_id, self._last
         self._follower.stop()
         self._follower = self._follower_of(tracker)
-        if target and last is not None and last.box is not None:
+        if target and last is not None and last.box is not None and last.fresh:
             self._follower.request(Request(last.box, 0, target))
+        elif target:
+            self._say("the target was not in sight: start it again with the new model")
 
     def _follower_of(self, tracker: Tracker) -> Follower:
         return Follower(tracker, History(HISTORY, HISTORY_BYTES), self._warn)
@@ -162,8 +173,19 @@ class LiveFollower:
         except UserError as error:
             self._warn("frame", f"frame refused: {error}")
             return
+        except Exception as error:  # of OpenCV or an engine: one bad frame must not end the thread
+            self._count_failure(error)
+            return
+        self._failures = 0
         self._last = report_of(result, 1e3 * (time.perf_counter() - begin))
         self._receive(self._last)
+
+    def _count_failure(self, error: Exception) -> None:
+        """Raises UserError after `MOST_FAILURES` frames in a row."""
+        self._failures += 1
+        if self._failures >= MOST_FAILURES:
+            raise UserError(f"{self._failures} frames in a row failed, the last with {_summary(error)}") from None
+        self._warn("failure", f"frame failed: {_summary(error)}")
 
     def _serve(self) -> None:
         for _ in range(MOST_WAITING):
@@ -174,7 +196,7 @@ class LiveFollower:
             serve()
 
     def _at_its_speed(self) -> Iterator[Frame]:
-        """The frames of one pass; those of a file at the times of their stamps.
+        """The frames of one pass; those of a file at the times of their stamps, gaps cut to `LONGEST_GAP_S`.
 
         A small delay is made up for; after a longer one it goes on from now, so that no burst of frames follows.
         """
@@ -184,12 +206,17 @@ class LiveFollower:
                 now = time.monotonic()
                 if start is None or now - start - frame.stamp * 1e-9 > MADE_UP_S:
                     start = now - frame.stamp * 1e-9
+                start = min(start, now + LONGEST_GAP_S - frame.stamp * 1e-9)
                 due = start + frame.stamp * 1e-9
                 if due > now and self._end.wait(due - now):
                     return
             if self._end.is_set():
                 return
             yield frame
+
+
+def _summary(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
 
 
 def _stamped(frame: Frame, stamp: int) -> Frame:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from sot_tracker.box import Box
 from sot_tracker.errors import UserError
 from sot_tracker.opencv import OpenCVTracker
+from sot_tracker.stream import live
 from sot_tracker.stream.frame import Frame
-from sot_tracker.stream.live import MOST_WAITING, LiveFollower
+from sot_tracker.stream.live import MOST_FAILURES, MOST_WAITING, LiveFollower
 from sot_tracker.stream.reports import IDLE, Report
 from sot_tracker.stream.requests import Request
 
@@ -219,3 +221,79 @@ def test_stamps_of_a_recording_go_on_in_the_next_pass() -> None:
     with Rig(Recorded(3, live=False)) as rig:
         stamps = [rig.reports.get(timeout=PATIENCE).stamp for _ in range(7)]
     assert stamps == [1_700_000_000 * 10**9 + i * STEP for i in range(7)]
+
+
+class Failing(OpenCVTracker):
+    """Fails in the next `failures` frames with what no user can mend."""
+
+    failures = 0
+
+    def update(self, image, stamp_ns=None):
+        if self.failures:
+            self.failures -= 1
+            raise RuntimeError("of an engine")
+        return super().update(image, stamp_ns)
+
+
+@pytest.mark.parametrize("failures", [1, MOST_FAILURES])
+def test_errors_of_an_engine_cost_their_frames_and_end_it_where_they_go_on(failures):
+    with Rig(Clip()) as rig:
+        rig.follower._follower = rig.follower._follower_of(Failing("kcf"))
+        rig.next()
+        rig.follower.start(Request(box_at(1)), rig.answers.put)
+        rig.next()
+        rig.follower._follower._tracker.failures = failures
+        for _ in range(failures):
+            rig.clip.allowed.put(1)
+        assert rig.said.get(timeout=PATIENCE) == "frame failed: RuntimeError: of an engine"
+        if failures < MOST_FAILURES:
+            assert rig.next().state == "TRACKING"
+            return
+        rig.follower._thread.join(PATIENCE)
+        assert rig.follower.failure == "10 frames in a row failed, the last with RuntimeError: of an engine"
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_model_that_fails_to_load_is_answered():
+    def load(name: str) -> OpenCVTracker:
+        raise RuntimeError("of an engine")
+
+    with Rig(Clip(), load=load) as rig:
+        rig.follower.choose("csrt", rig.answers.put)
+        assert rig.answer() == "csrt cannot be loaded: RuntimeError: of an engine"
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_request_that_fails_unexpectedly_is_answered(rig, monkeypatch):
+    def fail(request: Request) -> None:
+        raise RuntimeError("of OpenCV")
+
+    rig.next()
+    monkeypatch.setattr(rig.follower._follower, "request", fail)
+    rig.follower.start(Request(box_at(1)), rig.answers.put)
+    rig.clip.allowed.put(1)
+    assert rig.answer() == "an unexpected error: RuntimeError: of OpenCV"
+
+
+def test_another_model_does_not_start_where_a_lost_target_was_last(rig):
+    rig.next()
+    rig.follower.start(Request(box_at(1)), rig.answers.put)
+    report = rig.next()
+    rig.follower._last = replace(report, state="LOST", fresh=False)
+    rig.follower._exchange(OpenCVTracker("csrt"))
+    assert "start it again" in rig.said.get(timeout=PATIENCE)
+    assert rig.next().state == IDLE
+
+
+class Interrupted(Clip):
+    """A recording in which the clock was set: a day between two frames."""
+
+    def __iter__(self) -> Iterator[Frame]:
+        for number, item in enumerate(super().__iter__()):
+            yield Frame(item.stamp + number * 86_400 * 10**9, lambda item=item: item.image, item.nbytes)
+
+
+def test_a_gap_in_the_stamps_is_cut(monkeypatch):
+    monkeypatch.setattr(live, "LONGEST_GAP_S", 0.01)
+    with Rig(Interrupted(3, live=False)) as rig:
+        assert [rig.reports.get(timeout=PATIENCE).stamp for _ in range(3)][2] > 2 * 86_400 * 10**9
