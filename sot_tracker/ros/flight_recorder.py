@@ -19,6 +19,7 @@ from sot_tracker.stream.bag_types import COMPRESSED, DETECTION, STATE
 from sot_tracker.stream.follower import Result
 from sot_tracker.stream.range16 import Range16
 from sot_tracker.stream.recorder import FlightRecorder, Limits
+from sot_tracker.stream.statistics import StateTimes
 from sot_tracker.tracker import State
 
 
@@ -31,7 +32,7 @@ class NodeRecorder:
     def __init__(self, node: LifecycleNode, config: Config, warn: Callable[[str, str], None]) -> None:
         self._node, self._on_loss = node, config.record_on_loss
         self._range16 = config.range16
-        self._lost: dict[str, bool] = {}
+        self._since = StateTimes()
         self._recorder: FlightRecorder | None = None
         if config.record_folder:
             self._frames = f"{node.resolve_topic_name('image')}/compressed"
@@ -57,7 +58,7 @@ class NodeRecorder:
         for topic, message in zip((self._detection, self._state), sent, strict=True):
             if message is not None:
                 self._recorder.add(topic, now, serialize_message(message))
-        if self._is_new_loss(result) and self._on_loss:
+        if self._is_new_loss(result, now) and self._on_loss:
             path = self._recorder.dump_unasked("lost", now)
             if path is not None:
                 self._node.get_logger().info(f"flight recording of the loss: {path}")
@@ -67,14 +68,10 @@ class NodeRecorder:
         if self._recorder is not None:
             self._recorder.close()
 
-    def _is_new_loss(self, result: Result) -> bool:
-        if result.estimate is None:
-            self._lost.clear()
-            return False
-        lost = result.estimate.state is State.LOST
-        is_new = lost and not self._lost.get(result.target_id, False)
-        self._lost[result.target_id] = lost
-        return is_new
+    def _is_new_loss(self, result: Result, now: int) -> bool:
+        """now: nanoseconds of the node's clock. While that stands still each frame of a loss counts as a new one."""
+        began = self._since.see(result.target_id, result.estimate, now)
+        return result.estimate is not None and result.estimate.state is State.LOST and began == now
 
     def _picture(self, message: Any) -> bytes | memoryview:
         if hasattr(message, "format"):

@@ -194,6 +194,8 @@ class FlightRecorder:
             self._warn_once(str(error))
         except OSError as error:
             self._warn_once(f"flight recordings in '{self._folder}' cannot be kept: {error.strerror or error}")
+        except Exception as error:  # of rosbags: nobody asks this thread for its result
+            self._warn_once(f"a flight recording failed: {' '.join(f'{type(error).__name__}: {error}'.split())[:200]}")
 
     def _require_folder(self) -> None:
         if not self._folder.is_dir():

@@ -32,6 +32,8 @@ from sot_tracker.ros import messages  # noqa: E402
 from sot_tracker.ros import node as node_module  # noqa: E402
 from sot_tracker.ros.node import TrackerNode  # noqa: E402
 from sot_tracker.stream import bag_types  # noqa: E402
+from sot_tracker.stream.follower import Result  # noqa: E402
+from sot_tracker.stream.statistics import StateTimes  # noqa: E402
 
 
 class Fake:
@@ -193,3 +195,19 @@ def wait_for_pictures(one: Setup, count: int) -> None:
     while sum(entry.topic.endswith("compressed") for entry in recent.copy()) < count:
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def test_a_loss_is_new_once_and_old_targets_are_forgotten(setup: Any) -> None:
+    """A detector may start a target with an id of its own for days."""
+    one = setup()
+
+    def is_new(target: str, state: State, now: int) -> bool:
+        estimate = Estimate(box_at(0), 0.25, state)
+        return bool(one.recorder._is_new_loss(Result(None, target, estimate), now))  # type: ignore[arg-type]
+
+    assert not is_new("a", State.TRACKING, 1)
+    assert is_new("a", State.LOST, 2)
+    assert not is_new("a", State.LOST, 3)
+    for number in range(StateTimes.MOST):
+        assert not is_new(str(number), State.TRACKING, 4 + number)
+    assert is_new("a", State.LOST, 1000), "as of a target that was never seen"

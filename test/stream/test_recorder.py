@@ -220,3 +220,17 @@ def test_nothing_recorded_and_still_writing(setup, monkeypatch: pytest.MonkeyPat
     with pytest.raises(UserError, match="still being written"):
         one.recorder.dump("asked")
     go.set()
+
+
+def test_an_unexpected_error_while_writing_is_a_warning(setup, monkeypatch) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("of rosbags")
+
+    one = setup()
+    one.add(0)
+    monkeypatch.setattr(module.BagWriter, "write", fail)
+    path = one.recorder.dump("asked")
+    one.recorder.close()
+    assert one.warnings == ["a flight recording failed: RuntimeError: of rosbags"]
+    assert not path.exists()
+    assert one.files() == []
