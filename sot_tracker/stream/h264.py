@@ -75,8 +75,13 @@ class Program:
         quality = [word for name, value in _QUALITY.items() for word in (f"-{name}", value)]
         shape = ["-f", "rawvideo", "-pix_fmt", "bgr24", "-s", f"{size[0]}x{size[1]}", "-r", f"{fps:.6f}", "-i", "-"]
         command = [program, "-y", "-loglevel", "error", *shape, "-c:v", "libx264", "-pix_fmt", "yuv420p", *quality]
+        # In a session of its own: Ctrl-C in the terminal would end it before the last frames are written.
         self._process = subprocess.Popen(
-            [*command, str(path)], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            [*command, str(path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
         )
 
     def write(self, image: Image) -> None:

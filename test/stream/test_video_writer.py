@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import sys
 from pathlib import Path
@@ -95,3 +96,11 @@ def test_a_program_that_fails_is_one_line(tmp_path: Path, ffmpeg) -> None:
     ffmpeg(3)
     with pytest.raises(UserError, match=r"--save cannot be written: ffmpeg ended with status 3|Broken pipe"):
         write(tmp_path / "a.mp4")
+
+
+def test_ctrl_c_in_the_terminal_does_not_end_the_program(tmp_path: Path, ffmpeg) -> None:
+    """The terminal sends it to our process group; what was written until then is kept."""
+    ffmpeg(0)
+    encoder = h264.open_h264(tmp_path / "a.mp4", 25.0, (64, 48))
+    assert os.getpgid(encoder._process.pid) != os.getpgid(0)
+    encoder.close()
