@@ -83,10 +83,11 @@ class NetworkTracker:
 
     @policy.setter
     def policy(self, policy: Policy) -> None:
-        self._policy = self._applied = policy
-        self._ahead = None
+        applied = policy
         if policy.lost_threshold < 0:
-            self._applied = replace(policy, lost_threshold=self.network.lost_threshold)
+            applied = replace(policy, lost_threshold=self.network.lost_threshold)
+        # Each in one step: a `RealtimeTracker` may be in `update` in another thread.
+        self._policy, self._applied, self._ahead = policy, applied, None
 
     @property
     def lost_threshold(self) -> float:

@@ -432,3 +432,19 @@ def test_colours_of_a_look_alike_beside_a_sure_target_are_remembered(score: floa
     assert told["differs_memory"] > 0.7
     assert (told["nearer"] < -0.5) is known
     assert (told["nearer"] == 0.4) is not known
+
+
+def test_no_other_thread_ever_sees_a_negative_threshold() -> None:
+    """The policy may be replaced while a `RealtimeTracker` looks in a thread of its own."""
+    seen = []
+
+    class Watched(Scripted):
+        @property
+        def lost_threshold(self) -> float:
+            seen.append(made.lost_threshold)
+            return 0.25
+
+    made = NetworkTracker("scripted", CENTER, Watched([]), Policy(lost_threshold=0.5))  # type: ignore[arg-type]
+    made.policy = Policy(lost_threshold=-1)
+    assert seen == [0.5]
+    assert made.lost_threshold == 0.25
