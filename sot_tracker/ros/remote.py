@@ -97,11 +97,15 @@ class RemoteTracker:
         self._ask(lambda: self._transitions(_AWAY, down))
 
     def ask_model(self, receive: Callable[[str], None]) -> bool:
-        """Ask which model it runs; False where it is not there."""
-        request = GetParameters.Request(names=["model"])
+        """Ask which model it runs; False where it is not there. A node without that parameter gives no answer."""
+
+        def found(answer: Any) -> None:
+            for value in answer.values:
+                receive(str(value.string_value))
+
         ready = self._get.service_is_ready()
         if ready:
-            self._call(self._get, request, lambda found: receive(str(found.values[0].string_value)), lambda _: None)
+            self._call(self._get, GetParameters.Request(names=["model"]), found, lambda _: None)
         return bool(ready)
 
     def _ask(self, action: Callable[[], None]) -> None:

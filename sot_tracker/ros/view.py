@@ -25,6 +25,7 @@ from sot_tracker.view.server import Facts, ViewServer
 
 WATCH_PERIOD = 0.1
 REPORT_PERIOD = 5.0  # seconds between two log lines of one kind
+ASK_PERIOD = 1.0  # seconds between two questions for the model's name
 
 
 class ViewNode(Node):
@@ -41,6 +42,7 @@ class ViewNode(Node):
         self._reports: Reports | None = None
         self._images: ImageInput | None = None
         self._model = ""
+        self._asking = Throttle(ASK_PERIOD)
         name = self.resolve_topic_name("image")
         self._server = ViewServer(self._config, self._tracker, Facts(name, "", loadable_models())).__enter__()
         self.get_logger().info(f"open {self._server.url}")
@@ -63,7 +65,7 @@ class ViewNode(Node):
         if self._images is not None and self._reports is not None:
             self._images.watch()
             self._reports.take(self._joiner.overdue())
-        if self._reports is not None and not self._model:
+        if self._reports is not None and not self._model and self._asking.ready("model"):
             self._tracker.ask_model(self._on_model)
 
     def _on_model(self, name: str) -> None:
