@@ -7,7 +7,7 @@ from typing import Any
 from geometry_msgs.msg import Vector3, Vector3Stamped
 from rclpy.lifecycle import LifecycleNode
 from rclpy.node import Node
-from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.qos import QoSProfile
 from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
@@ -15,8 +15,9 @@ from vision_msgs.msg import Detection2D
 
 from sot_tracker.errors import UserError
 from sot_tracker.ros import messages
+from sot_tracker.ros.subscription import MatchingSubscription
 from sot_tracker.stream import control
-from sot_tracker.stream.follower import Result
+from sot_tracker.stream.follower import Result, Warn
 
 MOST_TARGETS = 64
 """Of which a motion is remembered: those that were seen last."""
@@ -31,10 +32,13 @@ class ControlOutputs:
         self._predicted = node.create_lifecycle_publisher(Detection2D, "predicted", _QOS)
         self._bearing = node.create_lifecycle_publisher(Vector3Stamped, "bearing", _QOS)
         self._rate = node.create_lifecycle_publisher(Vector3Stamped, "bearing_rate", _QOS)
-        best_effort = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)  # matches publishers of both kinds
-        self._info = node.create_subscription(CameraInfo, info_topic(node), self._on_info, best_effort)
+        kinds = {"sensor_msgs/msg/CameraInfo": CameraInfo}
+        # Best effort matches reliable publishers too.
+        self._info = MatchingSubscription(node, info_topic(node), kinds, self._on_info, 1, "best_effort")
+        self._info.watch()
         self._camera: control.Camera | None = None
-        self._seen: tuple[Any, ...] = ()  # fields of the last camera_info, to be read once
+        self._seen: tuple[Any, ...] = ()  # fields of the last camera_info: one comes with every picture
+        self._refusal = ""  # the last one that was logged
         self._motions: dict[str, control.Motion] = {}  # target -> its motion; of those seen last
 
     def publish(self, result: Result) -> None:
@@ -54,8 +58,14 @@ class ControlOutputs:
             if stamp and motion is not None:
                 self._rate.publish(Vector3Stamped(header=header, vector=_vector(motion.rate)))
 
+    def watch(self, warn: Warn) -> None:
+        """Warn where `camera_info` carries another message type. Call it regularly."""
+        self._info.watch()
+        if text := self._info.complaint():
+            warn("camera_info type", text)
+
     def close(self) -> None:
-        self._node.destroy_subscription(self._info)
+        self._info.close()
         for publisher in (self._predicted, self._bearing, self._rate):
             self._node.destroy_lifecycle_publisher(publisher)
 
@@ -73,7 +83,7 @@ class ControlOutputs:
         return control.direction(control.fitted(self._camera, width, height), result.detection.box.center)
 
     def _on_info(self, info: CameraInfo) -> None:
-        fields = (info.distortion_model, tuple(info.k), tuple(info.d), (info.width, info.height))
+        fields = messages.camera_fields(info)
         if fields == self._seen:
             return
         self._seen = fields
@@ -81,7 +91,9 @@ class ControlOutputs:
             self._camera = control.camera(*fields)
         except UserError as error:
             self._camera = None
-            self._node.get_logger().warning(f"camera_info cannot be used, no bearing is published: {error}")
+            if str(error) != self._refusal:  # fields with NaN differ from themselves, in every message
+                self._refusal = str(error)
+                self._node.get_logger().warning(f"camera_info cannot be used, no bearing is published: {error}")
 
 
 def info_topic(node: Node) -> str:

@@ -16,7 +16,7 @@ from sot_tracker.ros import PROFILE_VARIABLES
 from sot_tracker.ros.paths import config_file
 from sot_tracker.ros.subscription import MatchingSubscription
 from sot_tracker.stream.follower import Warn
-from sot_tracker.stream.statistics import Sequence
+from sot_tracker.stream.statistics import Reminder, Sequence
 
 SILENCE = 3.0  # seconds without a frame from an existing publisher, or without a publisher, after which it is reported
 RAW, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
@@ -43,7 +43,8 @@ class ImageInput:
         take = self._take if hasattr(Subscription, "CallbackType") else partial(self._take, info={})
         self._subscription = MatchingSubscription(node, self.topic, types, take, 1, config.reliability, eager=False)
         self._heard = time.monotonic()
-        self._absence = ""  # what was told last of a topic without a publisher
+        self._absence = ""  # what was logged last about a topic without a publisher
+        self._reminder = Reminder()
         self._sequence = Sequence()
         if config.reliability == "auto":
             node.get_logger().info(f"waiting for a publisher on {self.topic}")
@@ -86,16 +87,19 @@ class ImageInput:
 
     def _report_silence(self) -> None:
         if self._subscription.publishers:
-            advice = self.advice if self.type_name == RAW else "Check the publisher."
-            self._warn("silence", f"{self.topic} has a publisher but no frame came for {SILENCE:g} s. {advice}")
+            if self._reminder.is_due("silence"):
+                silent = time.monotonic() - self._heard
+                advice = self.advice if self.type_name == RAW else "Check the publisher."
+                self._warn("silence", f"{self.topic} has a publisher but no frame came for {silent:.0f} s. {advice}")
         elif foreign := self._subscription.foreign_types:
-            self._warn(
-                "type",
-                f"{self.topic} carries {', '.join(foreign)}, but {RAW} or {COMPRESSED} is needed: "
-                f"remap `image` to a topic of these{self._candidates()}",
-            )
+            if self._reminder.is_due("type"):
+                self._warn(
+                    "type",
+                    f"{self.topic} carries {', '.join(foreign)}, but {RAW} or {COMPRESSED} is needed: "
+                    f"remap `image` to a topic of these{self._candidates()}",
+                )
         elif (text := f"nobody publishes {self.topic}{self._candidates()}") != self._absence:
-            self._absence = text  # told again when other image topics are there
+            self._absence = text  # logged again when other image topics are there
             self._node.get_logger().info(text)
 
     def _candidates(self) -> str:
@@ -111,6 +115,7 @@ class ImageInput:
 
     def _take(self, message: Any, info: dict[str, Any]) -> None:
         self._heard = time.monotonic()
+        self._reminder.clear()
         number = info.get("publication_sequence_number")
         # Each publisher counts for itself, and a message does not carry its publisher.
         self._sequence.see(number if number != _UNKNOWN_NUMBER and self._subscription.publishers == 1 else None)

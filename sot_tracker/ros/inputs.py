@@ -6,6 +6,7 @@ Each of them becomes one `Request` and goes through the same door. What cannot b
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -20,6 +21,7 @@ from vision_msgs.msg import Detection2DArray
 from sot_tracker.box import Box
 from sot_tracker.config import Config
 from sot_tracker.errors import UserError
+from sot_tracker.options import check
 from sot_tracker.ros import messages, parameters
 from sot_tracker.ros.subscription import MatchingSubscription
 from sot_tracker.stream.candidates import Selection
@@ -93,11 +95,8 @@ class Inputs:
         self._guarded(self._propose_what_was_found, "click")
         for subscription in self._subscriptions:
             subscription.watch()
-            if foreign := subscription.foreign_types:
-                self._door.warn(
-                    f"{subscription.topic} type",
-                    f"{subscription.topic} carries {', '.join(foreign)}, but {subscription.type_name} is needed",
-                )
+            if text := subscription.complaint():
+                self._door.warn(f"{subscription.topic} type", text)
 
     def see(self, frame: Frame) -> None:
         """A frame that was accepted: a proposal moves with it. Raises FrameError where that cannot be decoded."""
@@ -131,9 +130,12 @@ class Inputs:
         return Selection(rule, value)
 
     def _on_parameters(self, changes: list[Parameter]) -> SetParametersResult:
-        """A setting of `select` or of its value, the same one too, asks for one more target."""
-        if any(change.name in ("select", "select_value") for change in changes):
-            self._pending = True
+        """A possible value of `select` or `select_value`, the present one too, asks for one more target."""
+        given = {change.name: change.value for change in changes if change.name in ("select", "select_value")}
+        with suppress(UserError):  # the node refuses it
+            for name, value in given.items():
+                check(name, value, Config)
+            self._pending = self._pending or bool(given)
         return SetParametersResult(successful=True)
 
     def _on_detections(self, message: Detection2DArray) -> None:
@@ -217,11 +219,14 @@ class Inputs:
         self._search.forget()
 
     def _frames_from(self, stamp: int) -> list[Frame]:
-        """The frame that was clicked in and those after it; the newest for stamp 0 and for stamps that are not kept."""
+        """The frame that was clicked in and those after it.
+
+        The newest for stamp 0, for the stamp of a frame that is not kept, and where frames have no stamps.
+        """
         frames = list(self._history)
         if not frames:
             raise UserError("no frame has come yet")
-        if not frames[0].stamp <= stamp <= frames[-1].stamp:
+        if not 0 < frames[0].stamp <= stamp <= frames[-1].stamp:
             return frames[-1:]
         first = min(range(len(frames)), key=lambda index: abs(frames[index].stamp - stamp))
         return frames[first:]

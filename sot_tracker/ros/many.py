@@ -36,6 +36,8 @@ class ManyTargets:
         """Subscribe as the publishers offer. Call it regularly."""
         if self._boxes.watch():
             self._log.info(f"init_boxes subscribed as {self._boxes.reliability}")
+        if text := self._boxes.complaint():
+            self._log.warning(text)
 
     def close(self) -> None:
         self._boxes.close()

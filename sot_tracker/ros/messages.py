@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from sot_tracker.box import Box
 from sot_tracker.errors import MissingPackage, UserError
+from sot_tracker.stream import control
 from sot_tracker.stream.candidates import Candidate
 from sot_tracker.stream.encodings import compressed_picture, raw_picture
 from sot_tracker.stream.follower import Result
@@ -133,8 +134,15 @@ def detections_of(results: Sequence[Result]) -> Detection2DArray:
     found = [(result.detection, result.target_id) for result in results]
     return Detection2DArray(
         header=header,
-        detections=[detection_of(one.box, one.score, header, name) for one, name in found if one is not None],
+        detections=[detection_of(one.box, one.confidence, header, name) for one, name in found if one is not None],
     )
+
+
+def camera_fields(info: Any) -> tuple[str, tuple[float, ...], tuple[float, ...], control.Readout]:
+    """The arguments of `control.camera` from a sensor_msgs/CameraInfo."""
+    roi = (info.roi.x_offset, info.roi.y_offset, info.roi.width, info.roi.height)
+    readout = control.Readout((info.width, info.height), roi, (info.binning_x, info.binning_y))
+    return info.distortion_model, tuple(info.k), tuple(info.d), readout
 
 
 def box_of(message: Detection2D) -> Box:

@@ -188,10 +188,9 @@ class Pipeline:
         self._inputs.watch()
         if self._init_box.watch():
             self._log.info(f"init_box subscribed as {self._init_box.reliability}")
-        if foreign := self._init_box.foreign_types:
-            self._warn(
-                "init_box type", f"init_box carries {', '.join(foreign)}, but vision_msgs/msg/Detection2D is needed"
-            )
+        if text := self._init_box.complaint():
+            self._warn("init_box type", text)
+        self._outputs.watch(self._warn)
 
     def _on_second(self) -> None:
         report, in_transport = self._health.report(self._input.lost, {"reliability": self._input.reliability})

@@ -14,7 +14,7 @@ from sot_tracker.box import Box
 from sot_tracker.ros import messages
 from sot_tracker.ros.control_outputs import ControlOutputs
 from sot_tracker.stream.draw import draw_beside, draw_small
-from sot_tracker.stream.follower import Result
+from sot_tracker.stream.follower import Result, Warn
 from sot_tracker.stream.statistics import StateTimes
 
 Sent = tuple[Any | None, Any | None]
@@ -72,6 +72,10 @@ class Outputs:
                 if other.estimate is not None:
                     draw_beside(image, other.estimate, other.target_id, scale)
             self._debug.publish(messages.fill_image(Image(header=first.frame.header), image))
+
+    def watch(self, warn: Warn) -> None:
+        """Warn where `camera_info` carries another message type. Call it regularly."""
+        self._control.watch(warn)
 
     def close(self) -> None:
         self._control.close()

@@ -8,6 +8,8 @@ from typing import Any
 from rclpy.node import Node
 from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
 
+from sot_tracker.stream.statistics import Reminder
+
 POLICIES = {"reliable": ReliabilityPolicy.RELIABLE, "best_effort": ReliabilityPolicy.BEST_EFFORT}
 
 
@@ -36,6 +38,7 @@ class MatchingSubscription:
         self._wanted = POLICIES.get(reliability)
         self._eager = eager or self._wanted is not None
         self._serialized = serialized
+        self._reminder = Reminder()
         self._subscription: Any = None
         self._policy: ReliabilityPolicy | None = None
         self.topic = topic
@@ -64,6 +67,14 @@ class MatchingSubscription:
             return False
         self._subscribe(name, policy)
         return True
+
+    def complaint(self) -> str:
+        """One line about publishers of another message type, at growing intervals while they are there; else empty."""
+        if not self.foreign_types:
+            self._reminder.clear()
+            return ""
+        text = f"{self.topic} carries {', '.join(self.foreign_types)}, but {self.type_name} is needed"
+        return text if self._reminder.is_due(text) else ""
 
     def close(self) -> None:
         if self._subscription is not None:

@@ -106,11 +106,11 @@ class FollowNode(Node):
 
     def _on_camera_info(self, message: CameraInfo) -> None:
         """One comes with every picture; a new calibration, or another size, is taken over."""
-        size = (message.width, message.height)
-        fields = (message.distortion_model, tuple(message.k), tuple(message.d), size)
+        fields = messages.camera_fields(message)
         if fields == self._info:
             return
         self._info = fields
+        size = fields[-1].picture_size
         try:
             self._camera = control.camera(*fields)
             self.get_logger().info(f"camera_info: {size[0]}x{size[1]}, focal length {message.k[0]:.0f} pixels")

@@ -30,12 +30,41 @@ LONGEST_S = 1.0
 _FITS = 0.5  # pixels: a direction that does not project back to its point is none
 
 
+@dataclass(frozen=True, slots=True)
+class Readout:
+    """Which pixels of a sensor become pictures: size, roi and binning of a sensor_msgs/CameraInfo.
+
+    size: width and height of the sensor, (0, 0) where unknown. roi: x, y, width and height of the part that is read,
+        pixels of the sensor; with a width or height of 0 the whole sensor.
+    binning: sensor pixels per picture pixel, in x and in y; 0 means 1.
+    """
+
+    size: tuple[int, int] = (0, 0)
+    roi: tuple[int, int, int, int] = (0, 0, 0, 0)
+    binning: tuple[int, int] = (0, 0)
+
+    @property
+    def origin(self) -> tuple[int, int]:
+        """Where the pictures begin on the sensor."""
+        return self.roi[:2] if all(self.roi[2:]) else (0, 0)
+
+    @property
+    def read(self) -> tuple[int, int]:
+        """Width and height of the part that is read, pixels of the sensor."""
+        return self.roi[2:] if all(self.roi[2:]) else self.size
+
+    @property
+    def picture_size(self) -> tuple[int, int]:
+        """Width and height of the pictures."""
+        return self.read[0] // max(self.binning[0], 1), self.read[1] // max(self.binning[1], 1)
+
+
 @dataclass(frozen=True, eq=False)
 class Camera:
     """A calibrated camera.
 
     matrix: 3 x 3, pixels. distortion: coefficients in OpenCV's order. is_fisheye: the model is "equidistant".
-    size: width and height of the pictures that it was calibrated for, (0, 0) where unknown.
+    size: width and height of the pictures that the matrix is for, (0, 0) where unknown.
     """
 
     matrix: Array
@@ -57,8 +86,8 @@ class Motion:
     rate: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
 
-def camera(model: str, matrix: Sequence[float], distortion: Sequence[float], size: tuple[int, int]) -> Camera:
-    """From the fields of a sensor_msgs/CameraInfo. matrix: 9 numbers, by row.
+def camera(model: str, matrix: Sequence[float], distortion: Sequence[float], readout: Readout) -> Camera:
+    """From the fields of a sensor_msgs/CameraInfo. matrix: of the whole sensor, 9 numbers, by row.
 
     Raises UserError for a camera that was not calibrated, an unknown model or coefficients that do not fit it.
     """
@@ -70,7 +99,9 @@ def camera(model: str, matrix: Sequence[float], distortion: Sequence[float], siz
     if not np.isfinite(d).all() or (d.size and d.size not in MODELS[model or "plumb_bob"]):
         raise UserError(f"{d.size} distortion coefficients do not fit the model {model or 'plumb_bob'!r}")
     is_fisheye = model == "equidistant"
-    return Camera(k.reshape(3, 3), d if d.size else np.zeros(4), is_fisheye, size)
+    k[2], k[5] = k[2] - readout.origin[0], k[5] - readout.origin[1]
+    part = Camera(k.reshape(3, 3), d if d.size else np.zeros(4), is_fisheye, readout.read)
+    return fitted(part, *readout.picture_size)
 
 
 def fitted(of: Camera, width: int, height: int) -> Camera:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
@@ -50,6 +50,34 @@ class Throttle:
             return False
         self._reported[kind] = now
         return True
+
+
+class Reminder:
+    """When to report again that something is still wrong: at once, after `first_s` seconds, then at pauses that double
+    up to `longest_s`. steady: a clock in seconds.
+    """
+
+    def __init__(
+        self, first_s: float = 10.0, longest_s: float = 600.0, steady: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._first, self._longest, self._steady = first_s, longest_s, steady
+        self._problem = ""
+        self._pause = self._next = 0.0
+
+    def is_due(self, problem: str) -> bool:
+        """To be asked regularly while the problem lasts; another problem is reported at once. problem: not empty."""
+        now = self._steady()
+        if problem != self._problem:
+            self._problem, self._pause, self._next = problem, self._first, now
+        if now < self._next:
+            return False
+        self._next = now + self._pause
+        self._pause = min(2 * self._pause, self._longest)
+        return True
+
+    def clear(self) -> None:
+        """Nothing is wrong any more: the next problem is reported at once."""
+        self._problem = ""
 
 
 class StateTimes:

@@ -7,7 +7,7 @@ import pytest
 
 from sot_tracker.errors import UserError
 from sot_tracker.follow.pointing import Direction, camera_of_fov
-from sot_tracker.stream.control import camera
+from sot_tracker.stream.control import Readout, camera
 
 
 @pytest.mark.parametrize(
@@ -45,5 +45,5 @@ def test_the_field_of_view_reaches_from_edge_to_edge(point: tuple[float, float],
 
 
 def test_a_lens_that_cannot_be_inverted_gives_no_direction() -> None:
-    wild = camera("plumb_bob", (300.0, 0, 320, 0, 300.0, 240, 0, 0, 1), (-0.9, 0.1, 0.0, 0.0, 0.0), (640, 480))
+    wild = camera("plumb_bob", (300.0, 0, 320, 0, 300.0, 240, 0, 0, 1), (-0.9, 0.1, 0.0, 0.0, 0.0), Readout((640, 480)))
     assert Direction.of_point(wild, (639.0, 479.0)) is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,7 +18,7 @@ pytestmark = pytest.mark.ros
 pytest.importorskip("rclpy", reason="ROS 2 is not here: `make test` brings it")
 
 from rclpy.time import Time  # noqa: E402
-from sensor_msgs.msg import CameraInfo  # noqa: E402
+from sensor_msgs.msg import CameraInfo, RegionOfInterest  # noqa: E402
 from std_msgs.msg import Header  # noqa: E402
 
 from sot_tracker.ros import messages  # noqa: E402
@@ -35,15 +36,19 @@ class Node:
         self.now = START
         self.sent: dict[str, list[Any]] = {}
         self.warnings: list[str] = []
+        self.publishers: list[str] = []  # types on camera_info
         self.destroyed = 0
         self._namespace, self._topics = namespace, topics or {}
 
     def create_lifecycle_publisher(self, kind: Any, name: str, qos: Any) -> Any:
         return SimpleNamespace(publish=self.sent.setdefault(name, []).append)
 
-    def create_subscription(self, kind: Any, name: str, callback: Any, qos: Any) -> str:
+    def create_subscription(self, kind: Any, name: str, callback: Any, qos: Any, raw: bool) -> str:
         self.topic, self.send_info = name, callback
         return name
+
+    def get_publishers_info_by_topic(self, name: str) -> list[Any]:
+        return [SimpleNamespace(topic_type=kind) for kind in self.publishers]
 
     def resolve_topic_name(self, name: str) -> str:
         return self._topics.get(name, f"{self._namespace.rstrip('/')}/{name}")
@@ -136,6 +141,7 @@ def test_a_new_target_has_no_velocity_of_the_old_one() -> None:
         ({"k": [0.0] * 9}, "not calibrated"),
         ({"distortion_model": "magic"}, "magic"),
         ({"d": [0.1] * 3}, "3 distortion"),
+        ({"k": [math.nan] * 9}, "not calibrated"),
     ],
 )
 def test_a_bad_camera_info_is_one_warning(bad: dict[str, Any], told: str) -> None:
@@ -151,6 +157,28 @@ def test_a_bad_camera_info_is_one_warning(bad: dict[str, Any], told: str) -> Non
     node.send_info(info())
     follow(outputs, node, 3)
     assert len(node.sent["bearing"]) == 3
+
+
+def test_the_part_of_the_sensor_that_is_read_counts() -> None:
+    node = Node()
+    outputs = ControlOutputs(node)  # type: ignore[arg-type]
+    roi = RegionOfInterest(x_offset=100, y_offset=50, width=320, height=240)
+    node.send_info(info(width=640, height=480, roi=roi))
+    follow(outputs, node, 1)
+    vector = node.sent["bearing"][0].vector
+    assert vector.x / vector.z == pytest.approx((160 + 100 - 160) / 200)
+    assert vector.y / vector.z == pytest.approx((120 + 50 - 120) / 200)
+
+
+def test_camera_info_of_another_type_is_named_once() -> None:
+    node, said = Node(), []
+    outputs = ControlOutputs(node)  # type: ignore[arg-type]
+    outputs.watch(lambda kind, text: said.append(text))
+    assert said == []
+    node.publishers = ["std_msgs/msg/String"]
+    for _ in range(5):
+        outputs.watch(lambda kind, text: said.append(text))
+    assert said == ["/cam/camera_info carries std_msgs/msg/String, but sensor_msgs/msg/CameraInfo is needed"]
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import time
 import weakref
 from array import array
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import cv2
@@ -27,7 +28,7 @@ from rclpy.parameter import Parameter  # noqa: E402
 from sensor_msgs.msg import CompressedImage, Image  # noqa: E402
 from vision_msgs.msg import Detection2DArray  # noqa: E402
 
-from sot_tracker.ros import messages  # noqa: E402
+from sot_tracker.ros import messages, publishers  # noqa: E402
 from sot_tracker.ros import node as node_module  # noqa: E402
 from sot_tracker.ros.node import TrackerNode  # noqa: E402
 from sot_tracker.ros.pipeline import MOST_FAILURES  # noqa: E402
@@ -85,6 +86,9 @@ class Record:
     def publish_debug(self, results: Any, name: str, max_width: int, proposal: Any = None) -> None:
         if self.debug_is_watched:
             assert results[0].frame.image.shape[2] == 3
+
+    def watch(self, warn: Any) -> None:
+        pass
 
     def close(self) -> None:
         pass
@@ -366,3 +370,50 @@ def test_detections_are_those_that_the_tracker_accepts() -> None:
     assert message.header.frame_id == "camera"
     assert [one.id for one in message.detections] == ["a", "c"]
     assert messages.detections_of([Result(frame)]).detections == []
+
+
+def test_detection_and_detections_have_one_score(monkeypatch: pytest.MonkeyPatch) -> None:
+    from types import SimpleNamespace
+
+    from sot_tracker.ros.publishers import Outputs
+    from sot_tracker.stream.follower import Result
+    from sot_tracker.stream.frame import Frame
+
+    sent: dict[str, Any] = {}
+    node = SimpleNamespace(
+        create_lifecycle_publisher=lambda kind, name, qos: SimpleNamespace(publish=partial(sent.__setitem__, name)),
+        get_clock=lambda: SimpleNamespace(now=lambda: SimpleNamespace(nanoseconds=0)),
+    )
+    monkeypatch.setattr(publishers, "ControlOutputs", lambda node: SimpleNamespace(publish=lambda result: None))
+    outputs = Outputs(node)  # type: ignore[arg-type]
+    frame = Frame(0, lambda: None, header=Image().header)  # type: ignore[arg-type, return-value]
+    result = Result(frame, "1", Estimate(box_at(0), 0.5, State.TRACKING, probability=0.9))
+    outputs.publish(result, {}, 0.0, (1, 0, 0))
+    outputs.publish_all([result])
+    assert sent["detections"].detections == [sent["detection"]]
+
+
+@pytest.mark.parametrize("stamp", [0, 1])
+def test_a_click_without_a_stamp_is_in_the_newest_frame(setup: Any, stamp: int) -> None:
+    one = setup()
+    one.go("configure", "activate")
+    for _ in range(3):
+        one.stamp = one.stamp if stamp else -1
+        one.send()
+    inputs = one.node._pipeline._inputs
+    assert inputs._frames_from(0) == [inputs._history.newest]
+
+
+@pytest.mark.parametrize(("rule", "asks"), [("best", True), ("largest", False)])
+def test_only_a_possible_rule_asks_for_one_more_target(setup: Any, rule: str, asks: bool) -> None:
+    one = setup(select="best")
+    one.go("configure", "activate")
+    one.send()
+    one.node._pipeline._inputs.stop()
+    (answer,) = one.node.set_parameters([Parameter("select", value=rule)])
+    assert answer.successful == asks
+    one.node._pipeline._inputs._on_detections(
+        Detection2DArray(detections=[messages.detection_of(box_at(0), 0.5, Image().header, "")])
+    )
+    one.send()
+    assert one.tracker.started == int(asks)

@@ -20,6 +20,7 @@ LENSES = {
     "equidistant": ("equidistant", (0.02, -0.01, 0.003, -0.001)),
 }
 SECOND = 1_000_000_000
+VGA = control.Readout((640, 480))
 
 
 def project(camera: control.Camera, vector: np.ndarray) -> tuple[float, float]:
@@ -34,7 +35,7 @@ def project(camera: control.Camera, vector: np.ndarray) -> tuple[float, float]:
 @pytest.mark.parametrize("toward", [(0.0, 0.0, 1.0), (0.3, -0.2, 1.0), (-0.5, 0.35, 1.0)])
 def test_directions(lens: str, toward: tuple[float, float, float]) -> None:
     model, distortion = LENSES[lens]
-    camera = control.camera(model, K, distortion, (640, 480))
+    camera = control.camera(model, K, distortion, VGA)
     vector = np.array(toward) / np.linalg.norm(toward)
     found = control.direction(camera, project(camera, vector))
     assert found == pytest.approx(tuple(vector), abs=1e-4)
@@ -42,7 +43,7 @@ def test_directions(lens: str, toward: tuple[float, float, float]) -> None:
 
 
 def test_a_point_that_no_direction_projects_to_has_none() -> None:
-    camera = control.camera("plumb_bob", K, (-0.4, 0.0, 0.0, 0.0), (640, 480))
+    camera = control.camera("plumb_bob", K, (-0.4, 0.0, 0.0, 0.0), VGA)
     assert control.direction(camera, (3000.0, 3000.0)) is None
 
 
@@ -60,16 +61,34 @@ def test_a_point_that_no_direction_projects_to_has_none() -> None:
 )
 def test_cameras_that_cannot_be_used(model: str, matrix: tuple, distortion: tuple, told: str) -> None:  # type: ignore[type-arg]
     with pytest.raises(UserError, match=told):
-        control.camera(model, matrix, distortion, (640, 480))
+        control.camera(model, matrix, distortion, VGA)
 
 
 def test_a_picture_of_half_the_size() -> None:
-    camera = control.camera("", K, (), (640, 480))
+    camera = control.camera("", K, (), VGA)
     assert control.fitted(camera, 640, 480) is camera
     half = control.fitted(camera, 320, 240)
     assert control.direction(half, (100.0, 50.0)) == pytest.approx(control.direction(camera, (200.0, 100.0)))
-    unknown = control.camera("", K, (), (0, 0))
+    unknown = control.camera("", K, (), control.Readout())
     assert control.fitted(unknown, 320, 240) is unknown
+
+
+@pytest.mark.parametrize(
+    ("readout", "size", "point"),
+    [
+        (control.Readout((640, 480), (100, 40, 320, 240)), (320, 240), (100, 160)),
+        (control.Readout((640, 480), binning=(2, 2)), (320, 240), (100, 100)),
+        (control.Readout((640, 480), (100, 40, 320, 240), (2, 1)), (160, 240), (50, 160)),
+        (control.Readout((640, 480), (100, 40, 0, 0), (1, 1)), (640, 480), (200, 200)),
+    ],
+    ids=["roi", "binning", "both", "whole"],
+)
+def test_part_of_the_sensor(readout: control.Readout, size: tuple[int, int], point: tuple[float, float]) -> None:
+    """A point at (200, 200) of the sensor has the same direction, wherever it is in the picture."""
+    camera = control.camera("", K, (), readout)
+    assert (readout.picture_size, camera.size) == (size, size)
+    whole = control.direction(control.camera("", K, (), VGA), (200.0, 200.0))
+    assert control.direction(control.fitted(camera, *size), point) == pytest.approx(whole)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import pytest
 from sot_tracker.box import Box
 from sot_tracker.stream.statistics import (
     WINDOW,
+    Reminder,
     Sequence,
     StateTimes,
     Throttle,
@@ -105,3 +106,18 @@ def test_states_of_many_targets_have_times_of_their_own() -> None:
 def test_a_camera_that_is_faster_than_the_tracker(processed: int, busy: float, told: str) -> None:
     assert falling_behind(processed, 10.0, 30.0, busy).startswith(told)
     assert bool(falling_behind(processed, 10.0, 30.0, busy)) == bool(told)
+
+
+def test_what_lasts_is_reported_at_growing_intervals_and_a_new_problem_at_once() -> None:
+    now = 0.0
+    reminder = Reminder(first_s=10.0, longest_s=60.0, steady=lambda: now)
+    due = []
+    for tenth in range(3000):
+        now = tenth / 10
+        if reminder.is_due("silence"):
+            due.append(round(now))
+    assert due == [0, 10, 30, 70, 130, 190, 250]
+    assert reminder.is_due("another")
+    assert not reminder.is_due("another")
+    reminder.clear()
+    assert reminder.is_due("another")
