@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from importlib import import_module
 from pkgutil import extend_path
-from typing import TYPE_CHECKING, Any
 
 # A sourced colcon install holds the generated `sot_tracker.msg`; a checkout that shadows it still finds it there.
 __path__ = extend_path(__path__, __name__)
 
+TYPE_CHECKING = False  # not from typing, whose import takes longer than everything else here
 if TYPE_CHECKING:
+    from typing import Any
+
     from sot_tracker.box import Box
     from sot_tracker.errors import UserError
     from sot_tracker.loading import load, load_many

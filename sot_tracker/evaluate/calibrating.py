@@ -1,4 +1,4 @@
-"""Learning a `Calibration` from looks at clips with known truth: when was the box right, by what each look told?
+"""Learning a `Calibration` from looks at clips with known truth: how often is a box right, given a look's features?
 
 Logistic regression on standardised features, then a monotone curve (isotonic regression over equal groups) on
 predictions for data sets that the regression did not see, because what a score means differs from one kind of clip to
@@ -21,7 +21,8 @@ from sot_tracker.tracker import Policy, State
 from sot_tracker.tracking import states
 
 CHOSEN = ("score", "recent", "differs", "differs_memory", "nearer")
-"""Features that told most about clips of another kind than those learnt from; all of them together told less."""
+"""The features with the best predictions for clips of another kind than those learnt from; with all features together
+the predictions are worse."""
 FOLDS = 5
 """Of sequences, each left out in turn, where there are too few data sets."""
 FEWEST_FOLDERS = 3

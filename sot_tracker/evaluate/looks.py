@@ -1,6 +1,7 @@
-"""Looks of a network at clips with known truth: what they told, and whether the box was right.
+"""Looks of a network at clips with known truth: their features, and whether the box was right.
 
-`calibrating.py` learns from them. Following the clips takes minutes, learning a second, so looks can be kept in a file.
+A look is one run of the network on one frame. `calibrating.py` learns from looks. To follow the clips takes minutes, to
+learn takes a second, so looks can be kept in a file.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ _KINDS = {"features": "f", "right": "b", "present": "b", "accepted": "b", "clip"
 
 @dataclass(frozen=True, eq=False)
 class Looks:
-    """What N looks told, those of a sequence in their order. features: N x len(FEATURES). right: whether the box
+    """N looks, those of a sequence in their order. features: N x len(FEATURES). right: whether the box
     overlapped the target by half or more. present: whether the target was there. accepted: whether the box moved the
     search window. clip: number of the sequence. folder: number of the data set that the sequence is from.
     """
@@ -58,19 +59,19 @@ def gather(tracker: NetworkTracker, clips: Sequence[Clip], done: Callable[[Clip]
 
 
 def _follow(tracker: NetworkTracker, clip: Clip, number: int) -> Looks:
-    range16, boxes, accepted, told = Range16(), [], [], []
+    range16, boxes, accepted, features = Range16(), [], [], []
     tracker.init(clip.picture(0, range16), clip.first_box)
     for index in range(1, len(clip.frames)):
         estimate = tracker.update(clip.picture(index, range16))
         boxes.append(estimate.box.xywh)
         accepted.append(estimate.accepted)
-        told.append([tracker.state.features[name] for name in FEATURES])
+        features.append([tracker.state.features[name] for name in FEATURES])
     known, present = clip.known[1:] | ~clip.visible[1:], clip.visible[1:]
-    right = present & (ious(np.array(boxes), np.nan_to_num(clip.truth[1:])) >= RIGHT)
-    numbers = np.full(int(known.sum()), number)
-    return Looks(
-        np.array(told)[known], right[known], present[known], np.array(accepted)[known], numbers, np.zeros_like(numbers)
-    )
+    # The shapes for a sequence of one frame, which has no look.
+    found, rows = np.reshape(boxes, (-1, 4)), np.reshape(features, (-1, len(FEATURES)))
+    right = present & (ious(found, np.nan_to_num(clip.truth[1:])) >= RIGHT)
+    took, numbers = np.array(accepted, np.bool_), np.full(int(known.sum()), number)
+    return Looks(rows[known], right[known], present[known], took[known], numbers, np.zeros_like(numbers))
 
 
 def joined(parts: Sequence[Looks]) -> Looks:

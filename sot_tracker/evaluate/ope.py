@@ -43,12 +43,17 @@ class Entry:
 
     @classmethod
     def parse(cls, text: str, options: dict[str, Any]) -> Entry:
-        """From "[LABEL=]NAME[@WEIGHTS]"; the label is otherwise NAME, or NAME@ and what is last in WEIGHTS.
+        """From "[LABEL=]NAME[@WEIGHTS]"; without a label it is NAME, or NAME@ and the last part of the path WEIGHTS.
 
         Raises UserError for an unknown model. Weights never reach a model that has no network.
         """
-        label, equals, rest = text.rpartition("=")
-        name, at, weights = rest.partition("@")
+        head, at, weights = text.partition("@")
+        label, equals, name = head.rpartition("=")
+        if (
+            not equals and "/" not in weights.partition("=")[0]
+        ):  # else "=" is part of the path, and "@" not of the label
+            label, equals, rest = text.rpartition("=")
+            name, at, weights = rest.partition("@")
         model = spec(name)
         if at and not model.takes_weights:
             raise UserError(f"model '{name}' has no network, so no weights: leave out '@{weights}'")

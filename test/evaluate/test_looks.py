@@ -47,6 +47,15 @@ def test_looks_are_gathered_from_every_frame_of_which_the_truth_is_known(tmp_pat
     assert found.features[:, 0].tolist() == [1, 2, 3, 4, 5] * 2
 
 
+def test_a_sequence_of_one_frame_has_no_looks(tmp_path: Any) -> None:
+    write_sequence(tmp_path / "two", boxes(6))
+    (clip,) = evaluation.read(tmp_path).sequences
+    one = {name: getattr(clip, name)[:1] for name in ("frames", "truth", "visible", "known", "numbers")}
+    found = looks.gather(Follows(), [dataclasses.replace(clip, **one), clip])  # type: ignore[arg-type]
+    assert found.features.shape == (5, len(FEATURES))
+    assert found.clip.tolist() == [1] * 5
+
+
 def made(clips: list[int]) -> looks.Looks:
     """Looks at sequences of those numbers, unlike in every column."""
     rng, count = np.random.default_rng(len(clips)), len(clips)

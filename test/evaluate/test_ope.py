@@ -148,6 +148,10 @@ def test_missing_packages_can_be_pickled():
         ("mvt@runs/best", "mvt@best", "mvt", "runs/best"),
         ("mine=mvt@runs/best", "mine", "mvt", "runs/best"),
         ("mine=mvt", "mine", "mvt", "common"),
+        ("a=b=mvt", "a=b", "mvt", "common"),
+        ("my@1=mvt@best", "my@1", "mvt", "best"),
+        ("mvt@runs/rate=0.1/best", "mvt@best", "mvt", "runs/rate=0.1/best"),
+        ("mine=mvt@runs/rate=0.1", "mine", "mvt", "runs/rate=0.1"),
         ("csrt", "csrt", "csrt", ""),
     ],
 )
