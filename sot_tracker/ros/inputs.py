@@ -1,6 +1,6 @@
 """The ways to start a target besides `init_box`: a detector, a region, a polygon, clicks, and the service `~/init`.
 
-Each of them becomes one `Request` and goes through the same door. What cannot be used is one throttled warning.
+Each of them becomes one `Request`, which `Starter.ask` takes. What cannot be used gives one throttled warning.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ from sot_tracker.stream.requests import Request
 
 
 @dataclass(frozen=True)
-class Door:
-    """What the ways to start share.
+class Starter:
+    """What all ways to start a target need.
 
-    ask: hands over a request; the reason where it was refused, else "". fail: takes an error that is nobody's mistake.
-    followers: of this activation.
+    ask: starts on a request; returns the reason where it was refused, else "". fail: takes an error that is not the
+    user's mistake. followers: of this activation. warn: logs, throttled by kind.
     """
 
     ask: Callable[[Request], str]
@@ -53,8 +53,8 @@ class Inputs:
     image_topic: as subscribed; rqt_image_view sends clicks into it as `<image topic>_mouse_left`.
     """
 
-    def __init__(self, node: LifecycleNode, door: Door, image_topic: str) -> None:
-        self._node, self._door, self._history = node, door, door.followers.history
+    def __init__(self, node: LifecycleNode, starter: Starter, image_topic: str) -> None:
+        self._node, self._starter, self._history = node, starter, starter.followers.history
         self._clicks, self._search = Clicks(), ObjectSearch()
         self._pending = True  # whether `select` still has a target to start
         image, debug = node.resolve_topic_name("image"), node.resolve_topic_name("debug_image")
@@ -82,13 +82,13 @@ class Inputs:
         types = {f"{package}/msg/{name}": kind}
         return MatchingSubscription(self._node, self._node.resolve_topic_name(topic), types, guarded, 10, "auto")
 
-    def _guarded(self, action: Callable[[], object], door: str) -> None:
+    def _guarded(self, action: Callable[[], object], origin: str) -> None:
         try:
             action()
         except UserError as error:
-            self._door.warn(door, f"{door} refused: {error}")
+            self._starter.warn(origin, f"{origin} refused: {error}")
         except Exception as error:  # of OpenCV: what somebody sends must not end the node
-            self._door.fail(error)
+            self._starter.fail(error)
 
     def watch(self) -> None:
         """Take what publishers offer; tell of topics of a wrong type; propose what was found around a click."""
@@ -96,7 +96,7 @@ class Inputs:
         for subscription in self._subscriptions:
             subscription.watch()
             if text := subscription.complaint():
-                self._door.warn(f"{subscription.topic} type", text)
+                self._starter.warn(f"{subscription.topic} type", text)
 
     def see(self, frame: Frame) -> None:
         """A frame that was accepted: a proposal moves with it. Raises FrameError where that cannot be decoded."""
@@ -121,7 +121,7 @@ class Inputs:
         if self._service is not None:
             self._node.destroy_service(self._service)
         self._node.remove_on_set_parameters_callback(self._on_parameters)
-        del self._door, self._history  # as in Pipeline.close: some of ROS still refers to this object for a while
+        del self._starter, self._history  # as in Pipeline.close: some of ROS still refers to this object for a while
 
     # ---- a detector
 
@@ -139,10 +139,10 @@ class Inputs:
         return SetParametersResult(successful=True)
 
     def _on_detections(self, message: Detection2DArray) -> None:
-        if self._door.followers.target_ids:
+        if self._starter.followers.target_ids:
             self._pending = False
         selection = self._selection()
-        if not self._pending or self._door.followers.waiting or selection.rule == "off":
+        if not self._pending or self._starter.followers.waiting or selection.rule == "off":
             return
         newest = self._history.newest
         if newest is None or newest.size is None:
@@ -152,18 +152,18 @@ class Inputs:
         chosen = selection.choose(candidates, (0.5 * width, 0.5 * height))
         if chosen is not None:
             stamp = messages.stamp_of(message.header)
-            self._door.ask(Request(chosen.box, stamp, chosen.target_id, "init_detections"))
+            self._starter.ask(Request(chosen.box, stamp, chosen.target_id, "init_detections"))
         elif unusable := sum(not candidate.box.is_valid for candidate in candidates):
             raise UserError(f"{unusable} of {len(candidates)} boxes are no boxes: finite numbers, positive sizes")
 
     # ---- regions and polygons
 
     def _on_region(self, message: RegionOfInterest) -> None:
-        self._door.ask(Request(messages.box_of_region(message), door="init_region"))
+        self._starter.ask(Request(messages.box_of_region(message), origin="init_region"))
 
     def _on_polygon(self, message: PolygonStamped) -> None:
         box = messages.box_around(message.polygon.points)
-        self._door.ask(Request(box, messages.stamp_of(message.header), door="init_polygon"))
+        self._starter.ask(Request(box, messages.stamp_of(message.header), origin="init_polygon"))
 
     # ---- clicks
 
@@ -190,20 +190,22 @@ class Inputs:
             return
         self._search.forget()
         frame = frames[-1] if box is proposal else frames[0]  # proposals move along
-        self._door.ask(Request(box, frame.stamp, door="click"))
+        self._starter.ask(Request(box, frame.stamp, origin="click"))
 
     def _propose_what_was_found(self) -> None:
         """Around the newest click, as soon as it is known; the box is moved through the frames since."""
         if (found := self._search.result()) is None:
             return
-        self._tell(found)
+        self._log_found(found)
         if found.box is not None:
             self._clicks.propose(found.box, found.frame.image)
             for frame in self._history:
                 if frame.stamp > found.frame.stamp:
                     self._clicks.see(frame.image)
+                if frame is not self._history.newest:  # of older frames no decoded picture is kept
+                    frame.release()
 
-    def _tell(self, found: Found) -> None:
+    def _log_found(self, found: Found) -> None:
         how = "a second click is the opposite corner of a box"
         point = f"click ({found.x:g}, {found.y:g})"
         if found.box is None:
@@ -241,11 +243,11 @@ class Inputs:
             return response
         if asked.stamp == 0:
             asked = replace(asked, stamp=newest.stamp)
-        before = self._door.followers.target_ids
-        response.message = self._door.ask(asked)
+        before = self._starter.followers.target_ids
+        response.message = self._starter.ask(asked)
         response.accepted = not response.message
         if response.accepted:
-            new = [name for name in self._door.followers.target_ids if name not in before]
+            new = [name for name in self._starter.followers.target_ids if name not in before]
             response.target_id = asked.target_id or "".join(new)
-            response.message = "waits for its frame" if asked in self._door.followers.waiting else "started"
+            response.message = "waits for its frame" if asked in self._starter.followers.waiting else "started"
         return response

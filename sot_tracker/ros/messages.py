@@ -151,9 +151,9 @@ def box_of(message: Detection2D) -> Box:
     return Box.from_cxcywh(center.x, center.y, message.bbox.size_x, message.bbox.size_y)
 
 
-def request_of(message: Detection2D, door: str = "init_box") -> Request:
+def request_of(message: Detection2D, origin: str = "init_box") -> Request:
     """What an `init_box` message asks for."""
-    return Request(box_of(message), stamp_of(message.header), message.id, door)
+    return Request(box_of(message), stamp_of(message.header), message.id, origin)
 
 
 def candidate_of(message: Detection2D) -> Candidate:

@@ -122,7 +122,7 @@ class TrackerNode(LifecycleNode):
         return trackers
 
     def _attempt(self, action: Callable[[], None]) -> TransitionCallbackReturn | None:
-        """None where the action succeeded. rclpy would swallow an exception without a word."""
+        """None where the action succeeded. rclpy would swallow an exception silently."""
         try:
             action()
         except (UserError, NameValidationException) as error:

@@ -21,7 +21,7 @@ from sot_tracker.ros import messages
 from sot_tracker.ros.diagnostics import Health
 from sot_tracker.ros.flight_recorder import NodeRecorder
 from sot_tracker.ros.image_input import ImageInput
-from sot_tracker.ros.inputs import Door, Inputs
+from sot_tracker.ros.inputs import Inputs, Starter
 from sot_tracker.ros.many import ManyTargets
 from sot_tracker.ros.publishers import Outputs
 from sot_tracker.ros.subscription import MatchingSubscription
@@ -36,7 +36,7 @@ from sot_tracker.tracker import Reason, State, Tracker
 
 REPORT_PERIOD = 5.0  # seconds between two log lines of one kind
 WATCH_PERIOD = 0.1
-_SAID = {State.TRACKING: "found again", State.UNCERTAIN: "uncertain", State.LOST: "lost"}
+_WORDS = {State.TRACKING: "found again", State.UNCERTAIN: "uncertain", State.LOST: "lost"}
 MOST_FAILURES = 10  # in a row, after which the node gives up
 
 
@@ -44,7 +44,7 @@ class Pipeline:
     """Lives from activation to deactivation: subscriptions, timers, `~/stop`, the followers and their counts.
 
     trackers: one for each target that can be followed at a time. first: a request to begin with.
-    give_up: called with the reason when frame after frame fails with an error that is nobody's mistake.
+    give_up: called with the reason when frame after frame fails with an error that is not the user's mistake.
     """
 
     def __init__(
@@ -85,8 +85,8 @@ class Pipeline:
             reliability,
         )
         self._many = ManyTargets(node, self._follower, self._ask, reliability)
-        door = Door(self._ask, self._fail, self._follower, self._warn)
-        self._inputs = Inputs(node, door, self._input.topic)
+        starter = Starter(self._ask, self._fail, self._follower, self._warn)
+        self._inputs = Inputs(node, starter, self._input.topic)
         self._stop = node.create_service(Trigger, "~/stop", self._on_stop)
         steady = Clock(clock_type=ClockType.STEADY_TIME)  # with use_sim_time a paused clock must not silence them
         self._timers = [
@@ -142,18 +142,18 @@ class Pipeline:
         try:
             result = self._follower.request(request)
             if request in self._follower.waiting:
-                self._log.info(f"{request.door} {request.box} waits for its frame")
+                self._log.info(f"{request.origin} {request.box} waits for its frame")
                 return ""
             age_ms = self._age_ms(request.stamp)
-            self._log.info(f"{request.door} {request.box} started from a frame {age_ms:.0f} ms old")
+            self._log.info(f"{request.origin} {request.box} started from a frame {age_ms:.0f} ms old")
             if result is not None:
                 self._publish([result], entry)
         except UserError as error:
-            text = f"{request.door} refused: {error}"
-            if request.door == "init_box":
+            text = f"{request.origin} refused: {error}"
+            if request.origin == "init_box":
                 self._log.warning(text)
             else:  # a detector sends many times per second
-                self._warn(request.door, text)
+                self._warn(request.origin, text)
             return str(error)
         except Exception as error:  # as for frames
             self._fail(error)
@@ -204,7 +204,7 @@ class Pipeline:
             self._log.info(f"taking {self._input.topic}: {stream}")
 
     def _publish(self, results: Sequence[Result], entry: float) -> None:
-        """All that is told of one frame. results: one for each target, or one without an estimate."""
+        """Log and publish everything about one frame. results: one for each target, or one without an estimate."""
         self._report_changes(results)
         first = results[0]
         age_ms = self._age_ms(first.frame.stamp)
@@ -232,7 +232,7 @@ class Pipeline:
             elif before[result.target_id] != state and self._throttle.ready(state.value):
                 # throttled: a flickering target must not flood the log
                 why = "" if reason is Reason.NONE else f" ({reason.value})"
-                self._log.info(f"target {name} {_SAID[state]}{why}")
+                self._log.info(f"target {name} {_WORDS[state]}{why}")
 
     def _apply_threshold(self) -> None:
         value = float(self._node.get_parameter("lost_threshold").value)

@@ -80,9 +80,9 @@ class RemoteTracker:
         self._ask(lambda: self._call(self._stop, Trigger.Request(), lambda _: answer(""), answer))
 
     def choose(self, model: str, answer: Answer) -> None:
-        """The model is read when the node is configured: it is taken down, told the name and started again."""
+        """The node reads `model` when it is configured, so it is cleaned up, given the new name and activated again."""
 
-        def told(refused: str) -> None:
+        def set_up(refused: str) -> None:
             if refused:
                 answer(refused)
             else:
@@ -92,7 +92,7 @@ class RemoteTracker:
             if failed:
                 answer(failed)
             else:
-                self._tell(model, told)
+                self._set_model(model, set_up)
 
         self._ask(lambda: self._transitions(_AWAY, down))
 
@@ -172,7 +172,7 @@ class RemoteTracker:
         request = ChangeState.Request(transition=Transition(id=steps[0]))
         self._call(self._change, request, received, finish)
 
-    def _tell(self, model: str, finish: Answer) -> None:
+    def _set_model(self, model: str, finish: Answer) -> None:
         value = ParameterValue(type=ParameterType.PARAMETER_STRING, string_value=model)
         request = SetParameters.Request(parameters=[Parameter(name="model", value=value)])
         self._call(self._set, request, lambda done: finish(_refusal(done.results[0])), finish)

@@ -52,7 +52,7 @@ class BagWriter:
 
     def discard(self) -> None:
         """Remove what was written; what had the name before stays."""
-        with suppress(OSError):  # a full disk has been told of; its rest must not stay there
+        with suppress(OSError):  # a full disk was reported already; the rest of the file must go
             self._writer.abort()
         self._remove()
 

@@ -123,11 +123,11 @@ class Follower:
                 result = self._start(due.request)
                 return replace(result, convert_ms=result.convert_ms + convert_ms)
             except UserError as error:
-                self._warn(due.request.door, f"{due.request.door} refused: {error}")
+                self._warn(due.request.origin, f"{due.request.origin} refused: {error}")
         elif self._waiting is not None and self._waiting.is_over():
-            late, door = clock_report(self._waiting.request.stamp, frame.stamp, self._now()), self._waiting.request.door
-            self._waiting = None
-            self._warn(door, f"{door} refused after a wait of {self._patience:g} s: {late}")
+            request, self._waiting = self._waiting.request, None
+            late = clock_report(request.stamp, frame.stamp, self._now())
+            self._warn(request.origin, f"{request.origin} refused after a wait of {self._patience:g} s: {late}")
         if not self._target_id:
             return Result(frame, convert_ms=convert_ms)
         self._require_size(frame)

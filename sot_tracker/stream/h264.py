@@ -108,7 +108,7 @@ def _pyav() -> Any | None:
 
 def _has_x264(program: str) -> bool:
     try:
-        told = subprocess.run([program, "-hide_banner", "-encoders"], capture_output=True, text=True, timeout=10)
+        listed = subprocess.run([program, "-hide_banner", "-encoders"], capture_output=True, text=True, timeout=10)
     except (OSError, subprocess.TimeoutExpired):
         return False
-    return "libx264" in told.stdout
+    return "libx264" in listed.stdout

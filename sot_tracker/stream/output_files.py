@@ -39,7 +39,7 @@ class NewFile:
     def discard(self) -> None:
         """Remove what was written; what had the name before stays."""
         if not self._direct:
-            with suppress(OSError):  # of a file that could not be made: why was told
+            with suppress(OSError):  # a file that could not be made was reported already
                 self.place.unlink(missing_ok=True)
 
 

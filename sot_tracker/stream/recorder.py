@@ -97,7 +97,7 @@ class FlightRecorder:
     """
 
     def __init__(self, folder: Path, name: str, topics: Mapping[str, str], limits: Limits, warn: Warn) -> None:
-        types()  # what is missing is told now
+        types()  # raises at once where rosbags is missing
         self._folder, self._topics, self._limits, self._warn = folder, dict(topics), limits, warn
         self._name = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")
         self._recent = Recent(limits.seconds, limits.memory)

@@ -16,13 +16,13 @@ SAME_CLOCK_S = 2.0
 class Request:
     """Follow `box` from the frame with this stamp (nanoseconds) on; stamp 0 is the next frame.
 
-    door: the name of what asked, a topic, service or parameter; log lines begin with it.
+    origin: the name of what asked, a topic, service or parameter; log lines begin with it.
     """
 
     box: Box
     stamp: int = 0
     target_id: str = ""
-    door: str = "init_box"
+    origin: str = "init_box"
 
 
 class Waiting:

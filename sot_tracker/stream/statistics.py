@@ -13,7 +13,7 @@ from sot_tracker.tracker import Estimate, State
 WINDOW = 300  # frames
 
 MUCH_DROPPED = 0.1
-"""Share of the input that may be dropped without a word."""
+"""Share of the input that may be dropped without a warning."""
 
 
 def dropping(processed: int, dropped: int, seconds: float) -> str:

@@ -45,7 +45,7 @@ class VideoWriter:
         self._encoder = encoder or _OpenCV(path, VIDEO_CODECS[suffix], fps, self._even, name)
 
     def write(self, image: Image) -> None:
-        """Raises UserError for a frame of another size, which OpenCV would drop without a word."""
+        """Raises UserError for a frame of another size, which OpenCV would drop silently."""
         height, width = image.shape[:2]
         if (width, height) != self._size:
             raise UserError(f"{self._name}: a frame is {width}x{height}, and the video {self._size[0]}x{self._size[1]}")

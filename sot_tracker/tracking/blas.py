@@ -1,7 +1,7 @@
 """NumPy's matrix products in one thread, while a frame is worked on.
 
-They are small. Threads for them gain nothing, and wait by spinning, which keeps the network's threads from the
-processors: on two cores a frame of lite then took 8.2 instead of 3.6 ms.
+The products are small, so more threads gain nothing. But BLAS threads spin while they wait, and take processors from
+the network's threads: on two cores a frame of lite then took 8.2 instead of 3.6 ms.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ R = TypeVar("R")
 def in_one_thread(function: Callable[P, R]) -> Callable[P, R]:
     """The function, with NumPy's BLAS (OpenBLAS, MKL, BLIS) limited to one thread while it runs.
 
-    The limit holds for the process. Without the package threadpoolctl, which rosdep does not know, nothing changes.
+    The limit holds for the whole process. It needs the package threadpoolctl, which rosdep does not know; without it
+    nothing is limited.
     """
 
     @wraps(function)

@@ -12,16 +12,16 @@ import math
 from sot_tracker.box import Box
 
 SAME = 0.5
-"""Least overlap with the initial box at which the network is taken to have found the same object."""
+"""From this overlap (IoU) with the initial box on, what the network found is taken to be the same object."""
 LEAST = 1.0  # pixels: corner networks can give negative sizes
 
 SizeBias = tuple[float, float]
-"""Logarithms of found by given width and height."""
+"""log(found / given) of the width and of the height."""
 NO_BIAS: SizeBias = (0.0, 0.0)
 
 
 def bias(found: Box, given: Box) -> SizeBias:
-    """By how much a network's width and height of a target differ from the given ones; none where it found another."""
+    """How a network's width and height of a target differ from the given ones; none where it found another object."""
     if found.w < LEAST or found.h < LEAST or found.iou(given) < SAME:
         return NO_BIAS
     return math.log(found.w / given.w), math.log(found.h / given.h)

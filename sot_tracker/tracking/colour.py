@@ -22,9 +22,9 @@ Integers = npt.NDArray[np.int32]
 Floats = npt.NDArray[np.float32]
 
 SIDE = 32
-"""Pixels of the small picture that is counted."""
+"""Pixels per side of the small picture whose pixels are counted."""
 AROUND = 1.5
-"""Of the box, that is looked at; pixels count the less the farther they are from the middle."""
+"""The histogram is that of the box enlarged by this; pixels count less the farther they are from the middle."""
 BINS = 16
 """Per channel, over the half of its range that real colours fill: 128 values, 8 in a bin."""
 RATE, OTHERS_RATE = 0.05, 0.1
@@ -73,7 +73,7 @@ def start(image: Image, box: Box) -> Colours:
 
 
 def histogram(image: Image, box: Box) -> Histogram:
-    """Of the part of the frame (H x W x 3, BGR, any strides) around the box; even where that lies outside."""
+    """Of the part of the frame (H x W x 3, BGR, any strides) around the box; outside of it of the nearest pixels."""
     height, width = image.shape[:2]
     x1, y1, x2, y2 = Box.from_cxcywh(*box.center, AROUND * box.w, AROUND * box.h).xyxy
     left, top = (round(min(max(at, 0), length - 1)) for at, length in ((x1, width), (y1, height)))

@@ -1,6 +1,7 @@
-"""What one look of a network tells of its own box: numbers read from its map and from how the box moved.
+"""How far a network's box can be believed: numbers from one run of the network on a frame, a look.
 
-`calibration.py` makes a probability of them; `states.py` takes reasons from them.
+They are read from its maps and from how the box moved. `calibration.py` makes a probability of them, and `states.py`
+takes the reasons of states from them.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ _RECENT, _MEMORY = 0.3, 0.1
 _FORGETS = 0.97
 """Share of the largest jump of the last frames that is left of it in the next."""
 _AT_FIRST = 3.0
-"""Of the running means: the target was given."""
+"""First value of the running means, as logits: the first box was given, so it is right."""
 _NO_LOOK_ALIKE = 0.4
 """By how much a box is nearer to the target's colours than to those of look-alikes, where none has been seen."""
 
@@ -63,7 +64,7 @@ UNREADABLE = MapEvidence(0.0, 0.0, 0.0, 0.0, 0.0)
 
 
 def read_maps(maps: Maps, found: Decoded) -> MapEvidence:
-    """What the maps of one search say besides the box; `found` is what they decode to."""
+    """What the maps of one search show besides the box; `found` is what they decode to."""
     if not found.is_finite:
         return UNREADABLE
     grid = score_grid(maps)

@@ -87,8 +87,10 @@ class MultiTracker:
 
 
 def search_together(trackers: Sequence[Tracker], image: Image, stamp_ns: int | None = None) -> None:
-    """To be called before each of these trackers is updated with this very image, all of one network: one search for
-    the targets of all instead of one for each. Trackers that look when they choose are only told how many they are.
+    """Search for the targets of all these trackers at once. Each tracker's next `update`, with this very image, takes
+    its part of the result. All must share one network.
+
+    A `RealtimeTracker` decides itself when to search: it only learns how many trackers take turns.
     """
     for tracker in trackers:
         if isinstance(tracker, RealtimeTracker):

@@ -1,5 +1,7 @@
 """A box for every frame within milliseconds: the tracker looks in a thread of its own, optical flow does the rest.
 
+A look is one run of the tracker on one frame.
+
 `update` never waits for a slow tracker. It carries the box into the frame by optical flow, takes over what the tracker
 found meanwhile in an earlier frame, carried to this one through the motions since, and gives the tracker the newest
 frame as soon as it is idle. Where the tracker keeps pace with the frames it is asked at once instead, so that a fast
@@ -17,12 +19,12 @@ from dataclasses import dataclass, replace
 from sot_tracker.box import Box, BoxLike
 from sot_tracker.errors import UserError
 from sot_tracker.tracker import HELD, Estimate, Image, Policy, State, Tracker, TrackerInfo, require_size
-from sot_tracker.tracking import fusion, states
+from sot_tracker.tracking import expectation, fusion, states
 from sot_tracker.tracking.flow import Motion
 
 KEEPS_PACE, FALLS_BEHIND = 0.5, 0.8
-"""Shares of the time between two frames: a look that takes less than the first is waited for, more than the second is
-not. In between it stays as it is."""
+"""Shares of the time between two frames. Looks that take less than the first are waited for, looks that take more than
+the second are not; in between it stays as it was."""
 _SMOOTHING = 0.2  # share of a new duration in the running means
 _LONGEST_INTERVAL = 1.0  # seconds: a longer gap between frames is a pause, not a rate
 
@@ -138,6 +140,7 @@ class RealtimeTracker:
         self._inner.recenter(box)
         if self._latest is not None:
             self._latest = Estimate(Box.of(box), self._latest.score, State.TRACKING)
+            self._flow = expectation.recentered(self._flow)
 
     def move(self, box: BoxLike) -> None:
         """See `Tracker.move`; waits for a look under way."""

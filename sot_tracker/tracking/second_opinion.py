@@ -34,8 +34,8 @@ Features = Callable[[Patch], Array]
 SHARE = 0.5
 """Of the filter in the average; the rest is the network's."""
 ABSENT, EVEN, PRESENT = 0.3, 0.45, 0.8
-"""Responses: below the first there was next to never a target, at the second in half of the cases, at the last surely
-(training-side clips, all networks alike)."""
+"""Responses of the filter. On training-side clips, with every network: below the first there was hardly ever a target,
+at the second in half of the cases, at the last nearly always."""
 PASSED = 5
 """Looks in a row that found the target without doubt, before what they show is learnt: what is found after a loss may
 be a look-alike."""

@@ -22,8 +22,8 @@ class TargetState:
     lost_frames: frames since `box` was accepted, 0 while tracking; lost_seconds: the same time by the frames' stamps,
         as far as they are known.
     suspect: where a lost target may have returned, to be confirmed by the next search.
-    condition, features: how far the box is believed, and what the last look told of that (`confidence.py`); they say
-        nothing of where to search.
+    condition, features: how far the box is believed, and the numbers of the last look behind that (`confidence.py`);
+        they do not decide where to search.
     """
 
     box: Box
@@ -53,9 +53,10 @@ class SearchWindow:
 class Measurement:
     """What the network finds in one search.
 
-    window: that was searched. box: in frame pixels, as the network gives it, which may be of negative size; None where
-    its maps are not finite. score: 0..1. evidence: what else its maps tell. rival: around the map's
-    second peak, of the same size; None where there is none worth the name. likeness: in colour, of what is in the box.
+    window: the one that was searched. score: 0..1. evidence: what else the network's maps show.
+    box: in frame pixels, as the network gives it, which may be of negative size; None where its maps are not finite.
+    rival: a box of the same size around the map's second peak; None where that is low (`session.RIVAL`).
+    likeness: how like the target's colours those in the box are.
     """
 
     window: SearchWindow

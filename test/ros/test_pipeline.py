@@ -32,6 +32,7 @@ from sot_tracker.ros import messages, publishers  # noqa: E402
 from sot_tracker.ros import node as node_module  # noqa: E402
 from sot_tracker.ros.node import TrackerNode  # noqa: E402
 from sot_tracker.ros.pipeline import MOST_FAILURES  # noqa: E402
+from sot_tracker.stream.object_search import Found  # noqa: E402
 
 DONE = TransitionCallbackReturn.SUCCESS
 
@@ -417,3 +418,18 @@ def test_only_a_possible_rule_asks_for_one_more_target(setup: Any, rule: str, as
     )
     one.send()
     assert one.tracker.started == int(asks)
+
+
+def test_frames_that_a_proposal_went_through_keep_no_decoded_picture(setup: Any) -> None:
+    one = setup(frame_history=10)
+    one.go("configure", "activate")
+    packed = cv2.imencode(".png", frame(0))[1].tobytes()
+    for _ in range(6):
+        one.send(CompressedImage(format="png", data=array("B", packed)))
+    inputs = one.node._pipeline._inputs
+    frames = list(inputs._history)
+    found = Found(60.0, 60.0, frames[0], box_at(0))
+    inputs._search.result = lambda: found
+    inputs._propose_what_was_found()
+    assert inputs.proposal is not None
+    assert [kept._image is None for kept in frames] == [True] * 5 + [False]

@@ -291,3 +291,13 @@ def test_frames_are_not_written_to(tracker, clock):
     clock.tick()
     tracker.update(image, 1)
     assert np.array_equal(image, kept)
+
+
+def test_after_a_recenter_the_old_velocity_is_forgotten(tracker, inner, worker, clock):
+    """The box is moved by hand to another place: it has not moved there by itself."""
+    follow(tracker, clock, 1, 8)
+    moving = tracker._flow.velocity
+    assert abs(moving.x) + abs(moving.y) > 1
+    worker.run()  # it waits for the look under way
+    tracker.recenter(Box(4, 90, 20, 20))
+    assert tracker._flow.velocity == type(moving)()
