@@ -127,9 +127,8 @@ def guessed(config: Config, source: Source) -> Config:
 def read(source: Source) -> list[Run]:
     """What was measured of these model files on this machine; empty where nothing was."""
     assert source.manifest is not None
-    if (
-        next(user_cache.place(_FOLDER).glob(f"{source.manifest.model}-*.json"), None) is None
-    ):  # without looking up versions
+    files = user_cache.place(_FOLDER).glob(f"{source.manifest.model}-*.json")
+    if not any(files):  # then the versions of the runtimes, which take 15 ms, are not needed
         return []
     path = _file(source)
     try:

@@ -58,7 +58,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """What one search for one target gave; second: what its filter says of it, None where there is none."""
+    """What one search for one target gave. second: the response of the target's filter, None without a filter."""
 
     measurement: Measurement
     second: Seen | None
@@ -130,15 +130,15 @@ class Session:
             require_size(image, target.state.frame_size)
         begin = time.perf_counter()
         expected = expectation.expect([(target.state, target.flow) for target in targets], image)
-        spent = {"flow": 1e3 * (time.perf_counter() - begin)} if policy.search_around == "expected" else {}
+        times = {"flow": 1e3 * (time.perf_counter() - begin)} if policy.search_around == "expected" else {}
         windows = [loop.search_window(before.state, policy) for before in expected]
-        looks, times = self._search(image, list(zip(targets, windows, strict=True)))
-        times = {**spent, **times}
+        looks, search_times = self._search(image, list(zip(targets, windows, strict=True)))
+        times = {**times, **search_times}
         advanced = []
         for target, before, look in zip(targets, expected, looks, strict=True):
-            after, estimate, spent = self._settle(target, before, look, image, policy, stamp_ns)
+            after, estimate, settle_times = self._settle(target, before, look, image, policy, stamp_ns)
             advanced.append((after, estimate))
-            times = {stage: taken + spent.get(stage, 0.0) for stage, taken in times.items()}
+            times = {stage: ms + settle_times.get(stage, 0.0) for stage, ms in times.items()}
         return [(target, replace(estimate, times=times)) for target, estimate in advanced]
 
     def _settle(
@@ -180,16 +180,16 @@ class Session:
         asked = [(target.template, crop.patch) for (target, _), crop in zip(looks, crops, strict=True)]
         maps = [self._network.search(*asked[0])] if len(asked) == 1 else self._network.search_many(asked)
         searched = time.perf_counter()
-        seconds = self._second_opinions([target.opinion for target, _ in looks], crops, maps)
+        responses = self._second_opinions([target.opinion for target, _ in looks], crops, maps)
         judged = time.perf_counter()
         found = []
-        for (target, window), crop, of, second in zip(looks, crops, maps, seconds, strict=True):
-            there = self._decode(of, second, target.state)
-            box = crop.to_frame(there.cx, there.cy, there.w, there.h) if there.is_finite else None
-            evidence, rival = read_maps(of, there), None
+        for (target, window), crop, its_maps, response in zip(looks, crops, maps, responses, strict=True):
+            decoded = self._decode(its_maps, response, target.state)
+            box = crop.to_frame(decoded.cx, decoded.cy, decoded.w, decoded.h) if decoded.is_finite else None
+            evidence, rival = read_maps(its_maps, decoded), None
             if evidence.second_at is not None and evidence.rival >= RIVAL:
-                rival = crop.to_frame(*evidence.second_at, there.w, there.h)
-            found.append(_Look(Measurement(window, box, there.score, evidence, rival), second))
+                rival = crop.to_frame(*evidence.second_at, decoded.w, decoded.h)
+            found.append(_Look(Measurement(window, box, decoded.score, evidence, rival), response))
         times = {
             "crop": 1e3 * (cropped - begin),
             "search": 1e3 * (searched - cropped),
