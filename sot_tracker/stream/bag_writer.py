@@ -39,9 +39,9 @@ class BagWriter:
             self._topics[topic] = self._writer.add_connection(topic, kind, typestore=types())
 
     def write(self, topic: str, stamp: int, data: bytes | memoryview) -> None:
-        """A serialized message; stamp: time of recording, nanoseconds."""
+        """A serialized message. stamp: time of recording, nanoseconds; a file holds none before 1970: then it is 0."""
         with self._explained():
-            self._writer.write(self._topics[topic], stamp, data)
+            self._writer.write(self._topics[topic], max(stamp, 0), data)
 
     def keep(self) -> None:
         """End the file and move it into place."""

@@ -234,3 +234,14 @@ def test_an_unexpected_error_while_writing_is_a_warning(setup, monkeypatch) -> N
     assert one.warnings == ["a flight recording failed: RuntimeError: of rosbags"]
     assert not path.exists()
     assert one.files() == []
+
+
+@pytest.mark.parametrize("stamp", [-5, 0, BEGAN])
+def test_a_time_before_1970_can_be_written(tmp_path: Path, stamp: int) -> None:
+    """A damaged header may hold any time; the message itself keeps it."""
+    writer = module.BagWriter(tmp_path / "a.mcap", "a recording")
+    writer.add_topic(TOPIC, COMPRESSED)
+    writer.write(TOPIC, stamp, PICTURE)
+    writer.keep()
+    with Reader(tmp_path / "a.mcap") as bag:
+        assert [time for _, time, _ in bag.messages()] == [max(stamp, 0)]
