@@ -88,6 +88,8 @@ class FollowNode(Node):
     def _watch(self) -> None:
         for subscription in self._subscriptions_:
             subscription.watch()
+            if text := subscription.complaint():
+                self.get_logger().warning(text)
         if self._camera is None and time.monotonic() - self._began > CAMERA_INFO_S:
             self._watch_for_size()
         elif self._camera is not None and self._size_input is not None:

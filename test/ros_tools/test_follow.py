@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -301,3 +302,14 @@ def check_losses(watcher: Watcher, log: str) -> None:
     print("milliseconds from LOST to a zero command:", waits)
     assert max(waits) < 1000, waits
     assert min(waits) < 200, waits
+
+
+def test_a_topic_of_another_type_is_named_once(
+    bench: Bench, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strange = [SimpleNamespace(topic_type="std_msgs/msg/String")]
+    monkeypatch.setattr(bench.node, "get_publishers_info_by_topic", lambda topic: strange)
+    for _ in range(5):
+        bench.node._watch()
+    text = "camera_info carries std_msgs/msg/String, but sensor_msgs/msg/CameraInfo is needed"
+    assert capfd.readouterr().err.count(text) == 1
