@@ -36,6 +36,10 @@ CONFIRMED = 2
 PREDICTED = ("camera", HELD)
 """Sources of a box in a frame where neither the tracker nor optical flow saw the target."""
 
+STALE_MS = 2000.0
+"""Age of the tracker's last look from which on a box that optical flow moved is not believed any more: a tracker that
+hangs must not keep a camera turning."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -129,13 +133,16 @@ def reason_of(look: Look, limits: Limits) -> Reason:
 def between_looks(estimate: Estimate, frame_size: tuple[int, int], max_coast: float) -> Estimate:
     """What to say in a frame at which the tracker did not look, or not yet; `estimate` has the state of its last look.
 
-    A box that optical flow carried is as good as that look. One that was moved by the camera's motion and the
-    target's velocity alone, or not at all, is predicted: TRACKING becomes UNCERTAIN.
+    A box that optical flow carried is as good as that look, for two seconds. One that was moved by the camera's motion
+    and the target's velocity alone, or not at all, is predicted. If the box is predicted or the look too old, TRACKING
+    becomes UNCERTAIN.
     """
     too_old = estimate.look_age_ms > 1e3 * max_coast
     if estimate.state is State.TRACKING and estimate.source in PREDICTED:
         reason = Reason.EDGE if touches_edge(estimate.box, frame_size) else Reason.OCCLUDED
         return replace(estimate, state=State.UNCERTAIN, reason=reason, coasted_out=too_old)
+    if estimate.state is State.TRACKING and estimate.look_age_ms > STALE_MS:
+        return replace(estimate, state=State.UNCERTAIN, reason=Reason.SCORE, coasted_out=too_old)
     return replace(estimate, coasted_out=True) if estimate.state is State.UNCERTAIN and too_old else estimate
 
 

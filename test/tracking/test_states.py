@@ -128,6 +128,8 @@ DOUBT = Estimate(BOX, 0.5, UNCERTAIN, reason=Reason.JUMP)
     [
         (SEEN, TRACKING, Reason.NONE, True),
         (replace(SEEN, source="flow", look_age_ms=900.0), TRACKING, Reason.NONE, True),
+        (replace(SEEN, source="flow", look_age_ms=2000.0), TRACKING, Reason.NONE, True),
+        (replace(SEEN, source="flow", look_age_ms=2001.0), UNCERTAIN, Reason.SCORE, False),
         (replace(SEEN, source="camera", look_age_ms=100.0), UNCERTAIN, Reason.OCCLUDED, True),
         (replace(SEEN, source="camera", look_age_ms=600.0), UNCERTAIN, Reason.OCCLUDED, False),
         (replace(SEEN, source="camera", box=Box(-5, 10, 20, 20)), UNCERTAIN, Reason.EDGE, True),
