@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -48,7 +47,7 @@ def test_sigterm_ends_the_nodes_too(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def terminate() -> int:
         assert callable(signal.getsignal(signal.SIGTERM))
-        os.kill(os.getpid(), signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)  # to this thread; os.kill may reach another one, and later
         return 0
 
     @contextmanager

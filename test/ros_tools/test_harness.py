@@ -19,7 +19,7 @@ WAITS = """
 try:
     with harness.interrupt_between() as check:
         check()
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
         print("after the signal")
         check()
         print("after the check")
@@ -29,7 +29,7 @@ except KeyboardInterrupt:
 COMES_FIRST = """
 try:
     with harness.interrupt_between():
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
         raise UserError("tracker_node ended with status 1")
 except KeyboardInterrupt:
     print("interrupted")
