@@ -20,7 +20,7 @@ WIDTH = 16
 def embed(unit: Any, projection: Any, image: Tensor) -> Tensor:
     """`projection(unit(image))`, (B, 3, S, S) -> (B, C, S / 16, S / 16).
 
-    unit: a `DualAttentionUnit`. projection: a convolution of 16 x 16 pixels and that stride.
+    unit: a `DualAttentionUnit`. projection: a convolution of WIDTH x WIDTH pixels and that stride.
     """
     strips = _unit(unit, cut(image))
     kernel = projection.weight.transpose(2, 3).flatten(1, 2)[..., None]  # (C, 3 * 16 columns, 16 rows, 1)
@@ -45,15 +45,16 @@ def _unit(unit: Any, image: Tensor) -> Tensor:
 
 def pointwise(layer: nn.Conv2d, x: Tensor) -> Tensor:
     """A 1x1 convolution, on strips: every column by itself."""
-    columns = torch.eye(WIDTH)[:, None]
+    columns = torch.eye(WIDTH).to(layer.weight)[:, None]
     kernel = (layer.weight[:, None, :, :, 0] * columns).reshape(WIDTH * layer.out_channels, -1, 1, 1)
     return F.conv2d(x, kernel, _bias(layer))
 
 
 def depthwise(layer: nn.Conv2d, x: Tensor) -> Tensor:
-    """A dilated 5x5 convolution of each of three channels that keeps the size, on strips.
+    """A 5x5 convolution, dilated or not, of each of three channels that keeps the size, on strips.
 
-    Up and down it is what it was. To the side, a column is made of columns of its own strip and the two beside it.
+    Vertically the convolution is unchanged. Horizontally, an output column reads input columns of its own strip and of
+    the two beside it.
     """
     (rows, taps), (dilation, _) = layer.kernel_size, layer.dilation
     spread = column_table(taps, dilation).to(x)  # (taps, to, from, 3 strips)
@@ -64,8 +65,8 @@ def depthwise(layer: nn.Conv2d, x: Tensor) -> Tensor:
 
 
 def column_table(taps: int, dilation: int) -> Tensor:
-    """(taps, WIDTH, WIDTH, 3): 1 where a tap makes the column `to` of the column `from` of the strip to the left, of
-    its own, or of the one to the right. The reach of the taps is at most WIDTH.
+    """(taps, output columns, input columns, strips: left, own, right): 1 where that tap of that output column reads that
+    input column. Needs dilation * (taps // 2) <= WIDTH.
     """
     table = torch.zeros(taps, WIDTH, WIDTH, 3)
     to = torch.arange(WIDTH)

@@ -120,6 +120,28 @@ def test_in_strips_the_dual_attention_unit_gives_the_same_tokens(monkeypatch: py
     assert len(cuts) == 1, "an exported graph is in strips"
 
 
+@torch.no_grad()
+def test_strips_compute_in_the_precision_of_the_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    backbone = small().backbone.bfloat16()
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    assert backbone.embed(torch.randn(1, 3, 64, 64).bfloat16(), torch.zeros(1).bfloat16()).dtype == torch.bfloat16
+
+
+@torch.no_grad()
+def test_attention_is_written_out_in_an_exported_graph(monkeypatch: pytest.MonkeyPatch) -> None:
+    query, key, value = torch.randn(3, 1, 2, 4, 8).unbind(0)
+    fused, plain = torch.nn.functional.scaled_dot_product_attention, blocks.attention(query, key, value)
+    calls: list[int] = []
+    monkeypatch.setattr(blocks.F, "scaled_dot_product_attention", lambda *a, **k: calls.append(1) or fused(*a, **k))
+    blocks.attention(query, key, value)
+    assert len(calls) == 1, (
+        "runtimes do not fuse what the exporter makes of torch's operator, but torch is faster with it"
+    )
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    assert torch.allclose(blocks.attention(query, key, value), plain, atol=1e-6)
+    assert len(calls) == 1
+
+
 def test_positions_are_resized_from_the_square_table() -> None:
     backbone = small().backbone
     with torch.no_grad():
