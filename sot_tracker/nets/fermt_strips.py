@@ -65,8 +65,8 @@ def depthwise(layer: nn.Conv2d, x: Tensor) -> Tensor:
 
 
 def column_table(taps: int, dilation: int) -> Tensor:
-    """(taps, output columns, input columns, strips: left, own, right): 1 where that tap of that output column reads that
-    input column. Needs dilation * (taps // 2) <= WIDTH.
+    """(taps, output columns, input columns, strips: left, own, right): 1 where that tap of that output column reads
+    that input column. Needs dilation * (taps // 2) <= WIDTH.
     """
     table = torch.zeros(taps, WIDTH, WIDTH, 3)
     to = torch.arange(WIDTH)

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from sot_tracker.nets import build, fermt_strips
+from sot_tracker.nets import blocks, build, fermt_strips
 from sot_tracker.nets.drop_path import DropPath
 from sot_tracker.nets.fermt import PATTERNS, Block, Fermt, FermtConfig, attend
 
