@@ -18,11 +18,11 @@ from sot_tracker.stream.statistics import Throttle
 from sot_tracker.tracker import Tracker
 
 HISTORY, HISTORY_BYTES = 90, 256 << 20
-"""Recent frames kept, so that a box may be drawn in a picture that is up to three seconds old."""
+"""Recent frames kept, so that a box may be drawn in a picture that is up to three seconds old at 30 per second."""
 MOST_WAITING = 16
 """Requests that may wait for the next frame."""
-MADE_UP_S = 0.25
-"""Delays of a file's frames up to this long are made up for."""
+CATCH_UP_S = 0.25
+"""If a file's frames are late by at most this much, they catch up; if by more, they go on from now."""
 LONGEST_GAP_S = 5.0
 """A longer gap between the stamps of a file's frames, as where a clock was set during a recording, is cut to this."""
 MOST_FAILURES = 10  # frames in a row, after which it ends
@@ -34,7 +34,7 @@ class LiveFollower:
 
     A file begins again at its end; the target is then forgotten, or started on `first` again.
 
-    source: who made it closes it. load: model name -> tracker; raises UserError. receive: gets every report, in this
+    source: is closed by the caller. load: model name -> tracker; raises UserError. receive: gets every report, in this
     object's thread, and must not block. say: gets lines for the user, from any thread. first: the target in the first
     frame.
     """
@@ -56,7 +56,7 @@ class LiveFollower:
         self._loading = threading.Lock()
         self._last: Report | None = None
         self.failure = ""
-        """Why no more frames come, where the source failed."""
+        """Why no more frames come: what is wrong with the source, or with frame after frame in the tracker; else ""."""
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, name="live", daemon=True)
 
@@ -70,7 +70,7 @@ class LiveFollower:
 
     @property
     def runs(self) -> bool:
-        """Whether frames still come."""
+        """Whether the thread is alive; a camera may give no pictures meanwhile."""
         return self._thread.is_alive()
 
     def start(self, request: Request, answer: Answer) -> None:
@@ -136,7 +136,7 @@ class LiveFollower:
             self._say(text)
 
     def _run(self) -> None:
-        """Until `__exit__`, or until a live source has ended or a file cannot be read."""
+        """Until `__exit__`, the end of a live source, one that cannot be read, or too many failed frames in a row."""
         offset = 0
         try:
             while not self._end.is_set():
@@ -152,10 +152,13 @@ class LiveFollower:
                     self._say(f"{self._source.name} begins again: the target is forgotten")
         except UserError as error:  # a frame that cannot be read
             self.failure = str(error)
+        except Exception as error:  # of a decoder or of who receives: nobody asks this thread for its result
+            self.failure = f"{self._source.name} ended with {_summary(error)}"
+        if self.failure:
             self._say(self.failure)
 
     def _play(self, offset: int) -> int:
-        """Play the source once, its stamps moved on by `offset`; the last one's stamp."""
+        """Play the source once and return the last stamp. Later passes begin at `offset`."""
         stamp, first = offset, None
         for frame in self._at_its_speed():
             begin = time.perf_counter()
@@ -198,13 +201,13 @@ class LiveFollower:
     def _at_its_speed(self) -> Iterator[Frame]:
         """The frames of one pass; those of a file at the times of their stamps, gaps cut to `LONGEST_GAP_S`.
 
-        A small delay is made up for; after a longer one it goes on from now, so that no burst of frames follows.
+        They catch up after a small delay; after a longer one they go on from now, so that no burst of frames follows.
         """
         start: float | None = None
         for frame in self._source:
             if not self._source.live:
                 now = time.monotonic()
-                if start is None or now - start - frame.stamp * 1e-9 > MADE_UP_S:
+                if start is None or now - start - frame.stamp * 1e-9 > CATCH_UP_S:
                     start = now - frame.stamp * 1e-9
                 start = min(start, now + LONGEST_GAP_S - frame.stamp * 1e-9)
                 due = start + frame.stamp * 1e-9

@@ -297,3 +297,18 @@ def test_a_gap_in_the_stamps_is_cut(monkeypatch):
     monkeypatch.setattr(live, "LONGEST_GAP_S", 0.01)
     with Rig(Interrupted(3, live=False)) as rig:
         assert [rig.reports.get(timeout=PATIENCE).stamp for _ in range(3)][2] > 2 * 86_400 * 10**9
+
+
+class Broken(Clip):
+    """Gives one frame; the next ends with what no user can mend."""
+
+    def __iter__(self) -> Iterator[Frame]:
+        yield next(super().__iter__())
+        raise RuntimeError("of a decoder")
+
+
+def test_an_error_of_a_decoder_is_the_reason_why_it_ended():
+    with Rig(Broken()) as rig:
+        rig.next()
+        assert rig.said.get(timeout=PATIENCE) == "clip ended with RuntimeError: of a decoder"
+        assert rig.follower.failure == "clip ended with RuntimeError: of a decoder"
