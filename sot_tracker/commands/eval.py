@@ -10,8 +10,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sot_tracker.commands.options import Once, add_ray_option, add_tracker_options, tracker_options
+from sot_tracker.commands.eval_options import add_arguments
+from sot_tracker.commands.options import tracker_options
 from sot_tracker.errors import UserError
+
+__all__ = ["add_arguments", "run"]
 
 if TYPE_CHECKING:
     from sot_tracker.datasets.evaluation import DataSet
@@ -20,84 +23,7 @@ if TYPE_CHECKING:
     from sot_tracker.evaluate.ope import Entry, Task
     from sot_tracker.evaluate.submission import Run
 
-EPILOG = """
-DIR is a data set in the layout of GOT-10k, LaSOT, OTB, VOT, TrackingNet or UAV123, a list (annotations.jsonl), any
-folder of pictures with groundtruth.txt, x,y,w,h per line, or recordings with a topic of true boxes; at any depth.
-docs/datasets.md says what is read and how.
-Finished sequences are not run again, unless they were made with other options, weights or frames; what is odd in the
-data is left out, reported at the end, and makes the exit status 2. For example:
-sot-tracker eval --data OTB100 --model smat --model kcf --sequences "Blur*" David --out out/eval
-"""
-
 _LISTED = 3
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `sot-tracker eval`, in groups."""
-    parser.epilog = EPILOG
-    parser.add_argument(
-        "--model",
-        required=True,
-        action="append",
-        metavar="[LABEL=]NAME[@WEIGHTS]",
-        help="model to evaluate; repeat to compare several, as in --model mvt --model mine=mvt@my/weights",
-    )
-    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder for tables, plots, raw boxes")
-    _add_data(parser.add_argument_group("data"))
-    _add_running(parser.add_argument_group("running"))
-    _add_results(parser.add_argument_group("results"))
-    add_tracker_options(parser, without=("model",))
-
-
-def _add_data(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--data", required=True, action=Once, type=Path, metavar="DIR", help="folder of sequences")
-    group.add_argument(
-        "--sequences", nargs="+", default=[], metavar="NAME", help="only these sequences; * stands for any characters"
-    )
-    group.add_argument("--frames", type=int, metavar="N", help="only the first N frames of each sequence")
-    group.add_argument("--topic", default="", metavar="NAME", help="image topic of recordings that have several")
-    group.add_argument(
-        "--truth-topic",
-        default="",
-        metavar="NAME",
-        help="Detection2D topic that holds the true boxes of recordings (default: truth or ground_truth)",
-    )
-
-
-def _add_running(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "--jobs", type=int, default=1, metavar="N", help="number of sequences to run in parallel (default: 1)"
-    )
-    add_ray_option(group)
-    group.add_argument("--again", action="store_true", help="run finished sequences again")
-    group.add_argument(
-        "--realtime",
-        type=float,
-        metavar="FPS",
-        help="also evaluate in real time: FPS frames arrive per second, whether the tracker is ready or not (takes as"
-        " long as the sequences); writes realtime.json",
-    )
-    group.add_argument(
-        "--propagate",
-        choices=("auto", "off"),
-        default="auto",
-        help="with --realtime: optical flow between two runs of the tracker as in the node (auto), or waiting for the "
-        "tracker (off) (default: auto)",
-    )
-
-
-def _add_results(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "--submission",
-        choices=("got10k", "trackingnet"),
-        help="write OUT/submission/LABEL.zip in the format of GOT-10k's or TrackingNet's evaluation server",
-    )
-    group.add_argument("--json", action="store_true", help="print summary.json instead of tables")
-    group.add_argument(
-        "--no-plots",
-        action="store_true",
-        help="write no plots (they need matplotlib) and no pictures of the worst frames",
-    )
 
 
 def run(args: argparse.Namespace) -> int:
