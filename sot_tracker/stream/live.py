@@ -57,16 +57,21 @@ class LiveFollower:
         self._last: Report | None = None
         self.failure = ""
         """Why no more frames come: what is wrong with the source, or with frame after frame in the tracker; else ""."""
-        self._end = threading.Event()
+        self._end, self._ended = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="live", daemon=True)
 
     def __enter__(self) -> LiveFollower:
-        self._thread.start()
+        try:
+            self._thread.start()
+        except BaseException:  # Ctrl-C just now: there will be no `__exit__`
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *error: object) -> None:
+        """A thread that still runs when Python ends would be cut off within OpenCV, and abort the process."""
         self._end.set()
-        self._thread.join(5.0)  # a camera that gives nothing may block for longer: the thread ends with the process
+        self._ended.wait(5.0)  # a camera that gives nothing may block for longer: the thread ends with the process
 
     @property
     def runs(self) -> bool:
@@ -136,6 +141,12 @@ class LiveFollower:
             self._say(text)
 
     def _run(self) -> None:
+        try:
+            self._follow()
+        finally:
+            self._ended.set()
+
+    def _follow(self) -> None:
         """Until `__exit__`, the end of a live source, one that cannot be read, or too many failed frames in a row."""
         offset = 0
         try:

@@ -312,3 +312,18 @@ def test_an_error_of_a_decoder_is_the_reason_why_it_ended():
         rig.next()
         assert rig.said.get(timeout=PATIENCE) == "clip ended with RuntimeError: of a decoder"
         assert rig.follower.failure == "clip ended with RuntimeError: of a decoder"
+
+
+def test_ctrl_c_while_it_starts_leaves_no_thread_behind(monkeypatch: pytest.MonkeyPatch):
+    follower = Rig(Clip(live=False)).follower
+    start = follower._thread.start
+
+    def interrupted() -> None:
+        start()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(follower._thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt), follower:
+        pytest.fail("it has not begun")
+    follower._thread.join(1.0)
+    assert not follower._thread.is_alive()
