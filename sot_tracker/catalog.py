@@ -65,7 +65,7 @@ _CORNER, _TOKEN = NetworkSpec("corner"), NetworkSpec("token", crop="average")
 _TOKEN_8 = NetworkSpec("token", crop="average", stride=8)
 
 _BETTER_WITH_SECOND = ("lite", "fermt", "smat", "mvt", "hcat", "hit_tiny")
-"""On clips outside of the evaluation, docs/benchmarks.md."""
+"""On clips outside of the evaluation, docs/experiments.md."""
 
 
 def _family(module: str, source: str, network: NetworkSpec, titles: dict[str, str]) -> list[ModelSpec]:

@@ -42,7 +42,7 @@ class Guess:
 
 
 GUESSES = (Guess(("AMX", "bf16"), "openvino", BF16),)
-"""In the order in which they are tried. bf16 takes 0.50 to 0.73 of the time of the fastest fp32 (docs/benchmarks.md);
+"""In the order in which they are tried. bf16 takes 0.50 to 0.73 of the time of the fastest fp32 (docs/experiments.md);
 of no other feature a gain is known that holds for every network."""
 _RUNTIMES = ("onnxruntime", "onnxruntime-gpu", "openvino", "torch")
 

@@ -61,8 +61,8 @@ class Limits:
 
 
 BY_PROBABILITY = Limits(doubt=0.35, sure=0.65, passes=0.4, confirms=False)
-"""Chosen on training-side clips (docs/benchmarks.md): lower `doubt` and `sure` believe more right boxes, and more wrong
-ones. `passes` decides what a second opinion learns, and so what the boxes are: it does not go down with them."""
+"""Chosen on training-side clips (docs/experiments.md): lower `doubt` and `sure` believe more right boxes, and more
+wrong ones. `passes` decides what a second opinion learns, and so what the boxes are: it does not go down with them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """Generated patterns: blobs of two colours, striped, checked or halved, and smooth scenes to put them on.
 
 Pairs of them are easy and can be won by comparing alone: several blobs stand in the search patch, and only the template
-tells which one is meant. A fresh HiT learns to compare on them, which it does not on real pictures (docs/training.md).
+tells which one is meant. A fresh HiT learns to compare on them, which it does not on real pictures
+(docs/training_runs.md).
 """
 
 from __future__ import annotations

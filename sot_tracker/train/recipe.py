@@ -135,7 +135,7 @@ def paper(model: str) -> Recipe:
 
 def scratch(model: str) -> Recipe:
     """From random weights on a small data set: higher rate everywhere, the box judged at the label's cells, rich
-    augmentation, and what the network's family adds (docs/training.md says what these gain).
+    augmentation, and what the network's family adds (docs/training_runs.md says what these gain).
 
     Raises UserError for an unknown name.
     """
