@@ -128,16 +128,30 @@ def load_features(model: ModelSpec, network: Network, config: Config) -> Feature
     """
     beside = model.name != FEATURE_MODEL
     if beside:
-        device = "cuda" if config.device == "tensorrt" else config.device  # which needs nothing prepared
-        precision = config.precision if config.precision in ("fp32", "bf16") else "auto"
-        # One thread: the threads of two networks, which wait by spinning, would keep each other from the processors.
-        config = replace(config, model=FEATURE_MODEL, weights="", device=device, precision=precision, threads=1)
-        network = load_network(spec(FEATURE_MODEL), config)
+        network = load_network(spec(FEATURE_MODEL), _beside(network, config))
     features = FeatureNetwork(network, network_spec(FEATURE_MODEL))
     if beside:
         network.drop_template()  # features depend on the search patch alone
         heap.give_back()
     return features
+
+
+def _beside(network: Network, config: Config) -> Config:
+    """The options of the network that gives features beside that one: its engine and precision, and one thread.
+
+    One thread, since those of two networks, which wait by spinning, would keep each other from the processors. In torch
+    all networks share their threads, so that one with fewer would slow the others down.
+    """
+    facts = network.facts
+    return replace(
+        config,
+        model=FEATURE_MODEL,
+        weights="",
+        engine=facts.engine,
+        device="cuda" if config.device == "tensorrt" else config.device,  # which needs nothing prepared
+        precision=facts.precision if facts.precision in ("fp32", "bf16") else "auto",
+        threads=facts.threads if facts.engine == "torch" else 1,
+    )
 
 
 def load_network(model: ModelSpec, config: Config) -> Network:

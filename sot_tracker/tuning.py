@@ -42,7 +42,7 @@ class Guess:
 
 
 GUESSES = (Guess(("AMX", "bf16"), "openvino", BF16),)
-"""In the order in which they are tried. bf16 takes 0.50 to 0.73 of the time of the fastest fp32 (docs/experiments.md);
+"""In the order in which they are tried. bf16 takes 0.52 to 0.61 of the time of the fastest fp32 (docs/experiments.md);
 of no other feature a gain is known that holds for every network."""
 _RUNTIMES = ("onnxruntime", "onnxruntime-gpu", "openvino", "torch")
 
@@ -51,7 +51,7 @@ _RUNTIMES = ("onnxruntime", "onnxruntime-gpu", "openvino", "torch")
 class Run:
     """One configuration as it was measured.
 
-    ms: per frame in all, median. agreement: mean overlap (IoU) of its boxes with those of fp32, 1 for fp32 itself.
+    ms: per frame in all (`bench.measure`). agreement: mean overlap (IoU) of its boxes with those of fp32, 1 for fp32 itself.
     """
 
     engine: str

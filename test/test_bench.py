@@ -41,9 +41,24 @@ def test_network_row(toy: catalog.ModelSpec, toy_folder: Path, clip: bench.Clip,
     assert row["frames"] == 4, "warm-up frames are not counted"
     assert row["parameters"] == 28105
     assert row["macs"] > 1e6
-    assert all(row[name] > 0 for name in TIMES)
+    assert row["opinion_ms"] is row["opinion_p95"] is None, "without a second opinion"
+    measured = [stage for stage in STAGES if stage != "opinion"]
+    assert all(row[f"{stage}_p95"] >= row[f"{stage}_ms"] > 0 for stage in measured)
     assert row["total_ms"] >= row["search_ms"]
-    assert all(row[f"{stage}_p95"] >= row[f"{stage}_ms"] for stage in STAGES)
+
+
+def test_what_a_second_opinion_takes(clip: bench.Clip) -> None:
+    pytest.importorskip("onnxruntime")
+    row = measure(clip, {"model": "lite", "engine": "onnx", "threads": 1})
+    assert row["total_ms"] > row["opinion_ms"] > 0
+
+
+@pytest.mark.parametrize(
+    ("values", "typical"),
+    [([2.0], 2.0), ([1.0] * 10 + [3.0] * 10, 37 / 19), ([1.0] * 19 + [500.0], 1.0), ([1.0, 2.0, 3.0], 2.0)],
+)
+def test_frames_of_different_cost_all_count_and_a_disturbed_one_does_not(values: list[float], typical: float) -> None:
+    assert bench._typical(values) == pytest.approx(typical)
 
 
 def test_many_targets(toy: catalog.ModelSpec, toy_folder: Path, clip: bench.Clip) -> None:

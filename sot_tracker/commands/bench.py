@@ -200,11 +200,11 @@ def _size(text: str) -> tuple[int, int]:
     return width, height
 
 
-_STAGES = "total", "flow", "crop", "search", "decode", "template"
+_STAGES = "total", "flow", "crop", "search", "opinion", "decode", "template"
 _HEAD = ("model", "engine", "precision", "threads", "fps", *_STAGES, "params", "GMAC", "MB")
 _LEGEND = """
-Milliseconds, median / 95th percentile. total: one frame, of flow (where to search), crop (the search window), search
-(the network) and decode (its maps); template: once per target. fps: 1000 / total. params: of the network, millions.
+Milliseconds, mean without the slowest twentieth / 95th percentile. total: one frame, of flow (where to search), crop
+(the search window), search (the network), opinion (the second one) and decode (the maps); template: once per target. fps: 1000 / total. params: of the network, millions.
 GMAC: billions of multiplications for one search. MB: memory of the whole process."""
 
 

@@ -39,9 +39,12 @@ at the second in half of the cases, at the last nearly always."""
 PASSED = 5
 """Looks in a row that found the target without doubt, before what they show is learnt: what is found after a loss may
 be a look-alike."""
-EVERY = 3
-"""Frames from one sample to the next."""
-RATE, HARD_RATE = 0.05, 0.1
+EVERY = 4
+"""Frames from one sample to the next, and the longest time without a look where nothing is in doubt."""
+CLEAR, ALONE = 0.6, 0.4
+"""The filter need not look where the network's score, on the common scale, is at least the first and its second peak is
+at most that share of the highest."""
+RATE, HARD_RATE = 0.07, 0.1
 """Of learning; the second while something else responds too."""
 HARD = 0.6
 """A response elsewhere of this share of the one on the target is a look-alike: it is learnt at once."""
@@ -59,10 +62,14 @@ _FLOOR = 0.05
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Opinion:
-    """What is remembered of a target: its filter, and the frames since a sample was learnt."""
+    """What is remembered of a target: its filter, and the frames since a sample was learnt.
+
+    held: the response on the target when the filter last looked; None if that left a doubt.
+    """
 
     known: OnlineFilter
     age: int = 0
+    held: float | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,6 +101,16 @@ def start(crop: Callable[[Box], Crop], features: Features, box: Box) -> Opinion:
     return Opinion(online_filter.start(seen, labels))
 
 
+def response_held(opinion: Opinion, found: Decoded, rival: float, threshold: float) -> float | None:
+    """The last response on the target, where it still stands and the filter need not look; None where it has to look.
+
+    found: what the network's maps alone decode to. rival: their second peak as a share of the highest. A look costs
+    more than all else but the network itself, and says little new where the target is clear and alone.
+    """
+    is_clear = found.is_finite and _common(found.score, threshold) >= CLEAR and rival <= ALONE
+    return opinion.held if is_clear and opinion.age + 1 < EVERY else None
+
+
 def look(opinion: Opinion, features: Array, crop: Crop) -> Seen:
     """The filter's answer to the features of a search patch."""
     rows = online_filter.samples(opinion.known.projection, features)
@@ -101,18 +118,22 @@ def look(opinion: Opinion, features: Array, crop: Crop) -> Seen:
     return Seen(crop, rows, response)
 
 
-def settle(opinion: Opinion, seen: Seen, box: Box, sure: bool) -> Opinion:
+def settle(opinion: Opinion, seen: Seen | None, box: Box, sure: bool) -> Opinion:
     """The opinion after a frame in which that box was decided on; `sure`: that it is the target's.
 
-    A sure box is learnt every few frames, and at once while there is a look-alike.
+    seen: None where the filter did not look. A sure box is learnt every few frames, and at once while there is a
+    look-alike.
     """
+    if seen is None:
+        return replace(opinion, age=opinion.age + 1, held=opinion.held if sure else None)
     x, y = _place(box, seen.crop)
     here = seen.at(x, y)
     hard = seen.elsewhere(x, y) > HARD * max(here, _FLOOR)
+    held = here if sure and here >= EVEN and not hard else None
     if not (sure and here >= ABSENT and (hard or opinion.age + 1 >= EVERY)):
-        return replace(opinion, age=opinion.age + 1)
+        return replace(opinion, age=opinion.age + 1, held=held)
     label = _label(x, y, _width(box, seen.crop), seen.response.shape[0])
-    return Opinion(online_filter.learn_rows(opinion.known, seen.rows, label, HARD_RATE if hard else RATE))
+    return Opinion(online_filter.learn_rows(opinion.known, seen.rows, label, HARD_RATE if hard else RATE), held=held)
 
 
 def weighed(maps: Maps, seen: Seen, size: tuple[float, float], threshold: float) -> Maps:
@@ -141,12 +162,22 @@ def judged(found: Decoded, maps: Maps, seen: Seen, threshold: float) -> Decoded:
     return replace(found, score=score)
 
 
+def held_score(score: float, held: float, threshold: float) -> float:
+    """What both agree on where the filter did not look: `held` (`response_held`) is its response."""
+    return float(agreed(np.float32(score), np.float32(held), threshold))
+
+
 def agreed(score: Array, response: Array, threshold: float) -> Array:
     """The average of both on a scale on which 0.5 is as likely the target as not, back in the score's own scale."""
-    own = np.interp(score, (0, threshold, 1), (0, 0.5, 1))
+    own = _common(score, threshold)
     other = np.interp(response, (0, EVEN, PRESENT), (0, 0.5, 1))
     both = (1 - SHARE) * own + SHARE * other
     return np.asarray(np.interp(both, (0, 0.5, 1), (0, threshold, 1)), np.float32)
+
+
+def _common(score: Array | float, threshold: float) -> Array:
+    """A network's score on the scale on which 0.5 is as likely the target as not."""
+    return np.asarray(np.interp(score, (0, threshold, 1), (0, 0.5, 1)))
 
 
 def _weighed_corners(maps: Maps, seen: Seen, size: tuple[float, float]) -> Maps:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -12,16 +13,17 @@ import pytest
 
 from sot_tracker import heap, load, loading
 from sot_tracker.box import Box
-from sot_tracker.catalog import network_spec
+from sot_tracker.catalog import network_spec, spec
+from sot_tracker.config import Config
 from sot_tracker.crop import Crop, crop_black
-from sot_tracker.decode import DECODERS
+from sot_tracker.decode import DECODERS, Decoded
 from sot_tracker.engines.network import Facts
 from sot_tracker.errors import UserError
 from sot_tracker.tracker import Policy, State
 from sot_tracker.tracking import second_opinion
 from sot_tracker.tracking.feature_network import FeatureNetwork
 from sot_tracker.tracking.network_tracker import NetworkTracker
-from sot_tracker.tracking.second_opinion import ABSENT, EVEN, EVERY, PASSED, PRESENT, Seen
+from sot_tracker.tracking.second_opinion import ABSENT, ALONE, EVEN, EVERY, PASSED, PRESENT, Seen
 
 G, CENTER = 16, network_spec("lite")
 THRESHOLD = 0.4
@@ -193,6 +195,14 @@ class ColourBlind:
         return [self.search(*look) for look in looks]
 
 
+class Narrow(ColourBlind):
+    """With narrower peaks, so that one alone is alone."""
+
+    def search(self, cached: Any, patch: Any) -> dict[str, Any]:
+        maps = super().search(cached, patch)
+        return {**maps, "score": maps["score"] ** 2}
+
+
 RED, GREEN = (20, 30, 130), (20, 245, 30)  # BGR; the green one is brighter
 
 
@@ -207,9 +217,9 @@ def frame(target: float | None, other: float | None, y: float = 68) -> Any:
     return image
 
 
-def tracker(second: bool, network: Any = None, policy: Policy | None = None) -> NetworkTracker:
+def tracker(second: bool, network: Any = None, policy: Policy | None = None, features: Any = None) -> NetworkTracker:
     network = network or ColourBlind()
-    features = FeatureNetwork(ColourBlind(), CENTER) if second else None  # type: ignore[arg-type]
+    features = FeatureNetwork(features or ColourBlind(), CENTER) if second else None
     return NetworkTracker("toy", CENTER, network, policy or Policy(lost_threshold=THRESHOLD), features=features)
 
 
@@ -239,6 +249,29 @@ def test_a_look_alike_in_the_place_of_a_target_that_left(second: bool, fooled: b
         estimate = made.update(frame(None, 156))
     assert estimate.accepted is fooled
     assert made.update(frame(150, None)).accepted, "the target is back"
+
+
+def test_a_clear_target_alone_is_looked_at_in_every_fourth_frame_and_a_look_alike_at_once() -> None:
+    features, network = ColourBlind(), Narrow(False)
+    made = tracker(True, network, features=features)
+    looked = []
+    made.init(frame(None, 150), box(150))
+    for _ in range(3 * EVERY + PASSED):
+        before = features.searches
+        made.update(frame(None, 150))
+        looked.append(features.searches - before)
+    assert sum(looked[PASSED:]) == 3
+    for k in range(3):
+        before, image = features.searches, frame(None, 150)
+        image[68 : 68 + SIDE, 200 + k : 200 + k + SIDE] = GREEN
+        made.update(image)
+        assert features.searches == before + 1
+
+
+@pytest.mark.parametrize("response", [EVEN, 0.6, PRESENT])
+def test_between_looks_the_score_is_what_both_agreed_on(response: float) -> None:
+    both = second_opinion.agreed(np.float32([0.8]), np.float32([response]), THRESHOLD)
+    assert second_opinion.held_score(0.8, response, THRESHOLD) == pytest.approx(both[0])
 
 
 def test_the_filter_follows_a_target_that_changes_slowly() -> None:
@@ -279,6 +312,51 @@ def test_what_is_learnt(sure: bool, elsewhere: float, frames: int, learns: bool)
     assert (now.known is not target.known) is learns
     assert now.age == (0 if learns else frames)
     assert target.age == 0, "the opinion before stays as it was"
+
+
+def found(score: float) -> Decoded:
+    return replace(DECODERS["center"](maps("center", (8, 8, 0.9))), score=score)
+
+
+@pytest.mark.parametrize(
+    ("held", "age", "score", "rival", "expected"),
+    [
+        (0.7, 0, 0.9, 0.1, 0.7),
+        (0.7, EVERY - 2, 0.9, 0.1, 0.7),
+        (0.7, EVERY - 1, 0.9, 0.1, None),  # time for a sample
+        (None, 0, 0.9, 0.1, None),  # the last look left a doubt
+        (0.7, 0, 0.5, 0.1, None),  # a score of which the network is not sure
+        (0.7, 0, math.nan, 0.1, None),
+        (0.7, 0, 0.9, ALONE + 0.01, None),  # something else looks like the target
+    ],
+)
+def test_when_the_filter_need_not_look(
+    held: float | None, age: int, score: float, rival: float, expected: float | None
+) -> None:
+    opinion = replace(start_of(frame(150, None)), held=held, age=age)
+    assert second_opinion.response_held(opinion, found(score), rival, THRESHOLD) == expected
+
+
+@pytest.mark.parametrize(
+    ("target", "elsewhere", "sure", "holds"),
+    [
+        (PRESENT, 0.0, True, True),
+        (EVEN + 0.01, 0.0, True, True),
+        (EVEN - 0.01, 0.0, True, False),
+        (PRESENT, 0.7, True, False),
+        (PRESENT, 0.0, False, False),
+    ],
+)
+def test_which_response_holds_for_the_next_frames(target: float, elsewhere: float, sure: bool, holds: bool) -> None:
+    opinion, crop = start_of(frame(150, None)), crop_of(frame(150, None))(box(150))
+    look = second_opinion.look(opinion, features_of(crop.patch), crop)
+    look.response[:] = 0
+    look.response[8, 8], look.response[2, 2] = target, elsewhere
+    after = second_opinion.settle(opinion, look, box(150), sure)
+    assert after.held == (pytest.approx(target) if holds else None)
+    assert second_opinion.settle(after, None, box(150), sure=True).held == after.held, "not looked"
+    assert second_opinion.settle(after, None, box(150), sure=False).held is None
+    assert second_opinion.settle(after, None, box(150), sure=True).age == after.age + 1
 
 
 def test_a_sure_box_that_the_filter_does_not_know_is_not_learnt() -> None:
@@ -408,6 +486,44 @@ def test_shipped_networks_follow_with_it_and_without(name: str, wanted: str, the
         estimate = made.update(frame(150 + k, None))
         assert ("opinion" in estimate.times) == there
     assert estimate.box.iou(box(153)) > 0.4
+
+
+@pytest.mark.parametrize(
+    ("engine", "precision", "device", "expected"),
+    [
+        ("torch", "bf16", "cpu", ("torch", "bf16", "cpu", 2)),  # one number of threads for the whole process
+        ("onnx", "fp32", "cpu", ("onnx", "fp32", "cpu", 1)),
+        ("openvino", "bf16", "cpu", ("openvino", "bf16", "cpu", 1)),
+        ("openvino", "int8", "cpu", ("openvino", "auto", "cpu", 1)),  # lite ships no int8 variant
+        ("onnx", "fp16", "tensorrt", ("onnx", "auto", "cuda", 1)),
+    ],
+)
+def test_the_features_run_as_the_network_beside_them(
+    engine: str, precision: str, device: str, expected: tuple[str, str, str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever `auto` has come to for that network; a second engine would take memory of its own."""
+    asked: list[Any] = []
+
+    def load_network(model: Any, config: Any) -> Any:
+        asked.append((model.name, config.engine, config.precision, config.device, config.threads))
+        raise UserError("enough")
+
+    monkeypatch.setattr(loading, "load_network", load_network)
+    network: Any = ColourBlind()
+    network.facts = Facts(engine, "toy", device, precision, 2, "toy weights", THRESHOLD)
+    with pytest.raises(UserError, match="enough"):
+        loading.load_features(spec("hit_tiny"), network, Config(model="hit_tiny", device=device))
+    assert asked == [("lite", *expected)]
+
+
+def test_torch_keeps_its_threads_beside_a_second_opinion() -> None:
+    torch = pytest.importorskip("torch")
+    before = torch.get_num_threads()
+    try:
+        load("hit_tiny", engine="torch", threads=before + 1, second_opinion="on")
+        assert torch.get_num_threads() == before + 1
+    finally:
+        torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize(("name", "kept"), [("lite", True), ("hit_tiny", False)])
