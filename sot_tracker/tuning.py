@@ -51,7 +51,8 @@ _RUNTIMES = ("onnxruntime", "onnxruntime-gpu", "openvino", "torch")
 class Run:
     """One configuration as it was measured.
 
-    ms: per frame in all (`bench.measure`). agreement: mean overlap (IoU) of its boxes with those of fp32, 1 for fp32 itself.
+    ms: per frame in all (`bench.measure`). agreement: mean overlap (IoU) of its boxes with those of fp32, 1 for fp32
+    itself.
     """
 
     engine: str

@@ -204,8 +204,9 @@ _STAGES = "total", "flow", "crop", "search", "opinion", "decode", "template"
 _HEAD = ("model", "engine", "precision", "threads", "fps", *_STAGES, "params", "GMAC", "MB")
 _LEGEND = """
 Milliseconds, mean without the slowest twentieth / 95th percentile. total: one frame, of flow (where to search), crop
-(the search window), search (the network), opinion (the second one) and decode (the maps); template: once per target. fps: 1000 / total. params: of the network, millions.
-GMAC: billions of multiplications for one search. MB: memory of the whole process."""
+(the search window), search (the network), opinion (the second one) and decode (the maps); template: once per target.
+fps: 1000 / total. params: of the network, millions. GMAC: billions of multiplications for one search. MB: memory of the
+whole process."""
 
 
 def _print_rows(rows: Sequence[Row], title: str) -> None:
