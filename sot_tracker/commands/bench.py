@@ -102,7 +102,7 @@ def run(args: argparse.Namespace) -> int:
                 mistakes.append(f"{options['model']} {options.get('engine', '')}: {error}")
 
     def show() -> None:
-        _print_rows(rows, f"{args.frames} frames of {width}x{height}, search window on the truth")
+        _print_rows(rows, f"{args.frames} frames of {width}x{height}")
         if not args.no_pipeline:
             _print_pipeline(measure_pipeline())
 
