@@ -86,6 +86,7 @@ class MavlinkNode(Node):
     def _watch(self) -> None:
         self._size.watch()
         self._reports.take(self._joiner.overdue())
+        self._tracker.watch()
 
     def _receive(self, report: Report) -> None:
         self._link.publish(replace(report, size=self._size.size))

@@ -59,6 +59,7 @@ class RemoteTracker:
     """A `Control` of the tracker node of that name, relative to this node's namespace.
 
     What is asked from any thread is done in the executor's. started: gets the id of a target that was started here.
+    Call `watch` regularly: it answers for a node that ended.
     """
 
     def __init__(self, node: Node, name: str, started: Callable[[str], None]) -> None:
@@ -71,6 +72,7 @@ class RemoteTracker:
         self._set = node.create_client(SetParameters, f"{name}/set_parameters")
         self._change = node.create_client(ChangeState, f"{name}/change_state")
         self._asked: deque[Callable[[], None]] = deque()
+        self._waiting: dict[Any, tuple[Any, Answer]] = {}  # by the future of the call: its client, and who waits
         self._guard = node.create_guard_condition(self._serve)
 
     def start(self, request: Request, answer: Answer) -> None:
@@ -107,6 +109,16 @@ class RemoteTracker:
         if ready:
             self._call(self._get, GetParameters.Request(names=["model"]), found, lambda _: None)
         return bool(ready)
+
+    def watch(self) -> None:
+        """Give up the calls to a node that is no longer there. One that only takes long, as to load a model, is waited
+        for.
+        """
+        for future, (client, answer) in list(self._waiting.items()):
+            if not client.service_is_ready():
+                del self._waiting[future]
+                client.remove_pending_request(future)
+                answer(f"{self._name} ended before it answered")
 
     def _ask(self, action: Callable[[], None]) -> None:
         self._asked.append(action)
@@ -146,13 +158,17 @@ class RemoteTracker:
             return
 
         def done(future: Any) -> None:
+            if self._waiting.pop(future, None) is None:
+                return  # given up
             error = future.exception()
             if error is None:
                 receive(future.result())
             else:
                 answer(f"{client.srv_name}: {error}")
 
-        client.call_async(request).add_done_callback(done)
+        future = client.call_async(request)
+        self._waiting[future] = client, answer
+        future.add_done_callback(done)
 
     def _transitions(self, steps: tuple[int, ...], finish: Answer) -> None:
         """One transition after the other; `finish` gets the reason where one fails.

@@ -65,6 +65,7 @@ class ViewNode(Node):
         if self._images is not None and self._reports is not None:
             self._images.watch()
             self._reports.take(self._joiner.overdue())
+        self._tracker.watch()
         if self._reports is not None and not self._model and self._asking.ready("model"):
             self._tracker.ask_model(self._on_model)
 

@@ -12,21 +12,68 @@ pytest.importorskip("rclpy", reason="ROS 2 is not here: `make test` brings it")
 
 from rcl_interfaces.msg import ParameterValue  # noqa: E402
 from rcl_interfaces.srv import GetParameters  # noqa: E402
+from rclpy.task import Future  # noqa: E402
+from std_srvs.srv import Trigger  # noqa: E402
 
 from sot_tracker.ros.remote import RemoteTracker  # noqa: E402
 
 
-def tracker(answer: Any) -> RemoteTracker:
-    """Beside a node whose services give that answer at once."""
-    future = SimpleNamespace(exception=lambda: None, result=lambda: answer)
-    future.add_done_callback = lambda done: done(future)
-    client = SimpleNamespace(service_is_ready=lambda: True, call_async=lambda request: future)
+class Client:
+    """Of services that answer when the test does, or never."""
+
+    srv_name = "/tracker_node/stop"
+
+    def __init__(self) -> None:
+        self.ready, self.futures = True, []  # type: ignore[var-annotated]
+
+    def service_is_ready(self) -> bool:
+        return self.ready
+
+    def call_async(self, _request: Any) -> Future:
+        self.futures.append(Future())
+        return self.futures[-1]
+
+    def remove_pending_request(self, future: Future) -> None:
+        self.futures.remove(future)
+
+
+def beside(client: Client) -> RemoteTracker:
+    """A guard condition that calls at once stands for the executor."""
+
+    def guard(serve: Any) -> Any:
+        return SimpleNamespace(trigger=serve)
+
     node: Any = SimpleNamespace(
-        create_publisher=lambda *_: None,
-        create_client=lambda *_: client,
-        create_guard_condition=lambda _: None,
+        create_publisher=lambda *_: None, create_client=lambda *_: client, create_guard_condition=guard
     )
     return RemoteTracker(node, "tracker_node", lambda target_id: None)
+
+
+@pytest.mark.parametrize("ask", [lambda made, tell: made.stop(tell), lambda made, tell: made.choose("kcf", tell)])
+def test_a_node_that_ends_before_it_answers_is_reported(ask: Any) -> None:
+    client, told = Client(), []  # type: ignore[var-annotated]
+    made = beside(client)
+    ask(made, told.append)
+    made.watch()
+    assert not told, "it may take long"
+    client.ready = False
+    (asked,) = client.futures
+    made.watch()
+    assert told == ["tracker_node ended before it answered"]
+    assert not client.futures
+    asked.set_result(Trigger.Response(success=True))
+    made.watch()
+    assert len(told) == 1, "one answer"
+
+
+def test_an_answer_ends_the_waiting() -> None:
+    client, told = Client(), []  # type: ignore[var-annotated]
+    made = beside(client)
+    made.stop(told.append)
+    client.futures[0].set_result(Trigger.Response(success=True))
+    client.ready = False
+    made.watch()
+    assert told == [""]
 
 
 @pytest.mark.parametrize(
@@ -35,6 +82,7 @@ def tracker(answer: Any) -> RemoteTracker:
     ids=["a tracker node", "another node of that name"],
 )
 def test_the_model_of_a_node(values: list[ParameterValue], told: list[str]) -> None:
-    received: list[str] = []
-    assert tracker(GetParameters.Response(values=values)).ask_model(received.append)
+    client, received = Client(), []  # type: ignore[var-annotated]
+    assert beside(client).ask_model(received.append)
+    client.futures[0].set_result(GetParameters.Response(values=values))
     assert received == told
