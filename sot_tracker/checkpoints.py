@@ -5,6 +5,7 @@ Everything is strict: what does not fit is listed, by name, and nothing is loade
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -87,7 +88,10 @@ def load_state_dict(path: Path, net: nn.Module, model: str) -> None:
         raise UserError(f"{path} holds {_described(origin)}, not weights of {model}: give --model {_short(claimed)}")
     expected = net.state_dict()
     integers = {name for name, tensor in expected.items() if not tensor.is_floating_point()}
-    require_fit(path, model, state, expected, optional=integers)
+    try:
+        require_fit(path, model, state, expected, optional=integers)
+    except UserError as error:
+        raise UserError(f"{error}{_other_size(origin, model, path)}") from None
     net.load_state_dict(complete(path, model, state, expected))
 
 
@@ -104,6 +108,23 @@ def read_safetensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
         return origin, unpacked(path, safetensors.torch.load(data))
     except (safetensors.SafetensorError, ValueError, KeyError) as error:
         raise UserError(f"{path} is no readable safetensors file ({error}): copy or make it again") from None
+
+
+def _other_size(origin: Mapping[str, str], model: str, path: Path) -> str:
+    """What to do with weights that were trained at another patch size than the network runs at; else nothing."""
+    try:
+        recipe = json.loads(origin["recipe"])
+        trained = int(recipe["template_size"]), int(recipe["search_size"])
+    except (ValueError, LookupError, TypeError):  # no weights of a training of ours
+        return ""
+    spec = network_spec(model)
+    published = spec.template_size, spec.search_size
+    if trained == published:
+        return ""
+    return (
+        f". It was trained on patches of {trained[0]} and {trained[1]} pixels, and {model} runs on {published[0]} and "
+        f"{published[1]}: train on at the full size with `sot-tracker train --init {path}`"
+    )
 
 
 def _described(origin: Mapping[str, str]) -> str:

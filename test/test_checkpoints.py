@@ -1,5 +1,6 @@
 """Published checkpoints, and our own weights files. What is hostile or damaged: `test_torch_pickle.py`."""
 
+import json
 import sys
 import types
 from collections.abc import Callable, Iterator
@@ -241,6 +242,15 @@ def test_halves_and_absent_tables_load(tmp_path: Path) -> None:
     load_state_dict(path, net, "hit_tiny")
     assert all(p.dtype == torch.float32 for p in net.parameters())
     assert all(torch.equal(net.state_dict()[name], value.float()) for name, value in halves.items())
+
+
+def test_weights_of_half_size_say_how_to_go_on(tmp_path: Path) -> None:
+    recipe = json.dumps({"template_size": 64, "search_size": 128})
+    state = dict(build("lite").state_dict())
+    state["neck.norm_cosines.weight"] = torch.ones(16)
+    save_state_dict(tmp_path / "half.safetensors", "lite", state, {"recipe": recipe})
+    with pytest.raises(UserError, match=r"trained on patches of 64 and 128 pixels, .* 128 and 256: train on .* --init"):
+        load_state_dict(tmp_path / "half.safetensors", build("lite"), "lite")
 
 
 def test_weights_of_another_model(tmp_path: Path, mvt: State) -> None:

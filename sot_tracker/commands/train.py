@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import math
 import signal
 import zlib
 from collections.abc import Callable
@@ -57,9 +58,20 @@ def run(args: argparse.Namespace) -> int:
         trainer = Trainer(job, world, device)
         if trainer.step and world.rank == 0:
             print(f"going on after step {trainer.step} of {recipe.steps}, from '{trainer.checkpoint}'", flush=True)
+        before = trainer.step
         figures = trainer.run(_stop_signal())
-    print(" ".join(f"{name}={value:.4f}" for name, value in figures.items()))
+        if world.rank == 0:
+            print(_summary(job, before, trainer.step, figures))
     return 0
+
+
+def _summary(job: Job, before: int, step: int, figures: dict[str, float]) -> str:
+    """The last line: what the run, which began after the step `before`, came to, and where its weights are."""
+    if before >= job.recipe.steps:
+        return f"nothing to do: step {before} was the last of {job.recipe.steps}; give more --steps, or another --out"
+    validated = " ".join(f"{name}={value:.4f}" for name, value in figures.items())
+    nothing = "not validated, since no video is held back: name some with --val"
+    return f"step {step} of {job.recipe.steps}, {validated or nothing}, weights '{job.out / 'model.safetensors'}'"
 
 
 def _job(args: argparse.Namespace, recipe: Recipe, cache: Cache) -> Job:
@@ -92,6 +104,8 @@ def _refuse_contradictions(args: argparse.Namespace) -> None:
     for name in ("val_every", "val_pairs", "save_every"):
         if getattr(args, name) < 1:
             raise UserError(f"--{name.replace('_', '-')} {getattr(args, name)} is not possible: give a positive number")
+    if not 0 <= args.stop_after < math.inf:
+        raise UserError(f"--stop-after {args.stop_after:g} is not possible: give minutes, or 0 for never")
     if args.start != "random" and args.init is not None:
         raise UserError(f"--start {args.start} is for fresh weights: leave --init out")
     if args.teach is not None and all(given.startswith(ONNX) for given in args.teacher):
@@ -156,14 +170,21 @@ def _cache(args: argparse.Namespace) -> Cache:
     from sot_tracker.train import cache, pack
 
     folder = args.cache or args.out / "cache"
+    data = sorted(_described(given) for given in args.data)
     if not (folder / "meta.json").exists() and args.unpack:
         pack.unpack(args.unpack, folder)
     elif not (folder / "meta.json").exists():
         if not args.data:
             raise UserError(f"no cache in '{folder}' and no --data to make it from: give --data FOLDER")
         cutter = _cutter(args.matting)
-        cache.build([track for given in args.data for track in training.read(*_named(given))], folder, cutter=cutter)
+        tracks = [track for given in args.data for track in training.read(*_named(given))]
+        cache.build(tracks, folder, cutter=cutter, data=data)
     opened = cache.open_cache(folder)
+    if data and opened.data and tuple(data) != opened.data and not args.unpack:
+        raise UserError(
+            f"the cache '{folder}' was made from {', '.join(opened.data)}, not from {', '.join(data)}: give another "
+            "--cache or --out for other data, or leave --data out to train on the cache as it is"
+        )
     for reason, count in opened.skipped.items():
         print(f"skipped {count} frames: {reason}")
     return opened
@@ -189,9 +210,22 @@ def _named(given: str) -> tuple[Path, str]:
     return (Path(folder), name) if equals and "/" not in name else (Path(given), "")
 
 
+def _described(given: str) -> str:
+    """A `--data` as the cache remembers it, the same from every working folder."""
+    folder, name = _named(given)
+    return f"{name}={folder.resolve()}" if name else str(folder.resolve())
+
+
 def _split(tracks: list[dict[str, str]], args: argparse.Namespace) -> tuple[np.ndarray, np.ndarray]:
     """Indices of training and held-back tracks."""
     wanted, left_out, held = (_names(path) for path in (args.split, args.exclude, args.val))
+    every = {track[kind] for track in tracks for kind in ("name", "group")}
+    for option, path, names in (("exclude", args.exclude, left_out), ("val", args.val, held)):
+        if names and not names & every:
+            raise UserError(
+                f"--{option} {path}: none of its {len(names)} names is a track or group of the data; these are for "
+                f"example {', '.join(sorted(every)[:3])}"
+            )
     train: list[int] = []
     val: list[int] = []
     for number, track in enumerate(tracks):
@@ -209,9 +243,11 @@ def _names(path: Path | None) -> set[str] | None:
     if path is None:
         return None
     try:
-        return {line.strip() for line in path.read_text().splitlines() if line.strip()}
+        return {line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()}
     except OSError as error:
         raise UserError(f"list file '{path}' cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError:
+        raise UserError(f"list file '{path}' is no UTF-8 text: give one name per line") from None
 
 
 def _teachers(args: argparse.Namespace) -> tuple[tuple[str, Path] | None, tuple[Path, ...]]:

@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
+from sot_tracker.commands.numbers import whole
+
 SHARES = {
     "paste": "cut-out objects on other scenes",
     "region": "random regions of pictures",
@@ -144,7 +146,7 @@ def _add_steps(add: Callable[..., argparse.Action]) -> None:
         choices=("peak", "label"),
         help="cells at which a centre head's box loss is computed: the score's peak or the label's cells",
     )
-    add("--seed", type=int, metavar="N", help="seed of pairs and dropout")
+    add("--seed", type=whole(), metavar="N", help="seed of pairs and dropout")
 
 
 def _add_machine(add: Callable[..., argparse.Action]) -> None:
@@ -154,12 +156,14 @@ def _add_machine(add: Callable[..., argparse.Action]) -> None:
     )
     add(
         "--workers",
-        type=int,
+        type=whole(),
         metavar="N",
         default=1,
         help="processes that make batches; 0 makes them in the main process",
     )
-    add("--threads", type=int, metavar="N", default=0, help="CPU threads of the network; 0 leaves it to torch")
+    add(
+        "--threads", type=whole(0, 256), metavar="N", default=0, help="CPU threads of the network; 0 leaves it to torch"
+    )
     add("--stop-after", type=float, default=0.0, metavar="MINUTES", help="save and stop after this time; 0 for never")
     add("--val-every", type=int, metavar="N", default=500, help="steps between validations and pictures of pairs")
     add(

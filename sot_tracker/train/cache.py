@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -58,6 +58,7 @@ class Cache:
     """An opened cache; entries of one track are neighbours, ordered by frame number.
 
     tracks: source, name and group per track. ranges: tracks x 2, first entry and one past the last.
+    data: what it was made from, as `build` was told; empty if it does not say.
     """
 
     pixels: np.ndarray
@@ -65,6 +66,7 @@ class Cache:
     tracks: list[dict[str, str]]
     ranges: np.ndarray
     skipped: dict[str, int]
+    data: tuple[str, ...] = ()
 
     def picture(self, entry: int) -> np.ndarray:
         """H x W x 3 BGR, or H x W x 4 with the mask last; a view of the file."""
@@ -80,22 +82,43 @@ class Cache:
 
 
 def open_cache(folder: Path) -> Cache:
-    """Raises UserError if the folder holds no finished cache of this version."""
+    """Raises UserError if the folder holds no finished cache of this version, or a damaged one."""
     try:
         meta = json.loads((folder / "meta.json").read_text())
-    except FileNotFoundError:
-        raise UserError(f"no finished cache in '{folder}': build it with `sot-tracker train --data DIR`") from None
-    if meta["version"] != VERSION:
-        raise UserError(f"cache '{folder}' has version {meta['version']}, not {VERSION}: remove the folder and rebuild")
-    index = np.load(folder / "index.npy")
-    counts = np.bincount(index["track"], minlength=len(meta["tracks"]))
+        if meta["version"] != VERSION:
+            raise UserError(
+                f"cache '{folder}' has version {meta['version']}, not {VERSION}: remove the folder and rebuild"
+            )
+        index = np.load(folder / "index.npy")
+        counts = np.bincount(index["track"], minlength=len(meta["tracks"]))
+        pixels = np.memmap(folder / "pixels.u8", np.uint8, "r")
+        if index.dtype != ENTRY or pixels.size < _bytes_of(index):
+            raise ValueError("pictures are missing")
+        data, skipped = tuple(meta.get("data", ())), dict(meta["skipped"])
+    except FileNotFoundError as error:
+        if Path(error.filename).name == "meta.json":
+            raise UserError(f"no finished cache in '{folder}': build it with `sot-tracker train --data DIR`") from None
+        raise UserError(f"cache '{folder}' lacks '{error.filename}': remove the folder and rebuild") from None
+    except (ValueError, LookupError, TypeError, EOFError) as error:
+        raise UserError(f"cache '{folder}' is damaged ({error}): remove the folder and rebuild") from None
     ends = np.cumsum(counts)
-    pixels = np.memmap(folder / "pixels.u8", np.uint8, "r")
-    return Cache(pixels, index, meta["tracks"], np.stack([ends - counts, ends], 1), meta["skipped"])
+    return Cache(pixels, index, meta["tracks"], np.stack([ends - counts, ends], 1), skipped, data)
 
 
-def build(tracks: list[Track], folder: Path, jobs: int = 0, cutter: Cutter | None = masks.grabcut) -> Cache:
-    """Decode, crop and store every frame of `tracks`, then open the result.
+def _bytes_of(index: np.ndarray) -> int:
+    """How long the file of the pictures must be."""
+    last = index[-1]
+    return int(last["offset"]) + int(last["height"]) * int(last["width"]) * int(last["channels"])
+
+
+def build(
+    tracks: list[Track],
+    folder: Path,
+    jobs: int = 0,
+    cutter: Cutter | None = masks.grabcut,
+    data: Sequence[str] = (),
+) -> Cache:
+    """Decode, crop and store every frame of `tracks`, then open the result. data: remembered with it.
 
     Pictures that cannot be read and boxes that are degenerate are skipped and counted in `skipped`. Still pictures
     without a mask get the `cutter`'s where an object stands out, so that it can be pasted elsewhere.
@@ -122,7 +145,7 @@ def build(tracks: list[Track], folder: Path, jobs: int = 0, cutter: Cutter | Non
             offset += pixels.size
     if not rows:
         raise UserError(f"no usable picture in the data: {dict(skipped)}")
-    _finish(folder, rows, tracks, skipped)
+    _finish(folder, rows, tracks, skipped, data)
     return open_cache(folder)
 
 
@@ -136,11 +159,14 @@ def _mapper(jobs: int) -> Iterator[Callable[..., Iterable[Any]]]:
         yield partial(pool.map, chunksize=CHUNK)
 
 
-def _finish(folder: Path, rows: list[tuple[Any, ...]], tracks: list[Track], skipped: Counter[str]) -> None:
+def _finish(
+    folder: Path, rows: list[tuple[Any, ...]], tracks: list[Track], skipped: Counter[str], data: Sequence[str]
+) -> None:
     """Write the index, then the small file that says the cache is whole."""
     np.save(folder / "index.npy", np.array(rows, ENTRY))
     names = [{"source": t.source, "name": t.name, "group": t.group} for t in tracks]
-    write_text(folder / "meta.json", json.dumps({"version": VERSION, "skipped": dict(skipped), "tracks": names}))
+    meta = {"version": VERSION, "data": list(data), "skipped": dict(skipped), "tracks": names}
+    write_text(folder / "meta.json", json.dumps(meta))
 
 
 def _crops(frame: Frame, cutter: Cutter | None) -> tuple[np.ndarray, tuple[float, ...]] | str:

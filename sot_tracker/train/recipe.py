@@ -73,9 +73,10 @@ class Recipe:
             if getattr(self, name) not in allowed:
                 raise UserError(f"{name}='{getattr(self, name)}' is not possible: choose one of {', '.join(allowed)}")
         for name in ("steps", "batch", "rate"):
-            if not getattr(self, name) > 0:
+            if not 0 < getattr(self, name) < math.inf:
                 raise UserError(f"{name}={getattr(self, name)} is not possible: give a positive number")
-        for name, low, high in (("freeze_blocks", 0, math.inf), ("decay_at", 0, 1), ("ema", 0, 1)):
+        at_least_0 = ((name, 0, math.inf) for name in ("warmup", "backbone_rate", "freeze_blocks", "seed"))
+        for name, low, high in (*at_least_0, ("decay_at", 0, 1), ("ema", 0, 1)):
             if not low <= getattr(self, name) < high:
                 wanted = f"{low} or more" if math.isinf(high) else f"{low} up to, but not, {high}"
                 raise UserError(f"{name}={getattr(self, name):g} is not possible: give {wanted}")

@@ -64,7 +64,7 @@ class Sampling:
         kinds, others = ("paste", "region", "pattern"), ("negative", "crowd")
         shares = {name: getattr(self, name) for name in (*kinds, *others)}
         together = sum(shares[name] for name in kinds)
-        if min(shares.values()) < 0 or max(together, *(shares[name] for name in others)) > 1:
+        if not all(0 <= share <= 1 for share in (*shares.values(), together)):  # NaN is refused too
             given = ", ".join(f"{name}={share:g}" for name, share in shares.items())
             raise UserError(f"{given}: give shares within 0..1, those of {', '.join(kinds)} together at most 1")
 
@@ -317,7 +317,7 @@ def _shares(weights: dict[str, float], names: list[str]) -> np.ndarray:
     """Probabilities of the sources `names`. Raises UserError for a weight of a source that is not there."""
     unknown = sorted(set(weights) - set(names))
     given = np.array([weights.get(name, 0.0) if weights else 1.0 for name in names])
-    if unknown or given.min() < 0 or given.sum() <= 0:
+    if unknown or not given.min() >= 0 or not 0 < given.sum() < math.inf:
         raise UserError(f"weights {weights} do not fit the sources {', '.join(names)}: give positive shares of these")
     shares: np.ndarray = given / given.sum()
     return shares

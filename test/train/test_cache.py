@@ -103,3 +103,29 @@ def test_unfinished_or_foreign_cache(tmp_path):
     (tmp_path / "meta.json").write_text(json.dumps({"version": 0}))
     with pytest.raises(UserError, match="version 0"):
         cache.open_cache(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("meta.json", b"{", "is damaged"),
+        ("meta.json", b"[]", "is damaged"),
+        ("index.npy", b"", "is damaged"),
+        ("pixels.u8", b"some", "pictures are missing"),
+        ("pixels.u8", b"", "is damaged"),
+    ],
+)
+def test_damaged_cache(name, content, message, tmp_path):
+    trees.write(tmp_path / "good.png", 0)
+    cache.build(stills(tmp_path, [Frame(tmp_path / "good.png", 0, (10, 10, 20, 20))]), tmp_path / "cache", 1, None)
+    (tmp_path / "cache" / name).write_bytes(content)
+    with pytest.raises(UserError, match=message):
+        cache.open_cache(tmp_path / "cache")
+
+
+def test_cache_without_its_pictures(tmp_path):
+    trees.write(tmp_path / "good.png", 0)
+    cache.build(stills(tmp_path, [Frame(tmp_path / "good.png", 0, (10, 10, 20, 20))]), tmp_path / "cache", 1, None)
+    (tmp_path / "cache" / "pixels.u8").unlink()
+    with pytest.raises(UserError, match=r"lacks '.*pixels\.u8'"):
+        cache.open_cache(tmp_path / "cache")

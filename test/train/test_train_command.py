@@ -181,13 +181,23 @@ def test_two_processes_under_torchrun(trained, tmp_path):
         (["--data", "nowhere"], "does not exist"),
         (["--data", ".", "--matting", "nowhere.onnx"], "'nowhere.onnx' does not exist"),
         (["--batch", "0"], "--batch 0"),
+        (["--rate", "inf"], "--rate inf"),
+        (["--warmup", "-5"], "--warmup -5"),
+        (["--backbone-rate", "nan"], "--backbone-rate nan"),
+        (["--seed", "-1"], "--seed: -1 is out of range"),
+        (["--workers", "-1"], "--workers: -1 is out of range"),
+        (["--threads", "-1"], "--threads: -1 is out of range"),
+        (["--stop-after", "nan"], "--stop-after nan"),
+        (["--stop-after", "-1"], "--stop-after -1"),
         (["--crowd", "2"], "crowd=2"),
+        (["--paste", "nan"], "paste=nan"),
         (["--val-every", "0"], "--val-every 0"),
         (["--val-pairs", "0"], "--val-pairs 0"),
         (["--save-every", "-1"], "--save-every -1"),
         (["--search-size", "100"], "multiple of 16"),
         (["--weights-by-source", "coco"], "NAME=NUMBER"),
         (["--weights-by-source", "lasot=1"], "do not fit the sources"),
+        (["--weights-by-source", "mine=nan"], "do not fit the sources"),
         (["--split", "nowhere.txt"], "cannot be read"),
         (["--init", "nowhere.safetensors"], "does not exist"),
         (["--frozen-norms"], "needs --init"),
@@ -233,3 +243,42 @@ def test_exclusion_leaves_nothing(data, trained, tmp_path, capsys):
     given = ["--cache", str(out / "cache"), "--exclude", str(tmp_path / "all.txt")]
     assert main(["train", *SMALL, *given, "--out", str(tmp_path)]) == 2
     assert "no track is left" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["exclude", "val"])
+def test_a_list_of_which_no_name_is_in_the_data_is_refused(option, trained, tmp_path, capsys):
+    """Otherwise a misspelt list would train on what it should leave out."""
+    _, out = trained
+    (tmp_path / "names.txt").write_text("clip-0\n")
+    given = ["--cache", str(out / "cache"), f"--{option}", str(tmp_path / "names.txt"), "--out", str(tmp_path)]
+    assert main(["train", *SMALL, *given]) == 2
+    assert "none of its 1 names is a track or group of the data; these are for example" in capsys.readouterr().err
+
+
+def test_a_list_that_is_no_text(trained, tmp_path, capsys):
+    _, out = trained
+    (tmp_path / "names.txt").write_bytes(b"\xff\xfe\x00")
+    given = ["--cache", str(out / "cache"), "--exclude", str(tmp_path / "names.txt"), "--out", str(tmp_path)]
+    assert main(["train", *SMALL, *given]) == 2
+    assert "is no UTF-8 text" in capsys.readouterr().err
+
+
+def test_other_data_than_the_cache_was_made_from_is_refused(data, trained, tmp_path, capsys):
+    _, out = trained
+    other = trees.jsonl(tmp_path / "other")
+    words = ["train", *SMALL, "--cache", str(out / "cache"), "--out", str(tmp_path / "run"), "--data"]
+    assert main([*words, str(other)]) == 2
+    assert f"was made from mine={data.resolve()}, not from {other.resolve()}" in capsys.readouterr().err
+    assert main([*words, f"mine={data}", "--steps", "1"]) == 0
+
+
+def test_the_last_line_says_what_the_run_came_to(trained, tmp_path, capsys):
+    _, out = trained
+    (tmp_path / "none.txt").write_text("")
+    given = ["--cache", str(out / "cache"), "--val", str(tmp_path / "none.txt"), "--out", str(tmp_path)]
+    for expected in (
+        f"step 2 of 2, not validated, since no video is held back: name some with --val, weights '{tmp_path}",
+        "nothing to do: step 2 was the last of 2",
+    ):
+        assert main(["train", *SMALL, *given]) == 0
+        assert expected in capsys.readouterr().out.splitlines()[-1]
