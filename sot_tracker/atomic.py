@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import tempfile
@@ -11,6 +12,8 @@ from pathlib import Path
 from secrets import token_hex
 
 from sot_tracker.errors import UserError
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextlib.contextmanager
@@ -55,7 +58,7 @@ def write_text(path: Path, text: str) -> None:
 @contextlib.contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
     """An empty folder to fill; when the block ends, it takes the place of `path`. If the block raises, `path` stays as
-    it was and nothing is left behind. Raises UserError if the folder cannot be made.
+    it was and nothing is left behind. Raises UserError if the folder cannot be made, or if the disk gets full.
     """
     target = Path(os.path.realpath(path))
     try:
@@ -66,7 +69,12 @@ def new_folder(path: Path) -> Iterator[Path]:
     with place as beside:
         fresh = Path(beside) / "new"
         fresh.mkdir()
-        yield fresh
+        try:
+            yield fresh
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
+            raise UserError(f"cannot write {path}: {error.strerror}") from None
         try:
             if target.exists():
                 target.replace(Path(beside) / "old")

@@ -33,7 +33,7 @@ from sot_tracker.model_folder import Source
 
 try:
     import torch
-    from safetensors.torch import save_file
+    from safetensors.torch import save
     from torch import Tensor, nn
 
     from sot_tracker.engines import onnx as onnx_engine
@@ -80,7 +80,6 @@ def export(
     net = torch_engine.load_module(model, source)
     with new_folder(out) as folder:
         _write_weights(net, model, source, storage, folder)
-        (folder / WEIGHTS).chmod((folder.stat().st_mode & 0o666) | 0o200)  # safetensors leaves it to its owner alone
         cached, maps = _write_graphs(net, spec, folder, progress)
         progress("counting")
         files = {name: model_folder.sha256(folder / name) for name in (TEMPLATE, SEARCH, WEIGHTS)}
@@ -112,7 +111,8 @@ def _write_weights(net: nn.Module, model: ModelSpec, source: Source, storage: st
         return
     stored = packed(net.state_dict(), storage)
     net.load_state_dict(net.state_dict() | unpacked(folder, stored))
-    save_file(stored, folder / WEIGHTS, metadata={"format": "pt", "model": model.name, "storage": storage})
+    metadata = {"format": "pt", "model": model.name, "storage": storage}
+    (folder / WEIGHTS).write_bytes(save(stored, metadata))  # save_file hides that the disk is full
 
 
 def check(model: ModelSpec, folder: Path) -> float:

@@ -108,3 +108,13 @@ def test_failure_leaves_the_older_folder(tmp_path: Path) -> None:
 def test_folder_that_cannot_be_made() -> None:
     with pytest.raises(UserError, match="cannot write /dev/null/x"), new_folder(Path("/dev/null/x")):
         pass
+
+
+def test_a_disk_that_gets_full_while_a_folder_is_filled_is_one_line(tmp_path: Path) -> None:
+    def fill() -> None:
+        with new_folder(tmp_path / "model"), Path("/dev/full").open("wb", buffering=0) as file:
+            file.write(b"weights")
+
+    with pytest.raises(UserError, match=r"cannot write .*/model: No space left on device"):
+        fill()
+    assert names(tmp_path) == []

@@ -40,6 +40,7 @@ def run(args: argparse.Namespace) -> int:
     place = args.data.absolute() if args.ray else args.data
     data = evaluation.read(place, args.sequences, args.frames or 0, Topics(args.topic, args.truth_topic))
     _check_submission(args.submission, data.sequences)
+    _check_topics(args, data.sequences)
     _make(args.out, entries, data)
 
     tasks = ope.plan(entries, data.sequences, args.out)
@@ -106,6 +107,8 @@ def _check(args: argparse.Namespace) -> None:
         raise UserError(f"--frames {args.frames} is not possible: give 2 or more")
     if args.realtime is not None and not 0 < args.realtime <= 1000:
         raise UserError(f"--realtime {args.realtime:g} is not possible: give frames per second, above 0 to 1000")
+    if args.propagate and not args.realtime:
+        raise UserError(f"--propagate {args.propagate} is for --realtime: give --realtime FPS too, or leave it out")
     if args.realtime and args.jobs > 1:
         raise UserError("--realtime needs the processors for itself: leave --jobs out")
     if args.ray and args.realtime:
@@ -121,6 +124,14 @@ def _check_submission(server: str | None, sequences: list[Sequence]) -> None:
 
     if server:
         require_layout(server, sequences)
+
+
+def _check_topics(args: argparse.Namespace, sequences: list[Sequence]) -> None:
+    given = [
+        f"--{name.replace('_', '-')} {topic}" for name in ("topic", "truth_topic") if (topic := getattr(args, name))
+    ]
+    if given and all(sequence.reader is None for sequence in sequences):
+        raise UserError(f"{given[0]} is for recordings, and '{args.data}' has none: leave it out")
 
 
 def _make(out: Path, entries: Iterable[Entry], data: DataSet) -> None:
@@ -224,15 +235,15 @@ def _in_real_time(
     from sot_tracker.atomic import write_text
     from sot_tracker.evaluate import realtime
 
-    rows, boxes = {}, {}
+    rows, boxes, propagate = {}, {}, args.propagate or "auto"
     for entry in entries:
-        tracker = entry.load(realtime=args.propagate == "auto")
+        tracker = entry.load(realtime=propagate == "auto")
         bar = tqdm(runs[entry.label], unit="sequence", desc=f"{entry.label} at {args.realtime:g} fps")
         live = [(sequence, realtime.follow(tracker, sequence, args.realtime)) for sequence, _ in bar]
         rows[entry.label] = realtime.row(live, offline[entry.label])
         boxes[entry.label] = {s.name: [dataclasses.astuple(answer) for answer in run.answers] for s, run in live}
     figures = {label: dataclasses.asdict(row) for label, row in rows.items()}
-    told = {"fps": args.realtime, "propagate": args.propagate, "models": figures}
+    told = {"fps": args.realtime, "propagate": propagate, "models": figures}
     columns = list(realtime.Answer.__slots__)
     write_text(args.out / "realtime.json", json.dumps({**told, "columns": columns, "answers": boxes}) + "\n")
     return realtime.report(rows, args.realtime), told

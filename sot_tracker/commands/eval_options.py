@@ -37,7 +37,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_data(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--data", required=True, action=Once, type=Path, metavar="DIR", help="folder of sequences")
     group.add_argument(
-        "--sequences", nargs="+", default=[], metavar="NAME", help="only these sequences; * stands for any characters"
+        "--sequences",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="NAME",
+        help="only these sequences; * stands for any characters",
     )
     group.add_argument("--frames", type=int, metavar="N", help="only the first N frames of each sequence")
     group.add_argument("--topic", default="", metavar="NAME", help="image topic of recordings that have several")
@@ -65,7 +70,6 @@ def _add_running(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--propagate",
         choices=("auto", "off"),
-        default="auto",
         help="with --realtime: optical flow between two runs of the tracker as in the node (auto), or waiting for the "
         "tracker (off) (default: auto)",
     )

@@ -116,13 +116,26 @@ def run(args: argparse.Namespace) -> int:
         summary = Summary(truth)
         total = args.frames or (source.length and -(-source.length // args.stride))
         began = time.monotonic()
-        interrupted = _consume(chain([started], followed), outputs, summary, total)
+        failures: list[UserError] = []
+        interrupted = _consume(_until_error(chain([started], followed), failures), outputs, summary, total)
         seconds = time.monotonic() - began
     written = [Written(output.path, output.path in replaced, output.note) for output in outputs if output.path]
     _report(summary, name, source, args, written)
+    if failures:
+        raise failures[0]
     if source.live and (advice := summary.falling_behind(seconds, source.fps / args.stride)):
         print(f"warning: {advice}", file=sys.stderr)
     return TERMINATED if terminated else INTERRUPTED if interrupted else 0
+
+
+def _until_error(steps: Iterator[Step], failures: list[UserError]) -> Iterator[Step]:
+    """The steps until the source or the tracker cannot go on; why is put into `failures`, so that what came before is
+    reported.
+    """
+    try:
+        yield from steps
+    except UserError as error:
+        failures.append(error)
 
 
 def _consume(followed: Iterator[Step], outputs: list[Output], summary: Summary, total: int | None) -> bool:
@@ -176,21 +189,31 @@ def _truth(source: FrameSource, args: argparse.Namespace, has_box: bool) -> np.n
 def _first_box(
     truth: np.ndarray | None, frames: Iterator[Selected], args: argparse.Namespace
 ) -> tuple[Start, Iterator[Selected]]:
-    """The box of the first frame that can be used, from the truth or drawn, and the frames from there on."""
+    """The box of the first frame that can be used, from the truth (frames without a true box are skipped) or drawn, and
+    the frames from there on, behind damaged ones before it.
+    """
+    damaged: list[Selected] = []
     damage: FrameError | None = None
+    absent = False
     for frame in frames:
+        box = Box.from_xywh(truth[frame.number]) if truth is not None and frame.number < len(truth) else None
+        if box is not None and not box.is_valid:
+            absent = True
+            continue
         try:
             image = frame.frame.image
         except FrameError as error:
             damage = error
+            damaged.append(frame)  # `follow` counts it
             continue
-        if truth is not None and frame.number < len(truth):
-            box = Box.from_xywh(truth[frame.number])
+        if box is not None:
             told = f"no --box given: starting on {_row(frame.number, Path(args.source))}, {box}"
             print(told, file=sys.stderr if args.json else sys.stdout)
         else:
             box = select_box(image)
-        return Start(box), chain([frame], frames)
+        return Start(box), chain([*damaged, frame], frames)
+    if absent:
+        raise UserError(f"no frame of '{args.source}' that can be used has a true box: give one with --box")
     raise damage or UserError(f"'{args.source}' has no frame")
 
 

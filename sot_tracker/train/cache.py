@@ -123,13 +123,13 @@ def build(
     Pictures that cannot be read and boxes that are degenerate are skipped and counted in `skipped`. Still pictures
     without a mask get the `cutter`'s where an object stands out, so that it can be pasted elsewhere.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     work = [(number, track, frame) for number, track in enumerate(tracks) for frame in track.frames]
     work.sort(key=lambda item: (item[0], item[2].number))
     skipped: Counter[str] = Counter()
     rows: list[tuple[Any, ...]] = []
     offset = 0
     with (
+        _writing(folder),
         (folder / "pixels.u8").open("wb") as out,
         _mapper(jobs or min(cpus.usable(), 1 + len(work) // CHUNK)) as mapped,
     ):
@@ -145,8 +145,19 @@ def build(
             offset += pixels.size
     if not rows:
         raise UserError(f"no usable picture in the data: {dict(skipped)}")
-    _finish(folder, rows, tracks, skipped, data)
+    with _writing(folder):
+        _finish(folder, rows, tracks, skipped, data)
     return open_cache(folder)
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Makes the folder; the block writes into it. Raises UserError if that is not possible, as on a full disk."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise UserError(f"cannot write the cache '{folder}': {error.strerror or error}") from None
 
 
 @contextmanager

@@ -50,7 +50,12 @@ def average_of(net: nn.Module, decay: float) -> AveragedModel:
 def save(path: Path, content: dict[str, Any]) -> None:
     """Write a checkpoint, whole or not at all. Raises UserError if it cannot be written, as on a full disk."""
     with new_file(path) as beside, beside.open("wb") as file:
-        torch.save(content, file)
+        try:
+            torch.save(content, file)
+        except RuntimeError as error:  # raised in place of the file's own error
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from None
+            raise
 
 
 def load(path: Path) -> dict[str, Any]:

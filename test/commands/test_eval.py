@@ -90,11 +90,20 @@ def test_only_these_sequences_and_frames(evaluate, tmp_path):
     assert "3 runs: 0 done, 3 to do (2 of them anew" in evaluate()[1]
 
 
+def test_sequences_given_one_by_one(evaluate):
+    status, out, _ = evaluate("--sequences", "two", "--sequences", "one")
+    assert status == 0
+    assert "2 sequences, 12 frames" in out
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["--sequences", "tow"], "--sequences tow: no sequence of .* near it are two"),
         (["--frames", "1"], "--frames 1"),
+        (["--propagate", "off"], "--propagate off is for --realtime"),
+        (["--topic", "/a"], "--topic /a is for recordings, and .* has none"),
+        (["--truth-topic", "/b"], "--truth-topic /b is for recordings"),
         (["--submission", "trackingnet"], "has the layout folder; give --data the test set of TrackingNet"),
         (["--submission", "got10k", "--frames", "3"], "--submission needs whole sequences"),
         (["--ray", ""], "--ray is empty: give auto, local, HOST:PORT or ray://HOST:PORT"),

@@ -92,3 +92,33 @@ def test_pixels_of_a_data_set_are_not_turned(tmp_path, capsys):
     status, out, _ = run(capsys, folder)
     assert status == 0
     assert overlap(out) > 0.6
+
+
+def test_the_target_starts_where_the_truth_begins(tmp_path, capsys):
+    folder = write_sequence(tmp_path / "a", TRUTH)
+    rows = (folder / "groundtruth.txt").read_text().splitlines()
+    rows[:3] = ["NaN,NaN,NaN,NaN", "0,0,0,0", "nan nan nan nan".replace(" ", ",")]
+    (folder / "groundtruth.txt").write_text("\n".join(rows))
+    status, out, _ = run(capsys, folder, "--csv", tmp_path / "a.csv")
+    assert status == 0
+    assert "starting on line 4 of the truth file" in out
+    assert [int(row["frame"]) for row in csv.DictReader((tmp_path / "a.csv").open())] == list(range(3, 12))
+
+
+def test_a_truth_without_any_box_asks_for_one(tmp_path, capsys):
+    folder = write_sequence(tmp_path / "a", TRUTH)
+    (folder / "groundtruth.txt").write_text("NaN,NaN,NaN,NaN\n" * 12)
+    status, _, error = run(capsys, folder)
+    assert status == 2
+    assert "has a true box: give one with --box" in error
+
+
+def test_what_came_before_an_error_is_reported(tmp_path, capsys):
+    """The files hold it, so the user is told of them."""
+    folder = write_sequence(tmp_path / "a", TRUTH)
+    cv2.imwrite(str(folder / "9.png"), frame(TRUTH[8])[:-8])
+    status, out, error = run(capsys, folder, "--csv", tmp_path / "a.csv")
+    assert status == 2
+    assert "give frames of one size, or start anew" in error
+    assert "on a: 8 frames" in out
+    assert f"written: {tmp_path / 'a.csv'}" in out

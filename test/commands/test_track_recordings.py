@@ -179,3 +179,14 @@ def test_what_was_lost_and_what_is_replaced_is_told(tmp_path: Path, capsys: pyte
     first = states.index("lost")
     assert f"\nlost in frames {first}-5\n" in told
     assert "a.csv (the file that was there is replaced)" in told
+
+
+def test_damaged_frames_before_the_first_box_are_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    messages = clip(TRUTH)
+    for index in (0, 4):
+        messages[index][2].data = np.zeros(0, np.uint8)
+    assert track(write_bag(tmp_path / "run", [*messages, *truth_of(TRUTH)])) == 0
+    assert "starting on the true box of frame 1" in capsys.readouterr().out
+    assert "2 frames cannot be used and were left out" in caplog.text

@@ -129,3 +129,11 @@ def test_cache_without_its_pictures(tmp_path):
     (tmp_path / "cache" / "pixels.u8").unlink()
     with pytest.raises(UserError, match=r"lacks '.*pixels\.u8'"):
         cache.open_cache(tmp_path / "cache")
+
+
+def test_a_full_disk_names_the_cache(tmp_path):
+    trees.write(tmp_path / "good.png", 0)
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "pixels.u8").symlink_to("/dev/full")
+    with pytest.raises(UserError, match=r"cannot write the cache '.*/cache': No space left on device"):
+        cache.build(stills(tmp_path, [Frame(tmp_path / "good.png", 0, (10, 10, 20, 20))]), tmp_path / "cache", 1, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,18 @@ def test_checkpoint_on_a_full_disk(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="cannot write"):
         state.save(tmp_path / "file" / "checkpoint.pt", {"step": 1})
+
+
+def test_checkpoint_on_a_disk_that_gets_full(tmp_path: Path) -> None:
+    """torch.save ends its archive although the file failed, and raises an error of its own."""
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        with pytest.raises(UserError, match="cannot write .*: File too large"):
+            state.save(tmp_path / "checkpoint.pt", {str(i): torch.zeros(10_000) for i in range(10)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("content", [[1, 2], "text", 3, None])
