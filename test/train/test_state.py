@@ -38,13 +38,13 @@ def test_checkpoint_on_a_full_disk(tmp_path: Path) -> None:
 
 def test_checkpoint_on_a_disk_that_gets_full(tmp_path: Path) -> None:
     """torch.save ends its archive although the file failed, and raises an error of its own."""
-    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
     try:
-        with pytest.raises(UserError, match="cannot write .*: File too large"):
+        with pytest.raises(UserError, match=r"cannot write .*: File too large"):
             state.save(tmp_path / "checkpoint.pt", {str(i): torch.zeros(10_000) for i in range(10)})
     finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert not list(tmp_path.iterdir())
 
 
