@@ -69,28 +69,31 @@ class Controller:
         """
         before, self._heard = self._heard, now
         mode = _STATES.get(state, Mode.STOP)
-        if mode is Mode.FOLLOW and (direction is None or not abs(age) <= self._config.max_age):
+        usable = direction is not None and math.isfinite(direction.yaw) and math.isfinite(direction.pitch)
+        if mode is Mode.FOLLOW and not (usable and abs(age) <= self._config.max_age):
             mode = Mode.STALE
         if mode is not self._mode and not (mode is Mode.STOP and self._mode is Mode.SEARCH):
             self._enter(now, mode)
         if mode is Mode.FOLLOW:
             assert direction is not None
             self._seen = now - age
-            self._steer(min(max(now - before, 0.0), self._config.max_age), direction)
+            self._steer(min(max(0.0, now - before), self._config.max_age), direction)
         return self.command(now)
 
     def command(self, now: float) -> Command:
-        """The rates for this moment; zero as soon as the last sight, or its frame, is older than `max_age`."""
+        """The rates for this moment; zero as soon as the last sight, or its frame, is older than `max_age`, or further
+        in the future, which is so when the clock was set back.
+        """
         config = self._config
         latest = self._seen if self._mode is Mode.FOLLOW else self._heard
-        if self._mode is not Mode.IDLE and now - latest > config.max_age:
+        if self._mode is not Mode.IDLE and not abs(now - latest) <= config.max_age:
             self._enter(now, Mode.STALE)
         if self._mode is Mode.STOP and config.search and now - self._since >= config.search_after:
             self._enter(now, Mode.SEARCH)
         if self._mode is Mode.FOLLOW:
             return self._output
         if self._mode is Mode.COAST and config.coast > 0:
-            left = math.exp(-(now - self._since) / config.coast)
+            left = math.exp(-max(0.0, now - self._since) / config.coast)
             return Command(self._output.yaw * left, self._output.pitch * left) if left > COASTED else ZERO
         return Command(yaw=self._search(now - self._since)) if self._mode is Mode.SEARCH else ZERO
 

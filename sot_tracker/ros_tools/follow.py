@@ -199,8 +199,10 @@ class FollowNode(Node):
             return  # its detection has not come yet
         self._is_used = True
         now, state = time.monotonic(), self._state
-        age = 0.0 if math.isnan(state.frame_age_ms) else state.frame_age_ms * 1e-3 + now - self._heard
-        if state.state == state.TRACKING and abs(age) > self._config.max_age:
+        age = state.frame_age_ms * 1e-3 + now - self._heard
+        if state.state == state.TRACKING and math.isnan(age):
+            self._warn("age", "the box drives nothing, since its age is not known: the camera must stamp its frames")
+        elif state.state == state.TRACKING and abs(age) > self._config.max_age:
             self._warn(
                 "age",
                 f"the box is {age:.2f} s old by this computer's clock and drives nothing (max_age is "

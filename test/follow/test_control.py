@@ -105,6 +105,26 @@ def test_an_old_box_drives_nothing(age: float) -> None:
     assert controller.mode is Mode.STALE
 
 
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+def test_a_direction_that_is_no_number_drives_nothing_and_is_forgotten(number: float) -> None:
+    for direction in (Direction(number, 0.1), Direction(0.1, number)):
+        controller, now, _ = settled()
+        assert controller.see(now + FRAME, "tracking", direction).is_zero
+        assert 0 < controller.see(now + 2 * FRAME, "tracking", RIGHT).yaw <= 1
+
+
+@pytest.mark.parametrize("state", ["tracking", "uncertain"])
+@pytest.mark.parametrize(("back", "is_zero"), [(0.1, False), (0.3, True), (1e6, True), (math.nan, True)])
+def test_a_clock_that_is_set_back_neither_keeps_nor_multiplies_a_command(
+    state: str, back: float, is_zero: bool
+) -> None:
+    controller, now, command = settled(FollowConfig(coast=0.01))
+    controller.see(now, state, RIGHT)
+    after = controller.command(now - back)
+    assert after.is_zero is is_zero
+    assert 0 <= after.yaw <= command.yaw
+
+
 @pytest.mark.parametrize("state", ["tracking", "uncertain", "lost"])
 def test_silence_stops_within_max_age(state: str) -> None:
     controller, now, _ = settled(FollowConfig(coast=5.0, search=True, search_after=0.0))

@@ -25,6 +25,7 @@ from sot_tracker.msg import TrackerState  # noqa: E402
 from std_msgs.msg import Header  # noqa: E402
 from vision_msgs.msg import Detection2D  # noqa: E402
 
+from sot_tracker.follow.control import Mode  # noqa: E402
 from sot_tracker.ros import messages  # noqa: E402
 from sot_tracker.ros_tools import harness  # noqa: E402
 from sot_tracker.ros_tools.follow import FollowNode  # noqa: E402
@@ -157,6 +158,15 @@ def test_silence_and_frames_of_the_past_stop_it(bench: Bench) -> None:
         bench.frame(TRACKING, box=RIGHT_AND_BELOW, stamp=newest - back * MS)
     harness.spin_until(bench.executor, lambda: False, 0.15)
     assert not any(any(rates(message)) for message in bench.commands)
+
+
+def test_a_camera_that_stamps_no_frame_moves_nothing(bench: Bench, capfd: pytest.CaptureFixture[str]) -> None:
+    """Without stamps nobody knows how old a box is, nor to which frame it belongs."""
+    bench.calibrate()
+    bench.drive(box=RIGHT_AND_BELOW)
+    assert bench.is_still(TRACKING, box=RIGHT_AND_BELOW, age_ms=float("nan"))
+    assert bench.node._controller.mode is Mode.STALE
+    assert "its age is not known: the camera must stamp its frames" in capfd.readouterr().err
 
 
 def test_a_bearing_needs_no_camera(bench: Bench) -> None:
