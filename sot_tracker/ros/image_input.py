@@ -90,6 +90,10 @@ class ImageInput:
             if self._reminder.is_due("silence"):
                 silent = time.monotonic() - self._heard
                 advice = self.advice if self.type_name == RAW else "Check the publisher."
+                if self._subscription.is_refused:
+                    advice = (
+                        "It is best effort, and a reliable subscription gets nothing from it: set reliability:=auto"
+                    )
                 self._warn("silence", f"{self.topic} has a publisher but no frame came for {silent:.0f} s. {advice}")
         elif foreign := self._subscription.foreign_types:
             if self._reminder.is_due("type"):

@@ -221,7 +221,9 @@ class Pipeline:
         self._health.add(whole, {**_stages(first, entry), "age": age_ms}, busy_ms)
 
     def _report_changes(self, results: Sequence[Result]) -> None:
-        before, self._reported = self._reported, {}
+        before, followed = self._reported, self._follower.target_ids
+        # One target that starts by itself must not make the others seem new in the next frame.
+        self._reported = {name: state for name, state in before.items() if name in followed}
         for result in results:
             if result.estimate is None:
                 continue

@@ -15,7 +15,7 @@ from sot_tracker.ros import messages
 from sot_tracker.ros.control_outputs import ControlOutputs
 from sot_tracker.stream.draw import draw_beside, draw_small
 from sot_tracker.stream.follower import Result, Warn
-from sot_tracker.stream.statistics import StateTimes
+from sot_tracker.stream.statistics import Reminder, StateTimes
 
 Sent = tuple[Any | None, Any | None]
 """The Detection2D and the TrackerState of a target in one frame, each None where there was none."""
@@ -32,6 +32,7 @@ class Outputs:
         self._debug = node.create_lifecycle_publisher(Image, "debug_image", QoSProfile(depth=1))
         self._state: Any = None
         self._since = StateTimes()
+        self._reminder = Reminder()
         self._control = ControlOutputs(node)
         if self._state_type is None:
             node.get_logger().warning(
@@ -74,8 +75,18 @@ class Outputs:
             self._debug.publish(messages.fill_image(Image(header=first.frame.header), image))
 
     def watch(self, warn: Warn) -> None:
-        """Warn where `camera_info` carries another message type. Call it regularly."""
+        """Warn where `camera_info` carries another message type, and of another tracker with the same topics. Call it
+        regularly.
+        """
         self._control.watch(warn)
+        if self._state is None or self._node.count_publishers(self._state.topic_name) < 2:
+            self._reminder.clear()
+        elif self._reminder.is_due("twin"):
+            warn(
+                "twin",
+                f"another node publishes {self._state.topic_name} too (or one was killed just now), and its results mix "
+                "with ours: start each tracker node in a namespace of its own, as with -r __ns:=/left",
+            )
 
     def close(self) -> None:
         self._control.close()

@@ -44,6 +44,8 @@ class MatchingSubscription:
         self.topic = topic
         self.type_name = next(iter(types))
         self.publishers = 0
+        self.is_refused = False
+        """Whether a reliable subscription was asked for and no publisher offers that: then nothing comes."""
         self.foreign_types: list[str] = []
         """Types that publishers of this topic offer and that cannot be taken."""
 
@@ -57,6 +59,8 @@ class MatchingSubscription:
         offers = self._node.get_publishers_info_by_topic(self.topic)
         usable = [offer for offer in offers if offer.topic_type in self._types]
         self.publishers = len(usable)
+        offered_none = all(offer.qos_profile.reliability == ReliabilityPolicy.BEST_EFFORT for offer in usable)
+        self.is_refused = bool(usable) and offered_none and self._wanted == ReliabilityPolicy.RELIABLE
         self.foreign_types = sorted({offer.topic_type for offer in offers} - set(self._types))
         if not usable and not (self._eager and self._subscription is None):
             return False

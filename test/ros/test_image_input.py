@@ -24,8 +24,8 @@ from sot_tracker.stream import statistics  # noqa: E402
 class Setup:
     """An image topic with one publisher of this type; time goes on by hand."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.now, self.kind = 100.0, RAW
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, **config: Any) -> None:
+        self.now, self.kind, self.offered = 100.0, RAW, ReliabilityPolicy.RELIABLE
         self.said: list[tuple[float, str]] = []
         monkeypatch.setattr(image_input.time, "monotonic", lambda: self.now)
         monkeypatch.setattr(
@@ -35,15 +35,14 @@ class Setup:
             resolve_topic_name=lambda name: f"/{name}",
             get_logger=lambda: SimpleNamespace(info=lambda text: None),
             get_publishers_info_by_topic=lambda topic: [
-                SimpleNamespace(
-                    topic_type=self.kind, qos_profile=SimpleNamespace(reliability=ReliabilityPolicy.RELIABLE)
-                )
+                SimpleNamespace(topic_type=self.kind, qos_profile=SimpleNamespace(reliability=self.offered))
             ],
             get_topic_names_and_types=lambda: [],
             create_subscription=lambda *args, raw: "",
+            destroy_subscription=lambda subscription: None,
         )
         self.input = ImageInput(
-            node, Config(), lambda message: None, lambda kind, text: self.said.append((self.now, text))
+            node, Config(**config), lambda message: None, lambda kind, text: self.said.append((self.now, text))
         )
 
     def watch(self, seconds: float) -> list[float]:
@@ -75,3 +74,16 @@ def test_after_a_frame_it_begins_anew(setup: Setup) -> None:
     setup.watch(100.0)
     setup.input._take(None, {})
     assert setup.watch(20.0) == pytest.approx([3, 13], abs=1)
+
+
+@pytest.mark.parametrize(("wanted", "told"), [("reliable", True), ("auto", False), ("best_effort", False)])
+def test_a_reliable_subscription_to_a_best_effort_camera_is_told(
+    monkeypatch: pytest.MonkeyPatch, wanted: str, told: bool
+) -> None:
+    setup = Setup(monkeypatch, reliability=wanted)
+    setup.offered = ReliabilityPolicy.BEST_EFFORT
+    setup.watch(5.0)
+    (text,) = [text for _, text in setup.said]
+    assert (
+        "It is best effort, and a reliable subscription gets nothing from it: set reliability:=auto" in text
+    ) is told

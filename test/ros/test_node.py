@@ -22,6 +22,7 @@ pytest.importorskip("rclpy", reason="ROS 2 is not here: `make test` brings it")
 
 from rclpy.qos import QoSProfile, ReliabilityPolicy  # noqa: E402
 from sensor_msgs.msg import CompressedImage, Image  # noqa: E402
+from sot_tracker.msg import TrackerState  # noqa: E402
 from vision_msgs.msg import Detection2D  # noqa: E402
 
 from sot_tracker.ros import messages  # noqa: E402
@@ -471,6 +472,15 @@ def test_a_best_effort_box_a_size_change_and_a_box_of_the_future(tmp_path: Any) 
         talker.said("later than the newest frame's; ")
         talker.said("send the box with stamp 0")
         talker.said("taking /boxes/image: 160x120 bgr8 at ")
+
+
+def test_another_tracker_on_the_same_topics_is_told(tmp_path: Any) -> None:
+    with tracker(tmp_path, "/twin") as (node, _):
+        node.connected()
+        assert "another node publishes" not in node.log()
+        node.recorder.create_publisher(TrackerState, "state", 10)
+        node.said("another node publishes /twin/state too")
+        assert node.log().count("another node publishes") == 1
 
 
 def test_an_unknown_parameter_is_warned_of_with_the_nearest(tmp_path: Any) -> None:

@@ -322,6 +322,19 @@ def test_boxes_that_find_room_are_followed_and_the_rest_refused_once(
     assert one.record.counts[0] == 2, "frames, not targets, are counted"
 
 
+def test_a_target_is_told_as_new_once(setup: Any, capfd: pytest.CaptureFixture[str]) -> None:
+    """Also where the next one starts in a frame that has been worked on, as by `~/init`."""
+    one = started(setup, max_targets=3)
+    one.send()
+    for name in ("a", "b"):
+        box = messages.detection_of(box_at(0), 1.0, Image().header, name)
+        box.header.stamp.nanosec = one.stamp
+        one.node._pipeline._on_init_box(box)  # type: ignore[union-attr]
+    one.send()
+    told = capfd.readouterr().err
+    assert [told.count(f"tracking target {name}") for name in ("a", "b")] == [1, 1]
+
+
 def test_with_one_target_a_new_box_replaces_it(setup: Any) -> None:
     one = started(setup)
     boxes(one, "a")
