@@ -84,7 +84,7 @@ class Outputs:
         elif self._reminder.is_due("twin"):
             warn(
                 "twin",
-                f"another node publishes {self._state.topic_name} too (or one was killed just now), and its results mix "
+                f"another node publishes {self._state.topic_name} too (or one was killed just now); its results mix "
                 "with ours: start each tracker node in a namespace of its own, as with -r __ns:=/left",
             )
 
