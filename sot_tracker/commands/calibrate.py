@@ -11,12 +11,14 @@ import numpy as np
 
 from sot_tracker.commands.options import add_tracker_options, tracker_options
 from sot_tracker.errors import UserError
+from sot_tracker.manifest import DEFAULT_VARIANT, WEIGHTS
 
 if TYPE_CHECKING:
     from sot_tracker.catalog import ModelSpec
     from sot_tracker.config import Config
     from sot_tracker.evaluate.calibrating import Quality
     from sot_tracker.evaluate.looks import Looks
+    from sot_tracker.model_folder import Source
 
 EPILOG = """
 DIR is a data set with boxes in every frame, as for `sot-tracker eval`; some clips must show frames without the target.
@@ -59,7 +61,6 @@ def run(args: argparse.Namespace) -> int:
     from sot_tracker.catalog import network_spec, spec
     from sot_tracker.config import Config
     from sot_tracker.evaluate import calibrating, looks, plots
-    from sot_tracker.model_folder import find_weights
 
     config = Config.from_mapping({**tracker_options(args), "model": args.model})
     network_spec(config.model)  # or it has no score map
@@ -73,24 +74,47 @@ def run(args: argparse.Namespace) -> int:
         raise UserError("nothing to learn from: give --data, or --looks for a file of --save-looks")
     if args.plot is not None:
         plots.require_plots("--plot")
-    source = find_weights(model, config.weights)
-    if source.folder is None or source.manifest is None:
-        raise UserError(f"calibrate writes into a model folder, and {source.name} is none: export the weights first")
-    parts = [looks.read(path) for path in args.looks or ()]
+    source = _folder(model, config.weights, args.dry_run)
+    network = _network(source)
+    parts = [looks.read(path, network) for path in args.looks or ()]
     if args.data:
         parts += _followed(model, config, args)
     seen = looks.joined(parts)
     if args.save_looks is not None:
-        looks.save(seen, args.save_looks)
+        looks.save(seen, args.save_looks, network)
     made, probability = calibrating.learn(seen, names)
     print(_told(seen, calibrating.quality(seen, probability), calibrating.left_out(seen)))
     if args.plot is not None:
         title = f"{config.model}, {calibrating.left_out(seen)} left out in turn"
         plots.write_calibration(args.plot, probability, seen.right, seen.folder, title)
     if not args.dry_run:
+        assert source.manifest is not None
+        assert source.folder is not None
         dataclasses.replace(source.manifest, calibration=made).write(source.folder)
         print(f"written: calibration in {source.folder}/manifest.json")
     return 0
+
+
+def _folder(model: ModelSpec, weights: str, dry_run: bool) -> Source:
+    """The model folder to write into. Raises UserError for weights that are none, and for those that ship."""
+    from sot_tracker.model_folder import find_weights
+
+    source = find_weights(model, weights)
+    if source.folder is None or source.manifest is None:
+        raise UserError(f"calibrate writes into a model folder, and {source.name} is none: export the weights first")
+    if not weights and not dry_run:
+        raise UserError(
+            f"this would replace the calibration that ships with {model.name}: give a copy of '{source.folder}', or a "
+            "model folder of your own, as --weights, or add --dry-run"
+        )
+    return source
+
+
+def _network(source: Source) -> str:
+    """Whose looks they are: the model and the beginning of its weights' hash."""
+    assert source.manifest is not None
+    weights = source.manifest.variants[DEFAULT_VARIANT].files[WEIGHTS]
+    return f"{source.manifest.model} {weights[:12]}"
 
 
 def _followed(model: ModelSpec, config: Config, args: argparse.Namespace) -> list[Looks]:

@@ -52,6 +52,8 @@ def run(args: argparse.Namespace) -> int:
     cache = _cache(args)
     if args.pack:
         pack.pack(cache, args.cache or args.out / "cache", args.pack)
+        size = args.pack.stat().st_size / 1e6
+        print(f"written: {args.pack}, {len(cache.index)} pictures of {len(cache.tracks)} tracks, {size:.1f} MB")
         return 0
     job = _job(args, recipe, cache)
     with world_and_device(args.device) as (world, device):

@@ -89,21 +89,33 @@ def _stacked(parts: Sequence[Looks]) -> Looks:
     return Looks(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in _KINDS})
 
 
-def save(looks: Looks, path: Path) -> None:
-    """Into a NumPy archive; all or nothing. Raises UserError if it cannot be written."""
+def save(looks: Looks, path: Path, network: str = "") -> None:
+    """Into a NumPy archive; all or nothing. network: whose looks they are, model and weights in a word or two.
+
+    Raises UserError if it cannot be written.
+    """
+    columns = {name: getattr(looks, name) for name in _KINDS}
     with new_file(path) as unfinished, unfinished.open("wb") as file:
-        np.savez_compressed(file, names=np.array(FEATURES), **{name: getattr(looks, name) for name in _KINDS})
+        np.savez_compressed(file, names=np.array(FEATURES), network=np.array(network), **columns)
 
 
-def read(path: Path) -> Looks:
-    """What `save` wrote. Raises UserError for anything else, and where this version knows other features."""
+def read(path: Path, network: str = "") -> Looks:
+    """What `save` wrote. Raises UserError for anything else, where this version knows other features, and where the
+    file says that its looks are of another network than the one named.
+    """
     try:
         with np.load(path, allow_pickle=False) as archive:
             found = {name: archive[name] for name in ("names", *_KINDS)}
+            theirs = str(archive["network"]) if "network" in archive else ""
     except FileNotFoundError:
         raise UserError(f"there is no file {path}") from None
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         raise UserError(f"{path} is not a file of looks that calibrate wrote") from None
+    if network and theirs and network != theirs:
+        raise UserError(
+            f"{path} holds looks of another network or other weights ({theirs}, not {network}): follow the clips again "
+            "(--data)"
+        )
     if tuple(found.pop("names").tolist()) != FEATURES:
         raise UserError(f"{path} has other features than this version computes: follow the clips again (--data)")
     count = found["clip"].shape

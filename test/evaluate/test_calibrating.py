@@ -185,6 +185,29 @@ def test_each_data_set_is_left_out_in_turn(
     assert np.bincount(looks_file.read(tmp_path / "kept.npz").folder).tolist() == [3000] * 3
 
 
+def test_looks_of_another_network_are_refused(
+    toy: Any, toy_folder: Any, tmp_path: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A calibration of other weights would be stored without a word."""
+    looks_file.save(looks(), tmp_path / "other.npz", "lite 0123456789ab")
+    given = ["calibrate", "--model", "toy", "--weights", str(toy_folder), "--looks", str(tmp_path / "other.npz")]
+    before = (toy_folder / "manifest.json").read_bytes()
+    assert main(given) == 2
+    assert "holds looks of another network or other weights (lite 0123456789ab, not toy" in capsys.readouterr().err
+    assert (toy_folder / "manifest.json").read_bytes() == before
+
+
+def test_what_ships_is_not_replaced_by_default(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sot_tracker.manifest.Manifest.write", lambda *_: pytest.fail("the shipped manifest"))
+    looks_file.save(looks(), tmp_path / "looks.npz")
+    given = ["calibrate", "--model", "lite", "--looks", str(tmp_path / "looks.npz")]
+    assert main([*given, "--dry-run"]) == 0
+    assert main(given) == 2
+    assert "would replace the calibration that ships with lite" in capsys.readouterr().err
+
+
 def test_nothing_to_learn_from(toy: Any, capsys: Any) -> None:
     assert main(["calibrate", "--model", "toy", "--weights", "random"]) == 2
     assert "give --data, or --looks" in capsys.readouterr().err

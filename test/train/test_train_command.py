@@ -227,7 +227,7 @@ def test_mistakes_are_reported_in_one_line(given, message, trained, tmp_path, ca
     assert "Traceback" not in "".join(lines)
 
 
-def test_grabcut_needs_no_onnx_runtime(data, tmp_path, monkeypatch):
+def test_grabcut_needs_no_onnx_runtime(data, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     for name in ("sot_tracker.engines.onnx", "sot_tracker.train.matting"):
         monkeypatch.delitem(sys.modules, name, raising=False)
@@ -235,6 +235,7 @@ def test_grabcut_needs_no_onnx_runtime(data, tmp_path, monkeypatch):
     given = ["--data", str(data), "--pack", str(tmp_path / "packed")]
     assert main(["train", *SMALL, *given, "--out", str(tmp_path)]) == 0
     assert (tmp_path / "packed").is_file()
+    assert f"written: {tmp_path / 'packed'}, " in capsys.readouterr().out
 
 
 def test_exclusion_leaves_nothing(data, trained, tmp_path, capsys):
