@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -207,16 +208,32 @@ def _open(config: PlayerConfig) -> FrameSource:
     except (OSError, ValueError) as error:  # a name that no file can have
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"log '{config.log[:77]}...' cannot be written: {reason}") from None
-    source = open_source(config.source, config.range16, config.topic)
+    with _flags_as_parameters():
+        source = open_source(config.source, config.range16, config.topic)
     if config.log and any(same_file(Path(config.log), path) for path in source.files):
         raise UserError(f"log '{config.log}' is what is played: give another name")
     return source
 
 
+@contextmanager
+def _flags_as_parameters() -> Iterator[None]:
+    """Recordings name the flags of the command line where a topic is missing; a node has parameters instead."""
+    try:
+        yield
+    except FrameError:
+        raise
+    except UserError as error:
+        text = str(error)
+        for name in ("truth_topic", "topic"):
+            text = text.replace(f"--{name.replace('_', '-')}:", f"-p {name}:=NAME:")
+        raise UserError(text) from None
+
+
 def _truth_of(source: FrameSource, config: PlayerConfig) -> Any | None:
     """N x 4 boxes of the folder's truth file or the recording's topic; None without one."""
     if isinstance(source, Recording):
-        truth = source.truth(config.truth_topic)
+        with _flags_as_parameters():
+            truth = source.truth(config.truth_topic)
         return None if truth is None else truth.boxes
     if config.truth_topic:
         raise UserError(f"truth_topic is for recordings, and '{config.source}' is none")

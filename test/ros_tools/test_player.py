@@ -379,7 +379,11 @@ def test_a_recording_is_played_with_its_truth(recording: str) -> None:
 
 @pytest.mark.parametrize(
     ("given", "words"),
-    [({}, "several image topics"), ({"topic": "/c"}, "has no image topic /c"), ({"topic": "/a"}, "")],
+    [
+        ({}, "several image topics: give one with -p topic:=NAME: /a, /b"),
+        ({"topic": "/c"}, "has no image topic /c"),
+        ({"topic": "/a"}, ""),
+    ],
 )
 def test_topics_of_recordings(recording: str, given: dict[str, str], words: str) -> None:
     config = PlayerConfig.from_mapping({"source": recording, **given})
