@@ -18,6 +18,7 @@ from sot_tracker.stream.bag_types import COMPRESSED, DETECTION, IMAGE, missing_r
 from sot_tracker.stream.encodings import FrameError, compressed_picture, raw_picture
 from sot_tracker.stream.frame import Frame
 from sot_tracker.stream.range16 import Range16
+from sot_tracker.tracker import Image
 
 SUFFIXES = (".mcap", ".db3")
 METADATA = "metadata.yaml"
@@ -25,6 +26,8 @@ ROS1 = ".bag"
 _TRUTH_NAMES = ("truth", "ground_truth", "groundtruth")
 _OURS = ("debug_image", "debug_image/compressed")
 _DEFAULT_FPS = 30.0
+_STAMP_BYTES = 12
+"""Four of the encapsulation, then seconds and nanoseconds."""
 _MEASURED = 30
 """Frames from whose stamps the rate is measured."""
 
@@ -46,6 +49,10 @@ class Truth:
 
     boxes: npt.NDArray[np.float64]
     known: npt.NDArray[np.bool_]
+
+
+class MessageError(UserError):
+    """Bytes in a recording that are no message of their topic's type."""
 
 
 class Recording:
@@ -101,8 +108,12 @@ class Recording:
 
     def since(self, time: int, range16: Range16) -> Iterator[Frame]:
         """The frames that were recorded at that time and later."""
-        for recorded, message in self._bag.messages(self.topic, time):
-            yield _frame(recorded, message, range16)
+        for recorded, data in self._bag.raw(self.topic, time):
+            try:
+                frame = _frame(recorded, self._bag.message(self.topic, data), range16)
+            except MessageError as error:
+                frame = _unreadable(stamp_of(data) or recorded, len(data), str(error))
+            yield frame
 
     def truth(self, topic: str = "") -> Truth | None:
         """From a topic of Detection2D with the stamps of the frames; None where the recording has no such topic.
@@ -170,6 +181,8 @@ class Bag:
             raise UserError(f"{self._name} has no {what} topic {name}{near}; it has {_list(found) or 'none at all'}")
         originals = [name for name in found if not name.endswith(_OURS)] or found
         if not originals:
+            if empty := sorted({c.topic for c in self._reader.connections if c.msgtype in kinds}):
+                raise UserError(f"{self._name} has no {what}: nothing was recorded on {_list(empty)}")
             others = ", ".join(sorted({c.topic for c in self._reader.connections})) or "nothing"
             raise UserError(f"{self._name} has no {what} topic, only {others}")
         if len(originals) > 1:
@@ -186,12 +199,17 @@ class Bag:
                 yield time, data
 
     def messages(self, topic: str, since: int = 0) -> Iterator[tuple[int, Any]]:
-        """As `raw`, with the message itself."""
-        store, kind = types(), self._of(topic)[0].msgtype
+        """As `raw`, with the message itself. Raises MessageError."""
         for time, data in self.raw(topic, since):
-            with self._explained():
-                message = store.deserialize_cdr(data, kind)
-            yield time, message
+            yield time, self.message(topic, data)
+
+    def message(self, topic: str, data: bytes) -> Any:
+        """A message of that topic. Raises MessageError for bytes that are none."""
+        store, kind = types(), self._of(topic)[0].msgtype
+        try:
+            return store.deserialize_cdr(data, kind)
+        except Exception as error:  # of many libraries, as in `_explained`
+            raise MessageError(f"a message of {topic} in {self._name} is damaged ({_reason(error)})") from None
 
     def close(self) -> None:
         if self._reader.is_open:
@@ -208,9 +226,8 @@ class Bag:
         except UserError:
             raise
         except Exception as error:
-            reason = " ".join(str(error).split())[:200] or type(error).__name__
             raise UserError(
-                f"recording '{self._name}' cannot be read ({reason}): if it was cut off, repair it with "
+                f"recording '{self._name}' cannot be read ({_reason(error)}): if it was cut off, repair it with "
                 "`mcap recover` or `ros2 bag reindex`"
             ) from None
 
@@ -223,13 +240,28 @@ def box_of(message: Any) -> Box:
 
 
 def stamp_of(data: bytes) -> int:
-    """Nanoseconds, read from the header with which a serialized message begins."""
+    """Nanoseconds, read from the header with which a serialized message begins; 0 for a message that is shorter."""
+    if len(data) < _STAMP_BYTES:
+        return 0
     seconds, nanoseconds = struct.unpack_from("<iI" if data[1] & 1 else ">iI", data, 4)
     return int(seconds) * 1_000_000_000 + int(nanoseconds)
 
 
 def _stamp(header: Any) -> int:
     return int(header.stamp.sec) * 1_000_000_000 + int(header.stamp.nanosec)
+
+
+def _unreadable(stamp: int, nbytes: int, reason: str) -> Frame:
+    """A frame without a picture, that says so when it is asked for, as one whose pixels are damaged."""
+
+    def fail() -> Image:
+        raise FrameError("message", reason)
+
+    return Frame(stamp, fail, nbytes)
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 def _frame(time: int, message: Any, range16: Range16) -> Frame:

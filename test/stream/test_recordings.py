@@ -10,9 +10,11 @@ import pytest
 
 pytest.importorskip("rosbags", reason="reads recordings")
 
+from rosbags.rosbag2 import StoragePlugin, Writer
+
 from sot_tracker.errors import MissingPackage, UserError
 from sot_tracker.stream import bag_types
-from sot_tracker.stream.bag_types import TEXTS
+from sot_tracker.stream.bag_types import IMAGE, TEXTS, types
 from sot_tracker.stream.encodings import FrameError
 from sot_tracker.stream.sources import open_source
 
@@ -88,6 +90,22 @@ def test_damaged_frames_come_and_say_so(tmp_path: Path) -> None:
     assert frames[1].image.shape == (SIZE[1], SIZE[0], 3)
 
 
+@pytest.mark.parametrize("kept", [0, 3, 8, 60])
+def test_a_damaged_message_costs_its_frame_alone(tmp_path: Path, kept: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bytes that are no message, as a writer leaves them that was stopped or a disk that lost some."""
+    messages = clip(TRUTH)
+    whole = types().serialize_cdr
+    spoilt = messages[1][2]
+    monkeypatch.setattr(types(), "serialize_cdr", lambda m, kind: whole(m, kind)[: kept if m is spoilt else None])
+    source = open_source(str(write_bag(tmp_path / "run", [*messages, *truth_of(TRUTH)])))
+    frames = list(source)
+    assert [f.stamp for f in frames][2:] == [BEGAN + i * STEP for i in (2, 3)]
+    with pytest.raises(FrameError, match=rf"a message of {IMAGES} in run is damaged \("):
+        frames[1].image  # noqa: B018
+    assert np.array_equal(frames[2].image, frame(TRUTH[2]))
+    assert source.truth().known.tolist()[2:] == [True, True]
+
+
 def cut(folder: Path) -> None:
     file = next(folder.glob("*.mcap"))
     file.write_bytes(file.read_bytes()[:-200])
@@ -124,6 +142,13 @@ def test_a_broken_recording_is_one_line(tmp_path: Path, spoil: object, words: st
 def test_a_recording_without_pictures(tmp_path: Path, messages: list, words: str) -> None:
     with pytest.raises(UserError, match=words):
         open_source(str(write_bag(tmp_path / "run", messages)))
+
+
+def test_an_image_topic_on_which_nothing_came(tmp_path: Path) -> None:
+    with Writer(tmp_path / "run", version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+        writer.add_connection("/camera/image_raw", IMAGE, typestore=types())
+    with pytest.raises(UserError, match="run has no image: nothing was recorded on /camera/image_raw"):
+        open_source(str(tmp_path / "run"))
 
 
 def test_other_sources_have_no_topic(tmp_path: Path) -> None:
