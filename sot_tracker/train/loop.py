@@ -134,6 +134,10 @@ class Trainer:
                 f"'{self.checkpoint}' is of an earlier version, which cannot be resumed: "
                 "give another --out, and it as --init"
             )
+        if saved.get("model", self.job.model) != self.job.model:  # variants of one network have tensors of equal shapes
+            raise UserError(
+                f"'{self.checkpoint}' is a training of {saved['model']}, not of {self.job.model}: give another --out"
+            )
         try:
             self.trained.load_state_dict(saved["net"])
             self.ema.module.load_state_dict(saved["ema"])

@@ -100,6 +100,18 @@ def test_checkpoint_of_an_earlier_version_is_refused(small_cache, tmp_path):
         trainer(job(small_cache, tmp_path))
 
 
+def test_checkpoint_of_another_variant_with_the_same_shapes_is_refused(small_cache, tmp_path):
+    """smat, smat_a and smat_b differ in how they connect the same layers."""
+    given = job(small_cache, tmp_path)
+    made = trainer(given)
+    made.save()
+    saved = state.load(tmp_path / "checkpoint.pt")
+    assert saved["model"] == given.model
+    state.save(tmp_path / "checkpoint.pt", {**saved, "model": "smat_a"})
+    with pytest.raises(UserError, match=rf"is a training of smat_a, not of {given.model}: give another --out"):
+        trainer(given)
+
+
 def test_first_blocks_stay_as_they_start_and_released_teachers_are_learnt(small_cache, tmp_path):
     pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
