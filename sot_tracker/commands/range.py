@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import subprocess
+from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any
 
@@ -16,6 +18,7 @@ from sot_tracker.ros_tools.range_config import RangeConfig
 NAMESPACE = "/sot_range"
 SECONDS = 60.0
 """Of a flight, where none were given."""
+LOOK_AGAIN = 0.2  # seconds between two looks whether all nodes of a flight are there
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -94,9 +97,22 @@ def _over_topics(args: argparse.Namespace, config: RangeConfig) -> int:
     namespace = NAMESPACE if args.fly else ""
     with ExitStack() as stack:
         stack.enter_context(sigterm_as_ctrl_c())  # or its processes would stay
+        nodes: dict[str, subprocess.Popen[Any]] = {}
         if args.fly:
             tracker = {**tracker_options(args), "model": args.model}
-            stack.enter_context(harness.process("tracker_node", harness.arguments(tracker, namespace)))
-            stack.enter_context(harness.process("follow", harness.arguments({}, namespace)))
+            for name, parameters in {"tracker_node": tracker, "follow": {}}.items():
+                words = harness.arguments(parameters, namespace)
+                nodes[name] = stack.enter_context(harness.process(name, words))
         camera = stack.enter_context(harness.process("range", harness.arguments(options, namespace)))
-        return camera.wait()
+        return _ended(camera, nodes)
+
+
+def _ended(camera: subprocess.Popen[Any], nodes: Mapping[str, subprocess.Popen[Any]]) -> int:
+    """The exit status of the range. Raises UserError if a node ends before it: the figures would be of no flight."""
+    while True:
+        try:
+            return camera.wait(LOOK_AGAIN)
+        except subprocess.TimeoutExpired:
+            for name, node in nodes.items():
+                if (status := node.poll()) is not None:
+                    raise UserError(f"{name} ended with status {status}: see its message above") from None

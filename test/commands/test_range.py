@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -46,7 +47,7 @@ def test_sigterm_ends_the_nodes_too(monkeypatch: pytest.MonkeyPatch) -> None:
     ended: list[str] = []
     before = signal.getsignal(signal.SIGTERM)  # Ray, in an earlier test of this process, leaves its own
 
-    def terminate() -> int:
+    def terminate(_: float) -> int:
         # Called and not sent: rclpy and Ray, in earlier tests of this process, change what a signal does.
         handler = signal.getsignal(signal.SIGTERM)
         assert callable(handler)
@@ -64,3 +65,28 @@ def test_sigterm_ends_the_nodes_too(monkeypatch: pytest.MonkeyPatch) -> None:
     assert main(["range", "--fly"]) == 130
     assert ended == ["range", "follow", "tracker_node"]
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.parametrize("dead", ["tracker_node", "follow"])
+def test_a_node_that_ends_ends_the_flight(
+    dead: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As a tracker node whose model cannot be loaded: figures of a camera that nobody turned would be reported."""
+    pytest.importorskip("rclpy")
+    from sot_tracker.ros_tools import harness
+
+    looks: list[float] = []
+
+    def wait(timeout: float | None = None) -> int:
+        looks.append(timeout or 0.0)
+        if timeout is None or len(looks) > 1:
+            return 0  # the end of the flight
+        raise subprocess.TimeoutExpired("range", timeout)
+
+    @contextmanager
+    def process(name: str, _: list[str]) -> Iterator[SimpleNamespace]:
+        yield SimpleNamespace(wait=wait, poll=lambda: 2 if name == dead else None)
+
+    monkeypatch.setattr(harness, "process", process)
+    assert main(["range", "--fly"]) == 2
+    assert f"{dead} ended with status 2: see its message above" in capsys.readouterr().err
