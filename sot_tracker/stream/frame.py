@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from sot_tracker.stream.encodings import FrameError
 from sot_tracker.tracker import Image
 
 
@@ -50,6 +51,15 @@ class Frame:
     def release(self) -> None:
         """Forget the decoded picture; it is decoded again if somebody asks."""
         self._image = None
+
+
+def unreadable(stamp: int, nbytes: int, reason: str) -> Frame:
+    """A frame without a picture, that says so when it is asked for, as one whose pixels are damaged."""
+
+    def fail() -> Image:
+        raise FrameError("message", reason)
+
+    return Frame(stamp, fail, nbytes)
 
 
 class History:

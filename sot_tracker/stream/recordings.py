@@ -16,9 +16,8 @@ from sot_tracker.box import Box
 from sot_tracker.errors import UserError, did_you_mean
 from sot_tracker.stream.bag_types import COMPRESSED, DETECTION, IMAGE, missing_rosbags, types
 from sot_tracker.stream.encodings import FrameError, compressed_picture, raw_picture
-from sot_tracker.stream.frame import Frame
+from sot_tracker.stream.frame import Frame, unreadable
 from sot_tracker.stream.range16 import Range16
-from sot_tracker.tracker import Image
 
 SUFFIXES = (".mcap", ".db3")
 METADATA = "metadata.yaml"
@@ -112,7 +111,7 @@ class Recording:
             try:
                 frame = _frame(recorded, self._bag.message(self.topic, data), range16)
             except MessageError as error:
-                frame = _unreadable(stamp_of(data) or recorded, len(data), str(error))
+                frame = unreadable(stamp_of(data) or recorded, len(data), str(error))
             yield frame
 
     def truth(self, topic: str = "") -> Truth | None:
@@ -249,15 +248,6 @@ def stamp_of(data: bytes) -> int:
 
 def _stamp(header: Any) -> int:
     return int(header.stamp.sec) * 1_000_000_000 + int(header.stamp.nanosec)
-
-
-def _unreadable(stamp: int, nbytes: int, reason: str) -> Frame:
-    """A frame without a picture, that says so when it is asked for, as one whose pixels are damaged."""
-
-    def fail() -> Image:
-        raise FrameError("message", reason)
-
-    return Frame(stamp, fail, nbytes)
 
 
 def _reason(error: Exception) -> str:

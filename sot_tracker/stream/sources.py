@@ -16,7 +16,7 @@ from sot_tracker.datasets.find import frames_of
 from sot_tracker.errors import UserError
 from sot_tracker.options import RANGE_RULE, is_range16
 from sot_tracker.stream.captures import Capture, is_file_complete
-from sot_tracker.stream.frame import Frame
+from sot_tracker.stream.frame import Frame, unreadable
 from sot_tracker.stream.pictures import PICTURES, in_natural_order, is_turned, read_picture
 from sot_tracker.stream.range16 import Range16
 from sot_tracker.stream.recordings import Recording, is_recording
@@ -53,8 +53,8 @@ class FrameSource(Protocol):
     def files(self) -> Sequence[Path]: ...
 
     def __iter__(self) -> Iterator[Frame]:
-        """Raises UserError, naming the file, for a frame that cannot be read; in a recording such a frame comes, and
-        its `image` raises FrameError."""
+        """A frame that cannot be read in a recording or among pictures comes too, and its `image` raises FrameError,
+        which names the file or topic. Raises UserError where the rest cannot be read either."""
 
     def close(self) -> None:
         """Free the device or file; iterating afterwards is an error for a camera."""
@@ -179,8 +179,13 @@ class Pictures:
     def __iter__(self) -> Iterator[Frame]:
         range16 = Range16(self._range16)  # of this pass, so that every pass gives the same pixels
         for index, path in enumerate(self.files):
-            image = read_picture(path, range16, self._upright)
-            yield _frame(image, round(index * 1e9 / self.fps))
+            stamp = round(index * 1e9 / self.fps)
+            try:
+                image = read_picture(path, range16, self._upright)
+            except UserError as error:  # one picture of many: the others are worth following
+                yield unreadable(stamp, 0, str(error))
+            else:
+                yield _frame(image, stamp)
 
     def close(self) -> None:
         """Nothing is held open."""

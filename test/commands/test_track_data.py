@@ -53,6 +53,17 @@ def test_masks_beside_the_frames_are_not_followed(tmp_path, capsys):
     assert len(list(csv.DictReader((tmp_path / "boxes.csv").open()))) == len(TRUTH)
 
 
+def test_a_damaged_picture_is_left_out_as_the_node_does_it(tmp_path, capsys, caplog):
+    folder = write_sequence(tmp_path / "a", TRUTH)
+    (folder / "5.png").write_bytes(b"cut off")
+    status, out, _ = run(capsys, folder, "--csv", tmp_path / "boxes.csv")
+    assert status == 0
+    assert f"{len(TRUTH) - 1} frames" in out
+    assert overlap(out) > 0.6
+    assert [int(row["frame"]) for row in csv.DictReader((tmp_path / "boxes.csv").open())] == [0, 1, 2, 3, *range(5, 12)]
+    assert re.search(r"1 frames cannot be used and were left out: .*5.png' cannot be decoded", caplog.text)
+
+
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
