@@ -123,6 +123,14 @@ class Config(Options):
         "of lite.",
         choices=("auto", "on", "off"),
     )
+    search_rate: float = option(
+        0.0,
+        "Most searches per second and target; optical flow moves the box in the frames between, which leaves "
+        "computing time for other programs. 0: as many as the computer manages. With propagate, cameras and "
+        "`load(..., realtime=True)` only.",
+        low=0.0,
+        high=1000.0,
+    )
     max_coast: float = option(
         0.5,
         "Seconds for which a box is still published while the target is doubtful or hidden (UNCERTAIN); "

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sot_tracker import load
+from sot_tracker import load, loading
 from sot_tracker.errors import UserError
 
 
@@ -16,6 +16,8 @@ from sot_tracker.errors import UserError
         ("nanotrack", {}, "give weights=DIR, a folder with"),
         ("hit_base", {}, "give weights=PATH, a model folder"),
         ("kcf", {"threads": 999}, "threads=999 is out of range"),
+        ("kcf", {"search_rate": 10}, "search_rate=10 needs optical flow between two searches"),
+        ("lite", {"search_rate": -1, "realtime": True}, "search_rate=-1.0 is out of range"),
     ],
 )
 def test_one_clear_line(name, options, words):
@@ -28,3 +30,10 @@ def test_options_without_effect_are_told(caplog):
     assert not caplog.messages
     load("kcf", device="cuda", precision="int8")
     assert caplog.messages == ["kcf runs in OpenCV on the CPU: no effect of device=cuda and precision=int8"]
+
+
+def test_in_real_time_searches_can_be_limited(monkeypatch):
+    given = {}
+    monkeypatch.setattr(loading, "RealtimeTracker", lambda *_, **options: given.update(options))
+    load("kcf", realtime=True, search_rate=10)
+    assert given == {"search_rate": 10.0}

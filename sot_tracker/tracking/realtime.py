@@ -26,6 +26,7 @@ KEEPS_PACE, FALLS_BEHIND = 0.5, 0.8
 """Shares of the time between two frames. Looks that take less than the first are waited for, looks that take more than
 the second are not; in between it stays as it was."""
 _SMOOTHING = 0.2  # share of a new duration in the running means
+_EARLY = 1e-3  # seconds by which a look may begin early: frames come a little irregularly
 _LONGEST_INTERVAL = 1.0  # seconds: a longer gap between frames is a pause, not a rate
 
 
@@ -57,7 +58,7 @@ class RealtimeTracker:
     """Any tracker, with a box for every frame; itself a `Tracker`.
 
     inner: the tracker; from `init` on nobody else may use it. executor: runs one look at a time; by default a thread of
-    its own, which ends with this object. clock: seconds, for the pace.
+    its own, which ends with this object. clock: seconds, for the pace. search_rate: most looks per second, 0 for any.
 
     Estimates say by `source` what gave the box, and by `look_age_ms` how long ago the tracker looked.
     """
@@ -67,16 +68,19 @@ class RealtimeTracker:
         inner: Tracker,
         executor: Executor | None = None,
         clock: Callable[[], float] = time.perf_counter,
+        search_rate: float = 0.0,
     ) -> None:
         self._inner = inner
         self._executor = executor or ThreadPoolExecutor(1, thread_name_prefix="look")
         self._clock = clock
         self._pace = _Pace()
+        self._apart = 1 / search_rate if search_rate else 0.0  # seconds between two looks, at least
         self._look: _Look | None = None
         self._flow: fusion.FlowState | None = None
         self._latest: Estimate | None = None
         self._since: deque[Motion] = deque()  # motions from the frame of the look under way to the newest
         self._seen: tuple[float, int | None] = (0.0, None)  # time and stamp of the frame of the last look
+        self._due = 0.0  # when the next look may begin, by the clock
         self._arrived = 0.0
         self._size = (0, 0)
         self.company = 1
@@ -104,6 +108,7 @@ class RealtimeTracker:
         self._flow = fusion.start(image, estimate.box)
         self._size = (image.shape[0], image.shape[1])
         self._arrived = self._clock()
+        self._due = self._arrived + self._apart
         self._latest, self._seen = estimate, (self._arrived, stamp_ns)
         self._since.clear()
         return estimate
@@ -124,7 +129,7 @@ class RealtimeTracker:
         if self._look is not None and self._look.future.done():
             estimate = self._taken_over(self._look, estimate)
         times = {"flow": 1e3 * (self._clock() - begin)}
-        if self._look is None:
+        if self._look is None and begin >= self._due - _EARLY:
             self._begin_look(image, estimate, stamp_ns)
             if self._pace.judge():
                 estimate = self._waited_for(estimate)
@@ -156,7 +161,9 @@ class RealtimeTracker:
         if is_there and self.info.can_recenter:
             self._inner.move(estimate.box)
         self._since.clear()
-        self._look = _Look(self._executor.submit(self._inner.update, image, stamp_ns), self._clock(), stamp_ns)
+        now = self._clock()
+        self._due = max(self._due + self._apart, now)  # a look that begins late does not delay those after it
+        self._look = _Look(self._executor.submit(self._inner.update, image, stamp_ns), now, stamp_ns)
 
     def _taken_over(self, look: _Look, carried: Estimate) -> Estimate:
         """The answer of a look at an earlier frame in the newest one."""

@@ -102,6 +102,8 @@ def test_sequences_given_one_by_one(evaluate):
         (["--sequences", "tow"], "--sequences tow: no sequence of .* near it are two"),
         (["--frames", "1"], "--frames 1"),
         (["--propagate", "off"], "--propagate off is for --realtime"),
+        (["--search-rate", "10"], "--search-rate is for --realtime"),
+        (["--search-rate", "10", "--realtime", "30", "--propagate", "off"], "--search-rate is for --realtime"),
         (["--topic", "/a"], "--topic /a is for recordings, and .* has none"),
         (["--truth-topic", "/b"], "--truth-topic /b is for recordings"),
         (["--submission", "trackingnet"], "has the layout folder; give --data the test set of TrackingNet"),

@@ -159,6 +159,38 @@ def test_a_tracker_that_keeps_pace_looks_at_every_frame(tracker, inner, worker, 
     assert estimate.times.keys() == {"flow", "track"}
 
 
+@pytest.mark.parametrize(
+    ("rate", "looked"),
+    [
+        (0.0, [5, 6, 7, 8, 9, 10, 11, 12, 13, 14]),
+        (1000.0, [5, 6, 7, 8, 9, 10, 11, 12, 13, 14]),
+        (30.0, [5, 6, 7, 8, 9, 10, 11, 12, 13, 14]),
+        (10.0, [6, 9, 12]),
+        (12.0, [5, 8, 10, 13]),
+    ],
+)
+def test_no_more_looks_than_asked_for(inner, worker, clock, rate, looked):
+    """At 30 frames per second, of a tracker that keeps pace; optical flow has the frames between."""
+    inner.look_ms, worker.at_once = 5.0, True
+    tracker = RealtimeTracker(inner, worker, clock, search_rate=rate)
+    tracker.init(frame(0), box_at(0), 0)
+    for index in range(1, 15):
+        estimate = follow(tracker, clock, index, index)
+        assert estimate.box.iou(box_at(index)) > 0.9
+        if index >= 5:
+            assert (estimate.source == "tracker") is (index in looked)
+    assert [index for index in inner.frames if index >= 5] == looked
+
+
+def test_the_rate_holds_for_a_target_that_is_lost_too(inner, worker, clock):
+    inner.look_ms, worker.at_once = 5.0, True
+    tracker = RealtimeTracker(inner, worker, clock, search_rate=10.0)
+    tracker.init(frame(0), box_at(0), 0)
+    inner.state = State.LOST
+    follow(tracker, clock, 1, 30)
+    assert 9 <= len(inner.frames) <= 10
+
+
 def test_a_tracker_that_falls_behind_is_not_waited_for_any_more(tracker, inner, worker, clock):
     inner.look_ms, worker.at_once = 5.0, True
     follow(tracker, clock, 1, 8)
