@@ -50,18 +50,18 @@ _PIP_NAMES = {"cv2": "opencv-contrib-python", "skimage": "scikit-image", "yaml":
 
 
 class Help(argparse.HelpFormatter):
-    """Breaks no line within `sot-tracker` or an option, so that examples can be copied."""
+    """Keeps paragraphs, and breaks no line within `sot-tracker` or an option, so that examples can be copied."""
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
-        words = " ".join(text.split())
-        return textwrap.fill(
-            words,
+        wrap = textwrap.TextWrapper(
             width,
             initial_indent=indent,
             subsequent_indent=indent,
             break_on_hyphens=False,
             break_long_words=False,
         )
+        paragraphs = text.strip().split("\n\n")
+        return "\n\n".join(wrap.fill(" ".join(paragraph.split())) for paragraph in paragraphs)
 
 
 class Parser(argparse.ArgumentParser):

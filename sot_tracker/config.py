@@ -60,13 +60,13 @@ class Config(Options):
     precision: str = option(
         "auto",
         "Number format of the network; bf16 and fp16 are faster on hardware that supports them, but less "
-        "exact. auto: fp32, or a faster one that `sot-tracker tune` found to be as accurate.",
+        "exact. auto: fp32, or a faster one whose boxes agree with fp32 (as `sot-tracker tune` or the manifest says).",
         choices=("auto", "fp32", "bf16", "fp16", "int8"),
     )
     min_agreement: float = option(
         0.97,
-        "Smallest mean overlap (IoU) with the boxes of fp32 that an int8 or bf16 variant may have, according "
-        "to its manifest; a variant below it is refused, 0 accepts any.",
+        "An int8 or bf16 variant is refused if its boxes overlap those of fp32 by less than this (mean IoU, from "
+        "the manifest). 0 accepts any.",
         low=0.0,
         high=1.0,
     )
@@ -78,34 +78,36 @@ class Config(Options):
         high=256,
     )
     weights: str = option(
-        "", "Model folder or .safetensors file. Empty: the weights that ship; 'random' is for benchmarks only."
+        "",
+        "Model folder or .safetensors file. Empty: the weights that ship. 'random': random weights, for measuring "
+        "speed only.",
     )
     lost_threshold: float = option(
         -1.0,
-        "Score below which the target counts as lost; a higher value reports losses sooner, but also more "
-        "false ones. Negative: the value stored with the model.",
+        "Score below which the target counts as not found in a frame (LOST after max_coast seconds); a higher value "
+        "reports losses sooner, but also more false ones. Negative: the value stored with the model.",
         low=-1.0,
         high=1.0,
         live=True,
     )
     reacquire_positions: int = option(
         24,
-        "Number of positions around the last one that are searched in turn while the target is lost; more "
+        "Number of positions around the last one that are searched in turn while the target is not found; more "
         "find it farther away, but one round takes longer. 0: only the last position.",
         low=0,
         high=1000,
     )
     init_size_correction: float = option(
         0.7,
-        "How strongly box sizes are corrected towards the size of the initial box: 0 not at all (as "
-        "published), 1 fully.",
+        "Share of the network's constant size error that is corrected; it is measured against the initial box. "
+        "0: none of it (as published), 1: all of it.",
         low=0.0,
         high=1.0,
     )
     size_smoothing: float = option(
         0.3,
-        "Share of a size change that the box takes over per frame; higher is faster but less steady, 1 "
-        "follows at once (as published).",
+        "Share of a change in size that each frame applies to the box; higher is faster but less steady. 1: all of it "
+        "at once (as published).",
         low=0.05,
         high=1.0,
     )
@@ -117,10 +119,9 @@ class Config(Options):
     )
     second_opinion: str = option(
         "auto",
-        "Correlation filter that learns the target while it is tracked; its response and the network's score "
-        "together choose the place and decide whether the target is there. auto: on for the models that it "
-        "improves (docs/models.md). It costs 1 ms per frame, and with other networks than lite also one run "
-        "of lite.",
+        "Correlation filter that learns the target while it is tracked. Its response and the network's score "
+        "are averaged to choose the place and to decide whether the target is there. auto: on for the models that it "
+        "improves (docs/models.md). It takes up to 1 ms per frame with lite, and 3 to 6 ms with other networks.",
         choices=("auto", "on", "off"),
     )
     search_rate: float = option(
@@ -133,8 +134,8 @@ class Config(Options):
     )
     max_coast: float = option(
         0.5,
-        "Seconds for which a box is still published while the target is doubtful or hidden (UNCERTAIN); "
-        "longer bridges longer occlusions, but publishes more wrong boxes. 0: no such box is published.",
+        "Seconds for which a box is still published after TRACKING has ended (UNCERTAIN). A target that is not found "
+        "for longer is LOST. A higher value bridges longer occlusions, but publishes more wrong boxes. 0: none.",
         low=0.0,
         high=60.0,
     )
@@ -149,13 +150,13 @@ class Config(Options):
     propagate: str = option(
         "auto",
         "Optical flow between two runs of the tracker. auto: every frame gets a box at once; the node waits "
-        "for the tracker only if the tracker keeps up with the frame rate. off: the node waits for it in "
+        "for the tracker only if it takes less than half of the frame interval. off: the node waits for it in "
         "every frame.",
         Scope.NODE,
         choices=("auto", "off"),
     )
     image_transport: str = option(
-        "raw", "Image topic: `image` (raw) or `image/compressed`.", Scope.NODE, choices=("raw", "compressed")
+        "raw", "Topic to subscribe to: `image` (raw) or `image/compressed`.", Scope.NODE, choices=("raw", "compressed")
     )
     reliability: str = option(
         "auto",
@@ -180,15 +181,16 @@ class Config(Options):
     )
     select: str = option(
         "off",
-        "Which detection of the init_detections topic becomes the target while there is none; nearest is to "
-        "the point in select_value. It starts one target; set it again for the next one.",
+        "Which detection of the init_detections topic becomes the target while there is none: none (off), the one "
+        "with that id, the best of that class, the nearest to that point (all in select_value), or the best of all. "
+        "It starts one target; set it again for the next one.",
         Scope.NODE,
         choices=("off", "id", "class", "nearest", "best"),
         live=True,
     )
     select_value: str = option(
         "",
-        "What select compares with: an id, a class, or a point as x,y in pixels (empty: the middle of the frame).",
+        "For select: an id, a class, or a point as x,y in pixels (empty: the middle of the frame).",
         Scope.NODE,
         live=True,
     )
@@ -203,11 +205,15 @@ class Config(Options):
         high=300,
     )
     frame_history_mb: int = option(
-        256, "Memory limit of these frames in MiB; the newest is always kept.", Scope.NODE, low=1, high=65536
+        256,
+        "Memory limit of the frames of frame_history in MiB; the newest frame is always kept.",
+        Scope.NODE,
+        low=1,
+        high=65536,
     )
     range16: tuple[float, ...] = option(
         (),
-        "Pixel values of 16-bit images that become black and white, as [low, high]. Empty: they adapt to the stream.",
+        "Values of 16-bit pixels that become black (0) and white (255): [low, high]. Empty: they adapt to the stream.",
         Scope.NODE,
         items=RANGE_ITEMS,
         fits=is_range16,
@@ -215,12 +221,10 @@ class Config(Options):
     )
     record_folder: str = option(
         "",
-        "Folder in which the flight recorder writes the last seconds (MCAP). Empty: nothing is recorded.",
+        "Folder in which the flight recorder writes MCAP files of the last seconds. Empty: nothing is recorded.",
         Scope.NODE,
     )
-    record_seconds: float = option(
-        20.0, "How many seconds the flight recorder keeps.", Scope.NODE, low=1.0, high=3600.0
-    )
+    record_seconds: float = option(20.0, "Length of a flight recording in seconds.", Scope.NODE, low=1.0, high=3600.0)
     record_memory_mb: int = option(
         64,
         "Memory limit of the flight recorder in MiB; the oldest messages are dropped.",
@@ -230,7 +234,7 @@ class Config(Options):
     )
     record_disk_mb: int = option(
         1024,
-        "Limit of all flight recordings in the folder in MiB; the oldest files are removed.",
+        "Disk limit of all flight recordings in the folder in MiB; the oldest are removed.",
         Scope.NODE,
         low=1,
         high=10**7,

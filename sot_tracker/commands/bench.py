@@ -33,7 +33,10 @@ _MANY = ("engine", "precision", "threads")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = "Example: sot-tracker bench --model lite --model smat --threads 1 --threads 2"
     parser.add_argument(
-        "--model", action="append", metavar="NAME", help="repeat for several (default: all networks, csrt and kcf)"
+        "--model",
+        action="append",
+        metavar="NAME",
+        help="model to measure; repeat for several (default: all networks, csrt and kcf)",
     )
     for name in _MANY:
         facts = OPTIONS[name]
@@ -43,14 +46,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             type=type(DEFAULTS[name]),
             choices=facts.choices,
             metavar=None if facts.choices else "N",
-            help=f"{facts.help} Repeat for several.",
+            help=f"{facts.help} Repeat for several. (default: {DEFAULTS[name]!r})",
         )
     parser.add_argument(
         "--targets",
         action="append",
         type=int,
         metavar="N",
-        help="measure N targets in the same frames (default: 1). Repeat for several.",
+        help="number of targets in the same frames; repeat for several (default: 1)",
     )
     parser.add_argument(
         "--device", choices=OPTIONS["device"].choices, default=DEFAULTS["device"], help=OPTIONS["device"].help
@@ -60,22 +63,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="",
         help="as for `track`; default: the weights that ship, else random ones (speed does not depend on them)",
     )
-    parser.add_argument("--frames", type=int, default=100, metavar="N", help="frames measured (default: 100)")
+    parser.add_argument(
+        "--frames", type=int, default=100, metavar="N", help="number of frames to measure (default: 100)"
+    )
     parser.add_argument(
         "--size", default="1280x720", metavar="WxH", help="size of the generated clip (default: 1280x720)"
     )
     parser.add_argument(
-        "--json", nargs="?", const="-", metavar="FILE", help="print the rows as JSON, or also write them into FILE"
+        "--json",
+        nargs="?",
+        const="-",
+        metavar="FILE",
+        help="print JSON instead of tables; with FILE, print the tables and write the JSON into FILE",
     )
     parser.add_argument(
         "--against",
         type=Path,
         metavar="DIR",
-        help="run the build of another checkout in alternation with this one, and print the ratios",
+        help="compare with the build of another checkout: run both in alternation and print the ratios of their times",
     )
-    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="pairs of runs with --against (default: 5)")
     parser.add_argument(
-        "--no-pipeline", action="store_true", help="leave out the table of cropping and decoding without the network"
+        "--rounds", type=int, default=5, metavar="N", help="with --against: number of pairs of runs (default: 5)"
+    )
+    parser.add_argument(
+        "--no-pipeline", action="store_true", help="leave out the second table (cropping and decoding alone)"
     )
 
 
@@ -203,10 +214,11 @@ def _size(text: str) -> tuple[int, int]:
 _STAGES = "total", "flow", "crop", "search", "opinion", "decode", "template"
 _HEAD = ("model", "engine", "precision", "threads", "fps", *_STAGES, "params", "GMAC", "MB")
 _LEGEND = """
-Milliseconds, mean without the slowest twentieth / 95th percentile. total: one frame, of flow (where to search), crop
-(the search window), search (the network), opinion (the second one) and decode (the maps); template: once per target.
-fps: 1000 / total. params: of the network, millions. GMAC: billions of multiplications for one search. MB: memory of the
-whole process."""
+Times in milliseconds: mean without the slowest twentieth of the frames / 95th percentile.
+total: one frame. It includes flow (optical flow, to predict the target's place), crop (cutting out the search
+region), search (the network), opinion (second opinion) and decode (from the network's maps to a box).
+template: once per target. fps: 1000 / total. params: parameters of the network in millions. GMAC: billions of
+multiply-accumulates of one search. MB: growth of resident memory by loading and running."""
 
 
 def _print_rows(rows: Sequence[Row], title: str) -> None:
@@ -243,4 +255,4 @@ def _scaled(value: float | None, unit: float, digits: int = 2) -> str:
 def _print_pipeline(rows: Sequence[Row]) -> None:
     print("\ncrop and decode without network, 1280x720; milliseconds, median / 95th percentile")
     for row in rows:
-        print(f"{row['decoding']:<8} box {row['box']:<22} {row['ms']:.3f} / {row['p95']:.3f}")
+        print(f"{row['decoding']:<11} box {row['box']:<22} {row['ms']:.3f} / {row['p95']:.3f}")

@@ -21,12 +21,15 @@ if TYPE_CHECKING:
     from sot_tracker.model_folder import Source
 
 EPILOG = """
-DIR is a data set with boxes in every frame, as for `sot-tracker eval`; some clips must show frames without the target.
-Give each kind of clips as a DIR of its own, three or more: each kind is left out in turn, to see how well the
-probabilities hold for other kinds.
-Never take the sequences on which you report figures. The model folder must be writable: its manifest.json gets
-the field `calibration`. For example:
+DIR is a data set with boxes in every frame, as for `sot-tracker eval`. In some clips the target must be absent for a
+while. Give three kinds of clips or more, each as a DIR of its own: each kind is left out in turn, to see how well the
+probabilities hold for it. Never use the sequences on which you report figures.
+
+The result is written into manifest.json of the model folder (field `calibration`), so the folder must be writable.
+For example:
+
 sot-tracker synth --out clips --clips 12 --seed 5000 --events scale,camera,clutter,lookalikes,occlusion,hide,absence
+
 sot-tracker calibrate --model lite --weights my/lite --data clips --data my/training/clips --plot calibration.png
 """
 
@@ -38,14 +41,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         type=Path,
         metavar="DIR",
-        help="folder of sequences of one kind; repeat for each kind",
+        help="folder of sequences of one kind; repeat for each kind (three or more)",
     )
     parser.add_argument(
-        "--looks", action="append", type=Path, metavar="FILE", help="learn from a file that --save-looks wrote"
+        "--looks",
+        action="append",
+        type=Path,
+        metavar="FILE",
+        help="learn from the measurements in a file of --save-looks; repeatable",
     )
     parser.add_argument("--frames", type=int, metavar="N", help="only the first N frames of each sequence")
     parser.add_argument(
-        "--features", metavar="NAME,NAME", help="features to learn from (default: those that work best on other clips)"
+        "--features", metavar="NAME,NAME", help="features to learn from (default: the five of docs/models.md)"
     )
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the calibration diagram into this PNG file")
     parser.add_argument(

@@ -8,12 +8,14 @@ from pathlib import Path
 from sot_tracker.commands.options import Once, add_ray_option, add_tracker_options
 
 EPILOG = """
-DIR is a data set in the layout of GOT-10k, LaSOT, OTB, VOT, TrackingNet or UAV123, a list (annotations.jsonl), any
-folder of pictures with groundtruth.txt, x,y,w,h per line, or recordings with a topic of true boxes; at any depth.
-docs/datasets.md says what is read and how.
-Finished sequences are not run again, unless they were made with other options, weights or frames; what is odd in the
-data is left out, reported at the end, and makes the exit status 2. For example:
-sot-tracker eval --data OTB100 --model smat --model kcf --sequences "Blur*" David --out out/eval
+DIR holds one or more data sets, at any depth: GOT-10k, LaSOT, OTB, VOT, TrackingNet or UAV123, a list
+(annotations.jsonl), folders of pictures with groundtruth.txt (x,y,w,h per line), or recordings with a topic of true
+boxes. docs/datasets.md has the details.
+
+Finished sequences are not run again, unless options, weights or frames have changed. Sequences that cannot be used are
+left out and reported at the end; the exit status is then 2.
+
+For example: sot-tracker eval --data OTB100 --model smat --model kcf --sequences "Blur*" David --out out/eval
 """
 
 
@@ -25,9 +27,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
         action="append",
         metavar="[LABEL=]NAME[@WEIGHTS]",
-        help="model to evaluate; repeat to compare several, as in --model mvt --model mine=mvt@my/weights",
+        help="model to evaluate; LABEL is its name in the tables, WEIGHTS are its own; repeat to compare several: "
+        "--model mvt --model mine=mvt@my/weights",
     )
-    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder for tables, plots, raw boxes")
+    parser.add_argument(
+        "--out",
+        required=True,
+        type=Path,
+        metavar="DIR",
+        help="folder to write: tables, plots and the boxes of every frame",
+    )
     _add_data(parser.add_argument_group("data"))
     _add_running(parser.add_argument_group("running"))
     _add_results(parser.add_argument_group("results"))
@@ -35,7 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_data(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--data", required=True, action=Once, type=Path, metavar="DIR", help="folder of sequences")
+    group.add_argument(
+        "--data", required=True, action=Once, type=Path, metavar="DIR", help="folder of sequences, see below"
+    )
     group.add_argument(
         "--sequences",
         nargs="+",
@@ -45,12 +56,14 @@ def _add_data(group: argparse._ArgumentGroup) -> None:
         help="only these sequences; * stands for any characters",
     )
     group.add_argument("--frames", type=int, metavar="N", help="only the first N frames of each sequence")
-    group.add_argument("--topic", default="", metavar="NAME", help="image topic of recordings that have several")
+    group.add_argument(
+        "--topic", default="", metavar="NAME", help="image topic to read from recordings; needed if they have several"
+    )
     group.add_argument(
         "--truth-topic",
         default="",
         metavar="NAME",
-        help="Detection2D topic that holds the true boxes of recordings (default: truth or ground_truth)",
+        help="topic of true boxes (Detection2D) in recordings (default: truth, ground_truth or groundtruth)",
     )
 
 
@@ -64,14 +77,14 @@ def _add_running(group: argparse._ArgumentGroup) -> None:
         "--realtime",
         type=float,
         metavar="FPS",
-        help="also evaluate in real time: FPS frames arrive per second, whether the tracker is ready or not (takes as"
-        " long as the sequences); writes realtime.json",
+        help="also evaluate in real time: FPS frames arrive per second, whether the tracker is ready or not; takes as "
+        "long as the sequences last, and writes realtime.json",
     )
     group.add_argument(
         "--propagate",
         choices=("auto", "off"),
-        help="with --realtime: optical flow between two runs of the tracker as in the node (auto), or waiting for the "
-        "tracker (off) (default: auto)",
+        help="with --realtime: move the box by optical flow between two runs of the tracker, as the node does (auto), "
+        "or wait for the tracker (off) (default: auto)",
     )
 
 

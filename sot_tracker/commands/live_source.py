@@ -25,10 +25,12 @@ def add_source_arguments(parser: argparse.ArgumentParser) -> None:
         help="video file, folder or pattern (%%06d.jpg) of pictures, recording (.mcap, rosbag2 folder), camera number "
         "(0), stream address or GStreamer pipeline; a file begins again at its end",
     )
-    parser.add_argument("--topic", default="", metavar="NAME", help="image topic of a recording that has several")
+    parser.add_argument(
+        "--topic", default="", metavar="NAME", help="image topic to read from a recording; needed if it has several"
+    )
     parser.add_argument("--box", metavar="X,Y,W,H", help="target in the first frame, pixels (default: none yet)")
     parser.add_argument(
-        "--range16", metavar="LOW,HIGH", help="pixel values of 16-bit pictures that become black and white"
+        "--range16", metavar="LOW,HIGH", help="values of 16-bit pixels that become black (0) and white (255)"
     )
     add_tracker_options(parser)
 

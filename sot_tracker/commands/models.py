@@ -23,7 +23,7 @@ WIDTH = 100
 _OPENCV = {
     "csrt": "no weights wanted, steady motion",
     "kcf": "very small targets; the fastest",
-    "mil": "comparison; draws at random",
+    "mil": "comparison; its results are random",
     "nanotrack": "accuracy in little time",
     "vittrack": "comparison",
     "dasiamrpn": "comparison",

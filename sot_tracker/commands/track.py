@@ -32,8 +32,11 @@ from sot_tracker.stream.video_writer import VIDEO_CODECS
 from sot_tracker.tracker import TrackerInfo
 
 EPILOG = """
-For example: track clip.mp4 --box 310,120,48,96 --save out.mp4 --csv boxes.csv; track run.mcap --topic /camera/image_raw
---init 310,120,48,96@12.5 --save-bag out.mcap
+Files of the source are never overwritten; other files of the same name are replaced. For example:
+
+sot-tracker track clip.mp4 --box 310,120,48,96 --save out.mp4 --csv boxes.csv
+
+sot-tracker track run.mcap --topic /camera/image_raw --init 310,120,48,96@12.5 --save-bag out.mcap
 """
 
 
@@ -60,26 +63,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="X,Y,W,H[@S]",
-        help="target in the first frame, or in the frame S seconds after it, in pixels; repeat for several targets; "
-        "default: the truth of a folder or recording, else draw it in a window",
+        help="the target's box in pixels, in the first frame or S seconds after it; repeat for several targets "
+        "(default: the true box of a folder or recording; without one, you draw it in a window)",
     )
-    add("--topic", default="", metavar="NAME", help="image topic of a recording that has several")
-    add("--truth-topic", default="", metavar="NAME", help="Detection2D topic of a recording that holds the true boxes")
+    add("--topic", default="", metavar="NAME", help="image topic to read from a recording; needed if it has several")
+    add(
+        "--truth-topic",
+        default="",
+        metavar="NAME",
+        help="topic of true boxes (Detection2D) in a recording (default: truth, ground_truth or groundtruth)",
+    )
     add(
         "--save",
         metavar="FILE",
-        help=f"video with boxes to write ({', '.join(VIDEO_CODECS)}); never an input file",
+        help=f"write a video with the boxes drawn in ({', '.join(VIDEO_CODECS)})",
     )
-    add("--csv", metavar="FILE", help=f"table to write, per frame {', '.join(CSV_COLUMNS)}; never an input file")
-    add("--save-bag", metavar="FILE", help="recording to write (.mcap): detections, states and the debug picture")
-    add("--show", action="store_true", help="show the result live in a window; q or Esc ends")
+    add("--csv", metavar="FILE", help=f"write a table with one row per frame and target: {', '.join(CSV_COLUMNS)}")
+    add("--save-bag", metavar="FILE", help="write a recording (.mcap) of detections, states and debug pictures")
+    add("--show", action="store_true", help="show the result live in a window; press q or Esc to end")
     add("--start", type=float, default=0.0, metavar="S", help="begin S seconds after the source's first frame")
-    add("--stride", type=whole(1), default=1, metavar="N", help="take every N-th frame only")
+    add("--stride", type=whole(1), default=1, metavar="N", help="use only every N-th frame")
     add("--frames", type=int, metavar="N", help="stop after N frames")
     add(
         "--range16",
         metavar="LOW,HIGH",
-        help="pixel values of 16-bit pictures that become black and white (default: they adapt to the stream)",
+        help="values of 16-bit pixels that become black (0) and white (255) (default: they adapt to the stream)",
     )
     add("--json", action="store_true", help="print the summary as JSON")
     add_tracker_options(parser)

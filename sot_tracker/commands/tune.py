@@ -35,11 +35,19 @@ _BF16 = ("bf16", "AMX")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = "Example: sot-tracker tune --model lite --model smat"
     parser.add_argument(
-        "--model", action="append", metavar="NAME", help="repeat for several (default: the default model)"
+        "--model",
+        action="append",
+        metavar="NAME",
+        help=f"model to measure; repeat for several (default: {Config().model})",
     )
     parser.add_argument("--weights", default="", help="model folder, as for `track` (default: the weights that ship)")
-    parser.add_argument("--engine", action="append", choices=list(ENGINES), help="measure only this engine; repeatable")
-    parser.add_argument("--json", action="store_true", help="print what was measured as JSON")
+    parser.add_argument(
+        "--engine",
+        action="append",
+        choices=list(ENGINES),
+        help="measure only this engine; repeat for several (default: all installed)",
+    )
+    parser.add_argument("--json", action="store_true", help="print the measurements as JSON")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -17,8 +17,10 @@ class PlayerConfig(Options):
         "stream address or GStreamer pipeline.",
         Scope.NODE,
     )
-    topic: str = option("", "Image topic of a recording that has several.", Scope.NODE)
-    truth_topic: str = option("", "Detection2D topic of a recording that holds the true boxes.", Scope.NODE)
+    topic: str = option("", "Image topic to read from a recording; needed if it has several.", Scope.NODE)
+    truth_topic: str = option(
+        "", "Topic of true boxes (Detection2D) in a recording. Empty: truth, ground_truth or groundtruth.", Scope.NODE
+    )
     rate: float = option(
         0.0, "Frames per second; 0 follows the source's own time stamps.", Scope.NODE, low=0.0, high=1000.0
     )
@@ -49,7 +51,7 @@ class PlayerConfig(Options):
     )
     range16: tuple[float, ...] = option(
         (),
-        "Pixel values of 16-bit images that become black and white, as [low, high]. Empty: they adapt to the stream.",
+        "Values of 16-bit pixels that become black (0) and white (255): [low, high]. Empty: they adapt to the stream.",
         Scope.NODE,
         items=RANGE_ITEMS,
         fits=is_range16,
