@@ -78,7 +78,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help=f"write a video with the boxes drawn in ({', '.join(VIDEO_CODECS)})",
     )
-    add("--csv", metavar="FILE", help=f"write a table with one row per frame and target: {', '.join(CSV_COLUMNS)}")
+    add(
+        "--csv",
+        metavar="FILE",
+        help=f"write a table with one row per frame and target: {', '.join(CSV_COLUMNS)} (box in pixels, stamp in "
+        "nanoseconds; reported: 1 if the node would publish the box)",
+    )
     add("--save-bag", metavar="FILE", help="write a recording (.mcap) of detections, states and debug pictures")
     add("--show", action="store_true", help="show the result live in a window; press q or Esc to end")
     add("--start", type=float, default=0.0, metavar="S", help="begin S seconds after the source's first frame")
