@@ -126,9 +126,9 @@ class Config(Options):
     )
     search_rate: float = option(
         0.0,
-        "Most searches per second and target; optical flow moves the box in the frames between, which leaves "
-        "computing time for other programs. 0: as many as the computer manages. With propagate, cameras and "
-        "`load(..., realtime=True)` only.",
+        "Largest number of searches per second and target; optical flow moves the box in the other frames. This leaves "
+        "computing time for other programs. 0: no limit. Possible only with optical flow: in the node with "
+        "propagate:=auto, on cameras, in `eval --realtime` and with `load(..., realtime=True)`.",
         low=0.0,
         high=1000.0,
     )
