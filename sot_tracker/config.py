@@ -124,7 +124,7 @@ class Config(Options):
         "improves (docs/models.md). It takes up to 1 ms per frame with lite, and 3 to 6 ms with other networks.",
         choices=("auto", "on", "off"),
     )
-    search_rate: float = option(
+    max_search_rate: float = option(
         0.0,
         "Largest number of searches per second and target; optical flow moves the box in the other frames. This leaves "
         "computing time for other programs. 0: no limit. Possible only with optical flow: in the node with "

@@ -58,10 +58,10 @@ def load_many(name: str, max_targets: int, *, realtime: bool = False, **options:
 
 def load_trackers(config: Config, realtime: bool = False) -> list[Tracker]:
     """`config.max_targets` trackers that share one network. Raises UserError as `load`."""
-    if config.search_rate and not realtime:
+    if config.max_search_rate and not realtime:
         raise UserError(
-            f"search_rate={config.search_rate:g} needs optical flow between two searches (propagate:=auto in the node, "
-            "realtime=True in Python, a camera in `track`): leave it out where every frame is searched"
+            f"max_search_rate={config.max_search_rate:g} needs optical flow between two searches (propagate:=auto in "
+            "the node, realtime=True in Python, a camera in `track`): leave it out where every frame is searched"
         )
     model, count = spec(config.model), config.max_targets
     trackers: list[Tracker]
@@ -77,7 +77,7 @@ def load_trackers(config: Config, realtime: bool = False) -> list[Tracker]:
     if not realtime:
         return trackers
     executor = ThreadPoolExecutor(1, thread_name_prefix="look")
-    return [RealtimeTracker(tracker, executor, search_rate=config.search_rate) for tracker in trackers]
+    return [RealtimeTracker(tracker, executor, max_search_rate=config.max_search_rate) for tracker in trackers]
 
 
 def _warn_of_no_effect(config: Config) -> None:

@@ -16,8 +16,8 @@ from sot_tracker.errors import UserError
         ("nanotrack", {}, "give weights=DIR, a folder with"),
         ("hit_base", {}, "give weights=PATH, a model folder"),
         ("kcf", {"threads": 999}, "threads=999 is out of range"),
-        ("kcf", {"search_rate": 10}, "search_rate=10 needs optical flow between two searches"),
-        ("lite", {"search_rate": -1, "realtime": True}, "search_rate=-1.0 is out of range"),
+        ("kcf", {"max_search_rate": 10}, "max_search_rate=10 needs optical flow between two searches"),
+        ("lite", {"max_search_rate": -1, "realtime": True}, "max_search_rate=-1.0 is out of range"),
     ],
 )
 def test_one_clear_line(name, options, words):
@@ -35,5 +35,5 @@ def test_options_without_effect_are_told(caplog):
 def test_in_real_time_searches_can_be_limited(monkeypatch):
     given = {}
     monkeypatch.setattr(loading, "RealtimeTracker", lambda *_, **options: given.update(options))
-    load("kcf", realtime=True, search_rate=10)
-    assert given == {"search_rate": 10.0}
+    load("kcf", realtime=True, max_search_rate=10)
+    assert given == {"max_search_rate": 10.0}

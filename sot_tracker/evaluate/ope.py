@@ -71,11 +71,11 @@ class Entry:
     def load(self, jobs: int = 1, realtime: bool = False) -> Tracker:
         """The tracker; of several jobs each takes its share of the processors, unless `threads` is set.
 
-        realtime: see `loading.load`; `search_rate` is for that alone.
+        realtime: see `loading.load`; `max_search_rate` is for that alone.
         """
         options = dict(self.options)
         if not realtime:
-            options.pop("search_rate", None)
+            options.pop("max_search_rate", None)
         if jobs > 1 and not options.get("threads"):
             options["threads"] = max(1, cpus.usable() // jobs)
         return load(self.model, realtime=realtime, **options)

@@ -58,7 +58,8 @@ class RealtimeTracker:
     """Any tracker, with a box for every frame; itself a `Tracker`.
 
     inner: the tracker; from `init` on nobody else may use it. executor: runs one look at a time; by default a thread of
-    its own, which ends with this object. clock: seconds, for the pace. search_rate: most looks per second, 0 for any.
+    its own, which ends with this object. clock: seconds, for the pace. max_search_rate: most looks per second, 0 for
+    no limit.
 
     Estimates say by `source` what gave the box, and by `look_age_ms` how long ago the tracker looked.
     """
@@ -68,13 +69,13 @@ class RealtimeTracker:
         inner: Tracker,
         executor: Executor | None = None,
         clock: Callable[[], float] = time.perf_counter,
-        search_rate: float = 0.0,
+        max_search_rate: float = 0.0,
     ) -> None:
         self._inner = inner
         self._executor = executor or ThreadPoolExecutor(1, thread_name_prefix="look")
         self._clock = clock
         self._pace = _Pace()
-        self._apart = 1 / search_rate if search_rate else 0.0  # seconds between two looks, at least
+        self._apart = 1 / max_search_rate if max_search_rate else 0.0  # seconds between two looks, at least
         self._look: _Look | None = None
         self._flow: fusion.FlowState | None = None
         self._latest: Estimate | None = None

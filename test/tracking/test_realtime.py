@@ -172,7 +172,7 @@ def test_a_tracker_that_keeps_pace_looks_at_every_frame(tracker, inner, worker, 
 def test_no_more_looks_than_asked_for(inner, worker, clock, rate, looked):
     """At 30 frames per second, of a tracker that keeps pace; optical flow has the frames between."""
     inner.look_ms, worker.at_once = 5.0, True
-    tracker = RealtimeTracker(inner, worker, clock, search_rate=rate)
+    tracker = RealtimeTracker(inner, worker, clock, max_search_rate=rate)
     tracker.init(frame(0), box_at(0), 0)
     for index in range(1, 15):
         estimate = follow(tracker, clock, index, index)
@@ -184,7 +184,7 @@ def test_no_more_looks_than_asked_for(inner, worker, clock, rate, looked):
 
 def test_the_rate_holds_for_a_target_that_is_lost_too(inner, worker, clock):
     inner.look_ms, worker.at_once = 5.0, True
-    tracker = RealtimeTracker(inner, worker, clock, search_rate=10.0)
+    tracker = RealtimeTracker(inner, worker, clock, max_search_rate=10.0)
     tracker.init(frame(0), box_at(0), 0)
     inner.state = State.LOST
     follow(tracker, clock, 1, 30)
