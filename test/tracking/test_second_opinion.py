@@ -325,6 +325,7 @@ def found(score: float) -> Decoded:
         (0.7, EVERY - 2, 0.9, 0.1, 0.7),
         (0.7, EVERY - 1, 0.9, 0.1, None),  # time for a sample
         (None, 0, 0.9, 0.1, None),  # the last look left a doubt
+        (0.7, 0, 0.55, 0.1, 0.7),  # on the common scale, with this threshold, 0.62
         (0.7, 0, 0.5, 0.1, None),  # a score of which the network is not sure
         (0.7, 0, math.nan, 0.1, None),
         (0.7, 0, 0.9, ALONE + 0.01, None),  # something else looks like the target
