@@ -106,6 +106,19 @@ def test_a_damaged_message_costs_its_frame_alone(tmp_path: Path, kept: int, monk
     assert source.truth().known.tolist()[2:] == [True, True]
 
 
+def test_a_damaged_message_of_the_truth_costs_its_box_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    known = truth_of(TRUTH)
+    whole = types().serialize_cdr
+    spoilt = known[1][2]
+    monkeypatch.setattr(types(), "serialize_cdr", lambda m, kind: whole(m, kind)[: 60 if m is spoilt else None])
+    truth = open_source(str(write_bag(tmp_path / "run", [*clip(TRUTH), *known]))).truth()
+    assert truth.known.tolist() == [True, False, True, True]
+    assert tuple(truth.boxes[2]) == TRUTH[2].xywh
+    assert "1 messages of /truth were left out: a message of /truth in run is damaged (" in caplog.text
+
+
 def cut(folder: Path) -> None:
     file = next(folder.glob("*.mcap"))
     file.write_bytes(file.read_bytes()[:-200])
