@@ -118,3 +118,9 @@ def test_a_disk_that_gets_full_while_a_folder_is_filled_is_one_line(tmp_path: Pa
     with pytest.raises(UserError, match=r"cannot write .*/model: No space left on device"):
         fill()
     assert names(tmp_path) == []
+
+
+def test_another_error_in_the_block_stays_what_it_is(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="weights"), new_folder(tmp_path / "model"):
+        (tmp_path / "weights").read_bytes()
+    assert names(tmp_path) == []

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,10 @@ import pytest
 
 from sot_tracker import bench, catalog, cli
 from sot_tracker.bench import STAGES, make_clip, measure, measure_apart, measure_pipeline
+from sot_tracker.config import Config
 from sot_tracker.errors import UserError
+from sot_tracker.tracker import Tracker
+from sot_tracker.tracking.network_tracker import NetworkTracker
 
 KEYS = {"model", "engine", "precision", "threads", "parameters", "macs", "memory_mb", "frames", "random"}
 TIMES = {f"{stage}_{kind}" for stage in STAGES for kind in ("ms", "p95")}
@@ -45,6 +49,25 @@ def test_network_row(toy: catalog.ModelSpec, toy_folder: Path, clip: bench.Clip,
     measured = [stage for stage in STAGES if stage != "opinion"]
     assert all(row[f"{stage}_p95"] >= row[f"{stage}_ms"] > 0 for stage in measured)
     assert row["total_ms"] >= row["search_ms"]
+
+
+@pytest.mark.parametrize("random", [True, False])
+def test_networks_with_weights_follow_by_themselves(
+    toy: catalog.ModelSpec, toy_folder: Path, clip: bench.Clip, random: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[object] = []
+    load = bench.load_trackers
+
+    def loaded(config: Config) -> list[Tracker]:
+        (tracker,) = load(config)
+        assert isinstance(tracker, NetworkTracker)
+        tracker.network.facts = replace(tracker.network.facts, random=random)
+        monkeypatch.setattr(tracker, "recenter", told.append)
+        return [tracker]
+
+    monkeypatch.setattr(bench, "load_trackers", loaded)
+    measure(clip, {"model": "toy", "engine": "onnx", "weights": str(toy_folder), "threads": 1})
+    assert len(told) == (len(clip.frames) - 1 if random else 0)
 
 
 def test_what_a_second_opinion_takes(clip: bench.Clip) -> None:

@@ -150,7 +150,10 @@ class Player(Node):
         self._next = None if done else next(self._messages, None)
 
     def _make_messages(self) -> Iterator[tuple[int, Any]]:
-        """(index in the source, message without stamp) for every frame to send; sets the gap before it."""
+        """(index in the source, message without stamp) for every frame to send; sets the gap before it.
+
+        Raises UserError where it is to begin again, and no frame could be used.
+        """
         regular = 1 / (self._config.rate or self._source.fps)
         while True:
             last: int | None = None
@@ -167,6 +170,8 @@ class Player(Node):
                 yield number, message
             if not self._config.loop:
                 return
+            if last is None:  # a folder that was removed meanwhile: without an end, and without a pause
+                raise UserError(f"'{self._config.source}' gives no frame any more: it cannot be played again")
 
     def _message(self, picture: Any) -> Any:
         if self._config.image_transport == "raw":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,8 @@ from sot_tracker.stream.bag_types import COMPRESSED, DETECTION, IMAGE, missing_r
 from sot_tracker.stream.encodings import FrameError, compressed_picture, raw_picture
 from sot_tracker.stream.frame import Frame, unreadable
 from sot_tracker.stream.range16 import Range16
+
+log = logging.getLogger(__name__)
 
 SUFFIXES = (".mcap", ".db3")
 METADATA = "metadata.yaml"
@@ -131,13 +134,26 @@ class Recording:
         stamps = self.stamps()
         boxes, seen = np.full((len(stamps), 4), np.nan), np.zeros(len(stamps), np.bool_)
         places = {int(stamp): index for index, stamp in enumerate(stamps)}
-        for time, message in self._bag.messages(chosen):
+        for time, message in self._whole(chosen):
             index = places.get(_stamp(message.header) or time)
             if index is not None:
                 box = box_of(message)
                 seen[index] = True
                 boxes[index] = box.xywh if box.is_valid else np.nan
         return Truth(boxes, seen)
+
+    def _whole(self, topic: str) -> Iterator[tuple[int, Any]]:
+        """The messages of a topic with their times; damaged ones are left out and counted in one warning."""
+        damaged, reason = 0, ""
+        for time, data in self._bag.raw(topic):
+            try:
+                message = self._bag.message(topic, data)
+            except MessageError as error:
+                damaged, reason = damaged + 1, reason or str(error)
+                continue
+            yield time, message
+        if damaged:
+            log.warning("%d messages of %s were left out: %s", damaged, topic, reason)
 
     def close(self) -> None:
         self._bag.close()
@@ -196,11 +212,6 @@ class Bag:
         with self._explained():
             for _, time, data in self._reader.messages(self._of(topic), start=since or None):
                 yield time, data
-
-    def messages(self, topic: str, since: int = 0) -> Iterator[tuple[int, Any]]:
-        """As `raw`, with the message itself. Raises MessageError."""
-        for time, data in self.raw(topic, since):
-            yield time, self.message(topic, data)
 
     def message(self, topic: str, data: bytes) -> Any:
         """A message of that topic. Raises MessageError for bytes that are none."""

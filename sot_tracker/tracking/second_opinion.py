@@ -3,8 +3,11 @@
 The filter (`online_filter.py`) is learnt from the first frame and responds with 1 where the target is. Its response and
 the network's score are brought to one scale, on which 0.5 is as likely the target as not, and averaged. The average
 chooses the place and is the score, so that it also decides whether the target is lost or has returned. Where the filter
-sees nothing of the target, the score is below the threshold whatever the network says. The box is read from the
-network's maps at the chosen place.
+looks and sees nothing of the target, the score is below the threshold whatever the network says. The box is read from
+the network's maps at the chosen place.
+
+The filter does not look in every frame (`response_held`): in between the network chooses the place, and the filter's
+last response has its part in the score.
 
 All functions are pure.
 """
@@ -107,7 +110,7 @@ def response_held(opinion: Opinion, found: Decoded, rival: float, threshold: flo
     found: what the network's maps alone decode to. rival: their second peak as a share of the highest. A look costs
     more than all else but the network itself, and says little new where the target is clear and alone.
     """
-    is_clear = found.is_finite and _common(found.score, threshold) >= CLEAR and rival <= ALONE
+    is_clear = _common(found.score, threshold) >= CLEAR and rival <= ALONE
     return opinion.held if is_clear and opinion.age + 1 < EVERY else None
 
 

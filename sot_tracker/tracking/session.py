@@ -58,7 +58,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """What one search for one target gave. second: the response of the target's filter, None without a filter."""
+    """What one search for one target gave. second: the response of the target's filter, None where none looked."""
 
     measurement: Measurement
     second: Seen | None

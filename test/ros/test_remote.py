@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -74,6 +76,16 @@ def test_an_answer_ends_the_waiting() -> None:
     client.ready = False
     made.watch()
     assert told == [""]
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "package"), [("view", "ViewNode", "aiohttp"), ("mavlink", "MavlinkNode", "pymavlink")]
+)
+def test_the_nodes_that_ask_a_tracker_notice_its_end(module: str, name: str, package: str) -> None:
+    pytest.importorskip(package)
+    node = MagicMock()
+    getattr(import_module(f"sot_tracker.ros.{module}"), name)._watch(node)
+    node._tracker.watch.assert_called_once_with()
 
 
 @pytest.mark.parametrize(

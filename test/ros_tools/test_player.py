@@ -204,6 +204,23 @@ def test_frames_follow_the_times_of_the_source(monkeypatch: pytest.MonkeyPatch, 
         node.destroy_node()
 
 
+def test_a_loop_ends_where_no_frame_is_left(tmp_path: Path) -> None:
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for index in range(2):
+        cv2.imwrite(str(folder / f"{index}.png"), frame(index))
+    given = [Parameter(name, value=value) for name, value in {"source": str(folder), "loop": True}.items()]
+    node = player.Player(parameter_overrides=given)
+    try:
+        assert [next(node._messages)[0] for _ in range(3)] == [0, 1, 0]
+        for path in folder.iterdir():
+            path.write_bytes(b"")
+        with pytest.raises(UserError, match="frames' gives no frame any more"):
+            next(node._messages)
+    finally:
+        node.destroy_node()
+
+
 def test_it_says_what_it_plays_and_how_much_it_played(clip: Path, tmp_path: Path) -> None:
     words = harness.arguments({"source": str(clip), "width": 80, "wait": 0.0, "rate": 200.0, "sorce": "x"}, "/play")
     done = subprocess.run(

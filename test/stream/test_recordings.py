@@ -99,11 +99,25 @@ def test_a_damaged_message_costs_its_frame_alone(tmp_path: Path, kept: int, monk
     monkeypatch.setattr(types(), "serialize_cdr", lambda m, kind: whole(m, kind)[: kept if m is spoilt else None])
     source = open_source(str(write_bag(tmp_path / "run", [*messages, *truth_of(TRUTH)])))
     frames = list(source)
-    assert [f.stamp for f in frames][2:] == [BEGAN + i * STEP for i in (2, 3)]
+    recorded = 0 if kept >= 12 else 5_000_000  # after the stamp, which is lost with the header
+    assert [f.stamp for f in frames][1:] == [BEGAN + STEP + recorded, *(BEGAN + i * STEP for i in (2, 3))]
     with pytest.raises(FrameError, match=rf"a message of {IMAGES} in run is damaged \("):
         frames[1].image  # noqa: B018
     assert np.array_equal(frames[2].image, frame(TRUTH[2]))
     assert source.truth().known.tolist()[2:] == [True, True]
+
+
+def test_a_damaged_message_of_the_truth_costs_its_box_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    known = truth_of(TRUTH)
+    whole = types().serialize_cdr
+    spoilt = known[1][2]
+    monkeypatch.setattr(types(), "serialize_cdr", lambda m, kind: whole(m, kind)[: 60 if m is spoilt else None])
+    truth = open_source(str(write_bag(tmp_path / "run", [*clip(TRUTH), *known]))).truth()
+    assert truth.known.tolist() == [True, False, True, True]
+    assert tuple(truth.boxes[2]) == TRUTH[2].xywh
+    assert "1 messages of /truth were left out: a message of /truth in run is damaged (" in caplog.text
 
 
 def cut(folder: Path) -> None:

@@ -268,6 +268,36 @@ def test_a_clear_target_alone_is_looked_at_in_every_fourth_frame_and_a_look_alik
         assert features.searches == before + 1
 
 
+def test_between_looks_the_last_response_has_its_part_in_the_score() -> None:
+    features, image = ColourBlind(), frame(None, 150)
+    made, plain = tracker(True, Narrow(False), features=features), tracker(False, Narrow(False))
+    for one in (made, plain):
+        one.init(image, box(150))
+    without_a_look = 0
+    for _ in range(3 * EVERY + PASSED):
+        held, before = made._require_target().opinion.held, features.searches
+        found, alone = made.update(image), plain.update(image)
+        if features.searches == before:
+            without_a_look += 1
+            assert found.score == pytest.approx(second_opinion.held_score(alone.score, held, THRESHOLD))
+            assert found.score > alone.score + 0.01
+    assert without_a_look > 2 * EVERY
+
+
+def test_a_place_that_somebody_gives_is_looked_at_at_once() -> None:
+    features, image = ColourBlind(), frame(None, 150)
+    made = tracker(True, Narrow(False), features=features)
+    made.init(image, box(150))
+    for _ in range(PASSED + EVERY):
+        before = features.searches
+        made.update(image)
+    assert features.searches == before, "clear and alone"
+    made.recenter(box(152))
+    before = features.searches
+    made.update(image)
+    assert features.searches == before + 1
+
+
 @pytest.mark.parametrize("response", [EVEN, 0.6, PRESENT])
 def test_between_looks_the_score_is_what_both_agreed_on(response: float) -> None:
     both = second_opinion.agreed(np.float32([0.8]), np.float32([response]), THRESHOLD)
@@ -325,6 +355,7 @@ def found(score: float) -> Decoded:
         (0.7, EVERY - 2, 0.9, 0.1, 0.7),
         (0.7, EVERY - 1, 0.9, 0.1, None),  # time for a sample
         (None, 0, 0.9, 0.1, None),  # the last look left a doubt
+        (0.7, 0, 0.55, 0.1, 0.7),  # on the common scale, with this threshold, 0.62
         (0.7, 0, 0.5, 0.1, None),  # a score of which the network is not sure
         (0.7, 0, math.nan, 0.1, None),
         (0.7, 0, 0.9, ALONE + 0.01, None),  # something else looks like the target
@@ -505,15 +536,15 @@ def test_the_features_run_as_the_network_beside_them(
     asked: list[Any] = []
 
     def load_network(model: Any, config: Any) -> Any:
-        asked.append((model.name, config.engine, config.precision, config.device, config.threads))
+        asked.append((model.name, config.weights, config.engine, config.precision, config.device, config.threads))
         raise UserError("enough")
 
     monkeypatch.setattr(loading, "load_network", load_network)
     network: Any = ColourBlind()
     network.facts = Facts(engine, "toy", device, precision, 2, "toy weights", THRESHOLD)
     with pytest.raises(UserError, match="enough"):
-        loading.load_features(spec("hit_tiny"), network, Config(model="hit_tiny", device=device))
-    assert asked == [("lite", *expected)]
+        loading.load_features(spec("hit_tiny"), network, Config(model="hit_tiny", weights="my/hit_tiny", device=device))
+    assert asked == [("lite", "", *expected)]
 
 
 def test_torch_keeps_its_threads_beside_a_second_opinion() -> None:
