@@ -294,8 +294,9 @@ def test_a_flight_over_real_topics(tmp_path: Path) -> None:
 
 
 def check_middle(boxes: list[Box], log: str) -> None:
-    """At least 80 % with their centre in the middle third: a look-alike and an occluder pass. Mostly it is 93 to 97 %, on
-    a busy machine, where fewer frames are flown, it was 85 % once.
+    """At least 80 % with their centre in the middle third: a look-alike and an occluder pass.
+
+    Mostly it is 93 to 97 %; on a busy machine, where fewer frames are flown, it can be 85 %.
     """
     inside = [all(abs(at / side - 0.5) < 1 / 6 for at, side in zip(box.center, SIZE, strict=True)) for box in boxes]
     assert len(inside) > 0.7 * SECONDS * FPS
