@@ -142,7 +142,7 @@ def load_features(model: ModelSpec, network: Network, config: Config) -> Feature
 
 
 def _beside(network: Network, config: Config) -> Config:
-    """The options of the network that gives features beside that one: its engine and precision, and one thread.
+    """The options of the network that gives features beside that one: its engine, its fp32 or bf16, and one thread.
 
     One thread, since those of two networks, which wait by spinning, would keep each other from the processors. In torch
     all networks share their threads, so that one with fewer would slow the others down.

@@ -54,7 +54,7 @@ class FrameSource(Protocol):
 
     def __iter__(self) -> Iterator[Frame]:
         """A frame that cannot be read in a recording or among pictures comes too, and its `image` raises FrameError,
-        which names the file or topic. Raises UserError where the rest cannot be read either."""
+        which names the file or topic. Raises UserError for a recording that cannot be read on."""
 
     def close(self) -> None:
         """Free the device or file; iterating afterwards is an error for a camera."""

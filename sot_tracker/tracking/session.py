@@ -180,13 +180,13 @@ class Session:
         asked = [(target.template, crop.patch) for (target, _), crop in zip(looks, crops, strict=True)]
         maps = [self._network.search(*asked[0])] if len(asked) == 1 else self._network.search_many(asked)
         searched = time.perf_counter()
-        held = [self._response_held(target, its_maps) for (target, _), its_maps in zip(looks, maps, strict=True)]
-        asked_too = [target.opinion if last is None else None for (target, _), last in zip(looks, held, strict=True)]
-        responses = self._second_opinions(asked_too, crops, maps)
+        alone = [self._without_look(target, its_maps) for (target, _), its_maps in zip(looks, maps, strict=True)]
+        due = [target.opinion if lone is None else None for (target, _), lone in zip(looks, alone, strict=True)]
+        responses = self._second_opinions(due, crops, maps)
         judged = time.perf_counter()
         found = []
-        for (target, window), crop, its_maps, response, last in zip(looks, crops, maps, responses, held, strict=True):
-            decoded = self._decode(its_maps, response, last, target.state)
+        for (target, window), crop, its_maps, response, lone in zip(looks, crops, maps, responses, alone, strict=True):
+            decoded = self._decode(its_maps, response, target.state) if lone is None else lone
             box = crop.to_frame(decoded.cx, decoded.cy, decoded.w, decoded.h) if decoded.is_finite else None
             evidence, rival = read_maps(its_maps, decoded), None
             if evidence.second_at is not None and evidence.rival >= RIVAL:
@@ -201,26 +201,21 @@ class Session:
             times["opinion"] = 1e3 * (judged - searched)
         return found, times
 
-    def _response_held(self, target: Target, maps: Maps) -> float | None:
-        """That of the target's filter, where it need not look at these maps' frame; None where it looks, or is none."""
+    def _without_look(self, target: Target, maps: Maps) -> Decoded | None:
+        """The box that the maps show, its score with the filter's last response, where that still stands; else None."""
         opinion = target.opinion
         if opinion is None or opinion.held is None or target.state.condition.passed < second_opinion.PASSED:
             return None
+        threshold = self._network.lost_threshold
         found = DECODERS[self._spec.decoding](maps)
-        rival = read_maps(maps, found).rival
-        return second_opinion.response_held(opinion, found, rival, self._network.lost_threshold)
+        held = second_opinion.response_held(opinion, found, read_maps(maps, found).rival, threshold)
+        return None if held is None else replace(found, score=second_opinion.held_score(found.score, held, threshold))
 
-    def _decode(self, maps: Maps, second: Seen | None, held: float | None, state: TargetState) -> Decoded:
-        """The box that the maps show, where a filter looked at the place that both choose.
-
-        second: what it saw. held: its response of an earlier frame, where that still stands.
-        """
+    def _decode(self, maps: Maps, second: Seen | None, state: TargetState) -> Decoded:
+        """The box that the maps show, where a filter looked at the place that both choose."""
         decode = DECODERS[self._spec.decoding]
         if second is None:
-            found = decode(maps)
-            if held is None:
-                return found
-            return replace(found, score=second_opinion.held_score(found.score, held, self._network.lost_threshold))
+            return decode(maps)
         threshold = self._network.lost_threshold
         there = decode(second_opinion.weighed(maps, second, (state.box.w, state.box.h), threshold))
         return second_opinion.judged(there, maps, second, threshold) if there.is_finite else there
