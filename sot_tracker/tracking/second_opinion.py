@@ -1,8 +1,8 @@
 """A second opinion on what a network finds: that of a filter which learns the target while it is followed.
 
 The filter (`online_filter.py`) is learnt from the first frame and responds with 1 where the target is. Its response and
-the network's score are brought to one scale, on which 0.5 is as likely the target as not, and averaged. The average
-chooses the place and is the score, so that it also decides whether the target is lost or has returned. Where the filter
+the network's score are mapped to one scale, where 0.5 means an even chance of the target, and averaged. The average
+picks the place and becomes the score, so it also decides whether the target counts as lost or returned. Where the filter
 looks and sees nothing of the target, the score is below the threshold whatever the network says. The box is read from
 the network's maps at the chosen place.
 
@@ -40,19 +40,20 @@ ABSENT, EVEN, PRESENT = 0.3, 0.45, 0.8
 """Responses of the filter. On training-side clips, with every network: below the first there was hardly ever a target,
 at the second in half of the cases, at the last nearly always."""
 PASSED = 5
-"""Looks in a row that found the target without doubt, before what they show is learnt: what is found after a loss may
-be a look-alike."""
+"""Looks in a row that must find the target without doubt before the filter learns from them (`session.py`): what is
+found just after a loss may be a look-alike."""
 EVERY = 4
 """Frames from one sample to the next, and the longest time without a look where nothing is in doubt."""
 CLEAR, ALONE = 0.6, 0.4
-"""The filter need not look where the network's score, on the common scale, is at least the first and its second peak is
-at most that share of the highest."""
+"""The filter may skip a frame where the network's score, on the common scale, is at least CLEAR and its second peak is
+at most ALONE times the highest."""
 RATE, HARD_RATE = 0.07, 0.1
 """Of learning; the second while something else responds too."""
 HARD = 0.6
 """A response elsewhere of this share of the one on the target is a look-alike: it is learnt at once."""
 CORNERS = 8.0
-"""How strongly the filter moves the corners of a network that has no score map: the weight of its logarithm."""
+"""For a network that has corner maps and no score map: this times SHARE is the weight of the logarithm of the filter's
+likelihood, which is added to those maps."""
 
 _SHIFTS = (
     *((0.0, 0.0, 1.0), (0.6, 0.3, 1.0), (-0.5, 0.6, 1.0), (0.4, -0.7, 1.0), (-0.7, -0.4, 1.0)),
@@ -140,7 +141,7 @@ def settle(opinion: Opinion, seen: Seen | None, box: Box, sure: bool) -> Opinion
 
 
 def weighed(maps: Maps, seen: Seen, size: tuple[float, float], threshold: float) -> Maps:
-    """The network's maps with the filter's response in what their place is chosen by; all else is as it was.
+    """The network's maps, with the filter's response mixed into those that pick the place; the rest is unchanged.
 
     size: of the target, width and height in pixels of the frame. threshold: score of the network that is as likely the
     target's as not. The filter's peaks are widened by a cell, so that within a peak the network has the choice.
@@ -184,7 +185,7 @@ def _common(score: Array | float, threshold: float) -> Array:
 
 
 def _weighed_corners(maps: Maps, seen: Seen, size: tuple[float, float]) -> Maps:
-    """Each corner's map favours the places from which the target's centre, at its last size, would have a response."""
+    """Adds to each corner's map how likely the filter finds the centre that this corner implies at the last size."""
     grid = maps["tl"].shape[0]
     cell = seen.crop.side / grid
     likely = np.interp(_fitted(_widened(seen.response, 2), grid), (0, EVEN, PRESENT), (_FLOOR, 0.5, 1))

@@ -13,7 +13,9 @@ from sot_tracker.datasets import evaluation
 from sot_tracker.errors import UserError
 from sot_tracker.evaluate import realtime
 from sot_tracker.evaluate.metrics import measure
+from sot_tracker.evaluate.ope import Entry
 from sot_tracker.tracker import Estimate, State
+from sot_tracker.tracking.realtime import RealtimeTracker
 
 from clips import write_sequence
 
@@ -130,3 +132,12 @@ def test_what_cannot_be(sequence, tmp_path, capsys, more, told):
     given = ["eval", "--data", str(sequence.frames[0].parent), "--model", "kcf", "--out", str(tmp_path / "out")]
     assert main([*given, *more]) == 2
     assert told in capsys.readouterr().err
+
+
+def test_a_limit_of_searches_is_for_real_time_alone() -> None:
+    """The figure without the clock beside it is that of a search in every frame."""
+    entry = Entry.parse("kcf", {"max_search_rate": 10.0})
+    assert not isinstance(entry.load(), RealtimeTracker)
+    live = entry.load(realtime=True)
+    assert isinstance(live, RealtimeTracker)
+    assert live._apart == pytest.approx(0.1)
