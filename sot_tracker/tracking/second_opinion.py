@@ -2,9 +2,9 @@
 
 The filter (`online_filter.py`) is learnt from the first frame and responds with 1 where the target is. Its response and
 the network's score are mapped to one scale, where 0.5 means an even chance of the target, and averaged. The average
-picks the place and becomes the score, so it also decides whether the target counts as lost or returned. Where the filter
-looks and sees nothing of the target, the score is below the threshold whatever the network says. The box is read from
-the network's maps at the chosen place.
+picks the place and becomes the score, so it also decides whether the target counts as lost or returned. Where the
+filter looks and sees nothing of the target, the score is below the threshold whatever the network says. The box is read
+from the network's maps at the chosen place.
 
 The filter does not look in every frame (`response_held`): in between the network chooses the place, and the filter's
 last response has its part in the score.
