@@ -54,12 +54,10 @@ class Hand:
         services = {"init": Init, "stop": Trigger, "set_parameters": SetParameters}
         self.clients = {name: node.create_client(kind, f"tracker_node/{name}") for name, kind in services.items()}
         talker.until(lambda: all(client.service_is_ready() for client in self.clients.values()), "the services")
-        talker.be_known()
+        talker.settle()
 
     def call(self, name: str, request: Any) -> Any:
-        future = self.clients[name].call_async(request)
-        self.talker.until(future.done, f"answer of {name}")
-        return future.result()
+        return self.talker.answer(self.clients[name], request)
 
     @property
     def box(self) -> Box:

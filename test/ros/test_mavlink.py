@@ -43,7 +43,7 @@ def test_a_ground_station_starts_reads_and_stops_the_node(tmp_path: Path) -> Non
         node.connected()
         node.until(lambda: node.images.get_subscription_count() == 2, "the camera's look at the pictures")
         node.until(lambda: node.boxes.get_subscription_count() > 0, "the tracker's init_box")
-        node.be_known()
+        node.settle()
         node.result(node.send(frame(0)))
         ground.until("CAMERA_TRACKING_IMAGE_STATUS", lambda message: message.tracking_status == 0)
         node.result(node.send(frame(0)))  # the last report must not be old

@@ -420,7 +420,7 @@ def test_damaged_frames_while_somebody_watches_the_debug_image(tmp_path: Any) ->
         assert talker.log().count("frame refused") < 3, "one throttled warning"
         # A box for the next frame while the newest one is damaged.
         talker.publish_next(CompressedImage(format="jpeg", data=b"no picture"))
-        talker.be_known()
+        talker.settle()
         talker.box(box_at(0))
         assert talker.result(talker.publish_next(jpeg(0))).state == TRACKING
 
@@ -451,7 +451,7 @@ def test_a_best_effort_box_a_size_change_and_a_box_of_the_future(tmp_path: Any) 
         talker.boxes = talker.recorder.create_publisher(Detection2D, "init_box", quality)
         talker.said("init_box subscribed as best_effort")
         talker.until(lambda: talker.boxes.get_subscription_count() > 0, "the new subscription")
-        talker.be_known()
+        talker.settle()
         talker.box(box_at(0))
         assert talker.result(talker.send(frame(0))).state == TRACKING
         talker.said("tracking target 1")

@@ -87,7 +87,7 @@ def play(site: tuple[Talker, str], story: Callable[[Show], Coroutine[Any, Any, N
         async with aiohttp.ClientSession() as session:
             peer = Peer(await session.ws_connect(f"{url}/ws", headers={"Origin": url}, max_msg_size=0))
             await asyncio.to_thread(node.until, lambda: node.images.get_subscription_count() == 2, "the page's node")
-            await asyncio.to_thread(node.be_known)
+            await asyncio.to_thread(node.settle)
             await story(Show(node, peer))
             await peer.socket.close()
         await asyncio.to_thread(node.until, lambda: node.images.get_subscription_count() == 1, "its leaving")

@@ -238,6 +238,11 @@ class Watcher(Node):
         self.create_subscription(Detection2D, "truth", self._on_truth, 1000)
         self.setter = self.create_client(SetParameters, "tracker_node/set_parameters")
 
+    @property
+    def heard(self) -> int:
+        """Frames of which state and truth came."""
+        return min(len(self.states), len(self.seen))
+
     def _on_state(self, message: TrackerState) -> None:
         self.states.append((messages.stamp_of(message.header) + int(message.frame_age_ms * MS), message.state))
 
@@ -258,13 +263,15 @@ SECONDS, FPS = 10.0, 15.0
 
 
 def test_a_flight_over_real_topics(tmp_path: Path) -> None:
-    """Ten seconds of the scene's time, in lock-step: how busy this machine is must not change what is flown."""
+    """Ten seconds of the scene's time, in lock-step: how busy this machine is must not change what is flown.
+
+    Without look-alikes: which of two similar objects is followed is the tracker's affair.
+    """
     pytest.importorskip("onnxruntime")
     scene = {"width": SIZE[0], "height": SIZE[1], "fps": FPS, "seconds": 0.0, "seed": 3, "pictures": "procedural"}
-    scene |= {"lookalikes": 1, "occluders": 1, "lockstep": True, "wait": 60.0}
+    scene |= {"lookalikes": 0, "occluders": 1, "lockstep": True, "wait": 60.0}
     namespace, watcher, executor = "/flight", Watcher("/flight"), SingleThreadedExecutor()
     executor.add_node(watcher)
-    # A second opinion believes boxes later beside look-alikes; what is tested is what becomes of boxes.
     options = {"model": "lite", "propagate": "off"}
     with (
         (tmp_path / "log").open("w") as log,
@@ -272,7 +279,8 @@ def test_a_flight_over_real_topics(tmp_path: Path) -> None:
         harness.process("follow", harness.arguments({"max_age": 1.0}, namespace), stdout=log, stderr=log),
         harness.process("range", harness.arguments(scene, namespace), stdout=log, stderr=log) as camera,
     ):
-        flown = harness.spin_until(executor, lambda: len(watcher.states) > SECONDS * FPS, 2 * PATIENCE)
+        # Both: until each process knows the watcher, which can take seconds, what it publishes does not come here.
+        flown = harness.spin_until(executor, lambda: watcher.heard > SECONDS * FPS, 2 * PATIENCE)
         assert flown, (tmp_path / "log").read_text()
         watcher.forget_target()
         is_lost = harness.spin_until(executor, lambda: watcher.states[-1][1] == LOST, PATIENCE)
@@ -294,12 +302,9 @@ def test_a_flight_over_real_topics(tmp_path: Path) -> None:
 
 
 def check_middle(boxes: list[Box], log: str) -> None:
-    """At least 80 % with their centre in the middle third: a look-alike and an occluder pass.
-
-    Mostly it is 93 to 97 %; on a busy machine, where fewer frames are flown, it can be 85 %.
-    """
+    """At least 80 % with their centre in the middle third: mostly it is 90 to 97 %, an occluder passes."""
     inside = [all(abs(at / side - 0.5) < 1 / 6 for at, side in zip(box.center, SIZE, strict=True)) for box in boxes]
-    assert len(inside) > 0.7 * SECONDS * FPS
+    assert len(inside) > 0.9 * SECONDS * FPS, log
     assert sum(inside) > 0.8 * len(inside), (sum(inside), len(inside), log)
 
 

@@ -57,9 +57,16 @@ class Talker:
         return self
 
     def be_known(self) -> None:
-        """What we see is what we know of the node. Until it knows our readers too, what it sends to them is lost, which
-        happened once in some hundred calls, and once in some thousand first frames, on a busy machine.
+        """Wait until the node's publishers know our readers: what they send before that is lost, reliable or not.
+
+        Our reader of diagnostics was made last, and discovery keeps the order: a message that comes by it says that the
+        node knows the others too. That we know the node, as `count_publishers` says, does not.
         """
+        self.recording.diagnostics = {}
+        self.until(lambda: bool(self.recording.diagnostics), "the next diagnostics")
+
+    def settle(self) -> None:
+        """Time for discovery where nothing can be waited for, as for the readers of services and of other nodes."""
         harness.spin_until(self.executor, lambda: False, 0.3)
 
     def send(self, image: np.ndarray, stamp: int | None = None, **fields: Any) -> int:
@@ -104,12 +111,18 @@ class Talker:
         client = self.recorder.create_client(kind, f"{self.namespace}/tracker_node/{name}")
         try:
             self.until(client.service_is_ready, f"service {name}")
-            self.be_known()
-            future = client.call_async(request)
-            self.until(future.done, f"answer of {name}")
-            return future.result()
+            self.settle()
+            return self.answer(client, request)
         finally:
             self.recorder.destroy_client(client)
+
+    def answer(self, client: Any, request: Any) -> Any:
+        """Of a service; asked again after ten seconds: an answer is lost while the node does not know our reader."""
+        for _ in range(3):
+            future = client.call_async(request)
+            if harness.spin_until(self.executor, future.done, PATIENCE / 4):
+                return future.result()
+        raise AssertionError(f"no answer of {client.service_name}\n{self.log()}")
 
     def stop(self) -> Any:
         return self.call(Trigger, "stop", Trigger.Request())
