@@ -54,7 +54,7 @@ class FollowNode(Node):
         self._directions: OrderedDict[tuple[int, str], Direction] = OrderedDict()
         self._state: Any = None  # the newest
         self._target = ""  # the id of the one that is followed, where none was asked for
-        self._heard = 0.0  # when it came, by the monotonic clock
+        self._heard = 0.0  # when it came, by `_now`
         self._is_used = True  # whether the newest state has gone into the controller
         self._mode = Mode.IDLE
         self._commands = self.create_publisher(TwistStamped, "cmd_vel", QoSProfile(depth=1))
@@ -63,12 +63,18 @@ class FollowNode(Node):
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._began = time.monotonic()
         self.create_timer(
-            1 / self._config.rate, lambda: self._publish(self._controller.command(time.monotonic())), clock=steady
+            1 / self._config.rate, lambda: self._publish(self._controller.command(self._now())), clock=steady
         )
         self.create_timer(0.2, self._watch, clock=steady)
         state, commands = self.resolve_topic_name("state"), self._commands.topic_name
         self.get_logger().info(f"waiting for a tracker on {state}; commands go to {commands}")
         self._watch()
+
+    def _now(self) -> float:
+        """Seconds of a steady clock; with use_sim_time of /clock, so that the simulation's speed changes no command."""
+        if self.get_clock().ros_time_is_active:
+            return float(self.get_clock().now().nanoseconds * 1e-9)
+        return time.monotonic()
 
     def _subscribe(self) -> list[MatchingSubscription]:
         state = messages.state_type()
@@ -170,7 +176,7 @@ class FollowNode(Node):
                 return  # an older frame's
         if not self._is_ours(message):
             return
-        self._state, self._is_used, self._heard = message, False, time.monotonic()
+        self._state, self._is_used, self._heard = message, False, self._now()
         direction = self._direction()
         if message.state != message.TRACKING or direction is not None:
             self._see(direction)
@@ -180,7 +186,7 @@ class FollowNode(Node):
         wanted = self._config.target
         if wanted:
             return bool(message.target_id == wanted or not message.target_id)
-        is_gone = time.monotonic() - self._heard > self._config.max_age
+        is_gone = abs(self._now() - self._heard) > self._config.max_age
         if message.target_id and (not self._target or is_gone) and message.target_id != self._target:
             self._target = message.target_id
             self.get_logger().info(f"target {one_line(self._target)}")
@@ -198,7 +204,7 @@ class FollowNode(Node):
         if self._state.state == self._state.TRACKING and direction is None:
             return  # its detection has not come yet
         self._is_used = True
-        now, state = time.monotonic(), self._state
+        now, state = self._now(), self._state
         age = state.frame_age_ms * 1e-3 + now - self._heard
         if state.state == state.TRACKING and math.isnan(age):
             self._warn("age", "the box drives nothing, since its age is not known: the camera must stamp its frames")

@@ -20,6 +20,7 @@ from rclpy.executors import SingleThreadedExecutor  # noqa: E402
 from rclpy.node import Node  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
 from rclpy.time import Time  # noqa: E402
+from rosgraph_msgs.msg import Clock as ClockMessage  # noqa: E402
 from sensor_msgs.msg import CameraInfo, Image  # noqa: E402
 from sot_tracker.msg import TrackerState  # noqa: E402
 from std_msgs.msg import Header  # noqa: E402
@@ -167,6 +168,35 @@ def test_a_camera_that_stamps_no_frame_moves_nothing(bench: Bench, capfd: pytest
     assert bench.is_still(TRACKING, box=RIGHT_AND_BELOW, age_ms=float("nan"))
     assert bench.node._controller.mode is Mode.STALE
     assert "its age is not known: the camera must stamp its frames" in capfd.readouterr().err
+
+
+def test_simulated_time_counts_where_it_is_used() -> None:
+    """A simulation at any speed: a box grows old by its clock alone."""
+    bench = Bench("/simulated", use_sim_time=True)
+    clock = bench.player.create_publisher(ClockMessage, "/clock", 10)
+    bench.until(lambda: clock.get_subscription_count() > 0, "the subscription to /clock")
+
+    def at(seconds: float) -> None:
+        message = ClockMessage(clock=Time(nanoseconds=int(seconds * 1e9)).to_msg())
+        bench.until(lambda: clock.publish(message) or bench.node.get_clock().now().nanoseconds == seconds * 1e9, "it")
+
+    def turns(cycles: int = 60) -> list[bool]:
+        """Whether each of so many commands, at 30 per second of the wall's clock, is not zero."""
+        bench.commands.clear()
+        bench.until(lambda: len(bench.commands) >= cycles, "commands")
+        return [any(rates(command)) for command in bench.commands]
+
+    try:
+        at(100.0)
+        bench.calibrate()
+        for _ in range(5):
+            at(bench.node.get_clock().now().nanoseconds * 1e-9 + 0.0625)
+            bench.drive(box=RIGHT_AND_BELOW, stamp=bench.node.get_clock().now().nanoseconds)
+        assert all(turns()), "two seconds of the wall's clock, none of the simulation's"
+        at(101.0)
+        assert not any(turns()[-30:]), "the box is old by the simulation's clock"
+    finally:
+        bench.close()
 
 
 def test_a_bearing_needs_no_camera(bench: Bench) -> None:
