@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -21,7 +21,7 @@ from sot_tracker.stream.frame import Frame
 from sot_tracker.stream.range16 import Range16
 from sot_tracker.stream.reports import SILENT, Report
 from sot_tracker.stream.requests import Request
-from sot_tracker.tracker import Image, Reason
+from sot_tracker.tracker import Reason
 
 try:
     from vision_msgs.msg import Detection2D, Detection2DArray, ObjectHypothesisWithPose
@@ -101,21 +101,10 @@ def frame_of(message: Any, range16: Range16) -> Frame:
     """
     stamp, nbytes = stamp_of(message.header), len(message.data)
     if hasattr(message, "format"):
-        decode = _sealed(partial(compressed_picture, message.data, message.format, range16))
+        decode = partial(compressed_picture, message.data, message.format, range16)
         return Frame(stamp, decode, nbytes, encoding=message.format, header=message.header)
     size = (message.width, message.height)
-    return Frame(stamp, _sealed(raw_picture(message, range16)), nbytes, size, message.encoding, message.header)
-
-
-def _sealed(decode: Callable[[], Image]) -> Callable[[], Image]:
-    """The same picture, but nobody can write to it: a tracker that looks at it in its own thread needs no copy."""
-
-    def picture() -> Image:
-        image = decode()
-        image.flags.writeable = False
-        return image
-
-    return picture
+    return Frame(stamp, raw_picture(message, range16), nbytes, size, message.encoding, message.header)
 
 
 def fill_image(message: Any, image: NDArray[np.uint8]) -> Any:

@@ -33,7 +33,6 @@ from sot_tracker.ros import node as node_module  # noqa: E402
 from sot_tracker.ros.node import TrackerNode  # noqa: E402
 from sot_tracker.ros.pipeline import MOST_FAILURES  # noqa: E402
 from sot_tracker.stream.object_search import Found  # noqa: E402
-from sot_tracker.stream.range16 import Range16  # noqa: E402
 
 DONE = TransitionCallbackReturn.SUCCESS
 
@@ -153,17 +152,6 @@ def jpeg(width: int = 1280, height: int = 720) -> CompressedImage:
     picture = np.random.default_rng(0).integers(0, 255, (height, width, 3), dtype=np.uint8)
     message.data.frombytes(cv2.imencode(".jpg", picture)[1].tobytes())
     return message
-
-
-@pytest.mark.parametrize("encoding", ["bgr8", "rgb8", "mono8", "compressed"])
-def test_nobody_can_write_into_a_frame(encoding: str) -> None:
-    """So a tracker that looks at it in a thread of its own needs no copy of it."""
-    size = 12 * 16 * (1 if encoding == "mono8" else 3)
-    raw = Image(encoding=encoding, width=16, height=12, step=size // 12, data=array("B", bytes(size)))
-    message = jpeg(16, 12) if encoding == "compressed" else raw
-    image = messages.frame_of(message, Range16(())).image
-    assert image.shape == (12, 16, 3)
-    assert not image.flags.writeable
 
 
 def test_the_stages_add_up_to_the_whole(setup: Any) -> None:
