@@ -1,6 +1,6 @@
 """Track one target: ros2 launch sot_tracker track.launch.py model:=lite image:=/camera/image_raw
 
-Parameters come from config/default.yaml, then params_file, then the arguments; the last value wins.
+Parameters are the defaults (listed in config/default.yaml), then params_file, then the arguments; the last value wins.
 An empty argument changes nothing.
 """
 
@@ -9,11 +9,11 @@ from pathlib import Path
 
 from ament_index_python.packages import get_package_share_directory
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
+from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction, SetEnvironmentVariable
 from launch_ros.actions import Node
 
 from sot_tracker import config
-from sot_tracker.ros import PROFILE_VARIABLES, launching
+from sot_tracker.ros import PROFILE_VARIABLES, launching, params_file
 from sot_tracker.view.config import ViewNodeConfig
 
 CONFIG = Path(get_package_share_directory("sot_tracker")) / "config"
@@ -35,15 +35,12 @@ PRESET = {"image": "image", "use_sim_time": "false", "rviz": "false", "view": "f
 
 def start(context):
     given = {name: context.launch_configurations[name] for name in ARGUMENTS}
-    files = [str(CONFIG / "default.yaml")]
-    if given["params_file"]:
-        if not Path(given["params_file"]).is_file():
-            raise RuntimeError(f"params_file '{given['params_file']}' does not exist")
-        files.append(given["params_file"])
     options = config.present_names({name: text for name, text in given.items() if text})
     values = launching.values(options)
     values["use_sim_time"] = launching.switch("use_sim_time", given["use_sim_time"])
+    files, told = own_file(context, given, values)
     nodes = [
+        *told,
         Node(
             package="sot_tracker",
             executable="tracker_node",
@@ -52,7 +49,7 @@ def start(context):
             parameters=[*files, values],
             remappings=[(name, given[name]) for name in ("image", "camera_info") if given[name]],
             output="screen",
-        )
+        ),
     ]
     nodes += beside(given, values)
     if launching.switch("rviz", given["rviz"]):
@@ -66,6 +63,19 @@ def start(context):
             )
         )
     return nodes
+
+
+def own_file(context, given, values):
+    """The user's file of parameters, if any, and a warning where it does not fit the node."""
+    path = given["params_file"]
+    if not path:
+        return [], []
+    if not Path(path).is_file():
+        raise RuntimeError(f"params_file '{path}' does not exist")
+    base = context.launch_configurations.get("ros_namespace", "")
+    node = params_file.full_name(base, given["namespace"], "tracker_node")
+    complaint = params_file.complaint(path, node, values)
+    return [path], [LogInfo(msg=f"WARNING: {complaint}")] if complaint else []
 
 
 def beside(given, values):

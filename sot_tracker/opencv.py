@@ -12,7 +12,7 @@ import numpy as np
 from sot_tracker.box import Box, BoxLike, require_trackable
 from sot_tracker.errors import UserError
 from sot_tracker.opencv_peers import PEERS, create, find_files, require_fit
-from sot_tracker.tracker import HELD, Estimate, Image, Policy, State, TrackerInfo, seconds_between
+from sot_tracker.tracker import HELD, Estimate, Image, Policy, State, TrackerInfo, require_stamp, seconds_between
 from sot_tracker.tracking import states
 
 PLAIN = {"csrt": "TrackerCSRT", "kcf": "TrackerKCF", "mil": "TrackerMIL"}
@@ -90,6 +90,7 @@ class OpenCVTracker:
         start = time.perf_counter()
         image = _bgr(image)
         height, width = image.shape[:2]
+        require_stamp(stamp_ns)
         box = require_trackable(box, width, height)
         tracker, rect = self._create(), whole_pixels(box, width, height)
         try:
@@ -124,6 +125,7 @@ class OpenCVTracker:
                 f"frame is {width}x{height}, but the target was given in a {self._size[0]}x{self._size[1]} frame: "
                 "give frames of one size, or start anew"
             )
+        require_stamp(stamp_ns)
         start = time.perf_counter()
         try:
             found, rect = self._tracker.update(image)

@@ -40,6 +40,15 @@ def require_size(image: Image, expected: tuple[int, int]) -> None:
         )
 
 
+def require_stamp(stamp_ns: int | None) -> None:
+    """Raise UserError for a stamp that is neither a whole number nor None: seconds would be taken for nanoseconds."""
+    if stamp_ns is not None and not isinstance(stamp_ns, (int, np.integer)):
+        raise UserError(
+            f"stamp_ns={stamp_ns!r:.80} is no whole number of nanoseconds: give an int (of a ROS header"
+            " stamp.sec * 10**9 + stamp.nanosec, of seconds int(seconds * 1e9)), or leave it out"
+        )
+
+
 def seconds_between(before: int | None, now: int | None) -> float | None:
     """From one stamp (nanoseconds) to another; None where one is unknown or the clock went back."""
     return (now - before) * 1e-9 if before is not None and now is not None and now >= before else None
@@ -199,7 +208,7 @@ class Tracker(Protocol):
         """Start on a target; the estimate is the given box, TRACKING, with the stage times of starting.
 
         stamp_ns: capture time of the frame in nanoseconds of any clock, None where unknown.
-        Raises UserError, changing nothing, if the box cannot be tracked in this image.
+        Raises UserError, changing nothing, if the box cannot be tracked in this image or the stamp is no whole number.
         """
 
     def update(self, image: Image, stamp_ns: int | None = None) -> Estimate:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,6 +27,28 @@ def test_what_is_no_picture_or_no_box_gets_one_line(image: object, box: object) 
     with pytest.raises(UserError, match=r"frame is|box None is not") as error:
         sot_tracker.load("kcf").init(image, box)  # type: ignore[arg-type]
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("stamp", [0.5, "1", np.float64(3.0), object()])
+@pytest.mark.parametrize("realtime", [False, True])
+@pytest.mark.parametrize("model", ["kcf", "lite"])
+def test_a_stamp_in_other_units_is_refused(model: str, realtime: bool, stamp: Any) -> None:
+    """Seconds taken for nanoseconds: time would stand still, and no target would ever be LOST."""
+    pytest.importorskip("onnxruntime")
+    tracker = sot_tracker.load(model, realtime=realtime, **({"threads": 1} if model == "lite" else {}))
+    with pytest.raises(UserError, match="nanoseconds"):
+        tracker.init(IMAGE, (30, 30, 24, 24), stamp)
+    tracker.init(IMAGE, (30, 30, 24, 24), np.int64(1))
+    with pytest.raises(UserError, match="nanoseconds"):
+        tracker.update(IMAGE, stamp)
+    assert tracker.update(IMAGE, 2).score > 0
+
+
+def test_type_checkers_of_users_see_the_types() -> None:
+    """PEP 561: without this file, listed among the package's data, mypy takes everything here for Any."""
+    assert (Path(sot_tracker.__file__).parent / "py.typed").is_file()
+    settings = (Path(__file__).parents[1] / "pyproject.toml").read_text()
+    assert '"sot_tracker" = ["py.typed"]' in settings
 
 
 def test_a_tracker_shows_what_it_is_and_where() -> None:

@@ -5,23 +5,19 @@ Each of them becomes one `Request`, which `Starter.ask` takes. What cannot be us
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from geometry_msgs.msg import Point, PointStamped, PolygonStamped
-from rcl_interfaces.msg import SetParametersResult
 from rclpy.lifecycle import LifecycleNode
-from rclpy.parameter import Parameter
 from sensor_msgs.msg import RegionOfInterest
 from vision_msgs.msg import Detection2DArray
 
 from sot_tracker.box import Box
 from sot_tracker.config import Config
 from sot_tracker.errors import UserError
-from sot_tracker.options import check
 from sot_tracker.ros import messages, parameters
 from sot_tracker.ros.subscription import MatchingSubscription
 from sot_tracker.stream.candidates import Selection
@@ -70,7 +66,6 @@ class Inputs:
         ]
         kind = messages.init_type()
         self._service = node.create_service(kind, "~/init", self._on_init) if kind else None
-        node.add_on_set_parameters_callback(self._on_parameters)
         self._guarded(self._selection, "select")
         self.watch()
 
@@ -104,6 +99,10 @@ class Inputs:
         if self._clicks.proposal is not None:
             self._clicks.see(frame.image)
 
+    def notice(self, names: Collection[str]) -> None:
+        """Parameters were set: a value of `select` or `select_value`, the present one too, asks for one more target."""
+        self._pending = self._pending or not {"select", "select_value"}.isdisjoint(names)
+
     def stop(self) -> None:
         """The user wants no target: none is started until `select` is set again or somebody asks."""
         self._pending = False
@@ -120,7 +119,6 @@ class Inputs:
             subscription.close()
         if self._service is not None:
             self._node.destroy_service(self._service)
-        self._node.remove_on_set_parameters_callback(self._on_parameters)
         del self._starter, self._history  # as in Pipeline.close: some of ROS still refers to this object for a while
 
     # ---- a detector
@@ -128,15 +126,6 @@ class Inputs:
     def _selection(self) -> Selection:
         rule, value = (parameters.value_of(self._node, name, Config) for name in ("select", "select_value"))
         return Selection(rule, value)
-
-    def _on_parameters(self, changes: list[Parameter]) -> SetParametersResult:
-        """A possible value of `select` or `select_value`, the present one too, asks for one more target."""
-        given = {change.name: change.value for change in changes if change.name in ("select", "select_value")}
-        with suppress(UserError):  # the node refuses it
-            for name, value in given.items():
-                check(name, value, Config)
-            self._pending = self._pending or bool(given)
-        return SetParametersResult(successful=True)
 
     def _on_detections(self, message: Detection2DArray) -> None:
         if self._starter.followers.target_ids:

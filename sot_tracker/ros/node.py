@@ -146,7 +146,10 @@ class TrackerNode(LifecycleNode):
             return response
 
     def _check_change(self, changes: list[Parameter]) -> SetParametersResult:
-        return parameters.check_change(self, changes, Config, frozen=self._outputs is not None)
+        result = parameters.check_change(self, changes, Config, frozen=self._outputs is not None)
+        if result.successful and self._pipeline is not None:
+            self._pipeline.notice([change.name for change in changes])
+        return result
 
 
 def main() -> int:

@@ -80,6 +80,9 @@ def check_change(node: Node, changes: list[Parameter], group: type[Options], fro
     wanted: dict[str, Any] = {}
     try:
         for name, value in ((change.name, change.value) for change in changes if change.name in options):
+            if value is None:  # `ros2 param delete`: without the parameter nothing could be configured any more
+                shown = [*default] if isinstance(default := defaults_of(group)[name], tuple) else default
+                raise UserError(f"{name} cannot be deleted: set it to another value, or to {shown!r}, its default")
             wanted[name] = check(name, _plain(value), group)
             if frozen and not options[name].live:
                 raise UserError(f"{name} is read when the node is configured: deactivate and clean it up first")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -114,6 +114,10 @@ class Pipeline:
         self._follower.close()
         del self._follower, self._trackers, self._inputs
         return waiting
+
+    def notice(self, names: Collection[str]) -> None:
+        """These parameters were set."""
+        self._inputs.notice(names)
 
     def _on_image(self, message: Any) -> None:
         entry = time.perf_counter()

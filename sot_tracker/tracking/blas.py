@@ -7,8 +7,9 @@ the network's threads: on two cores a frame of lite then took 8.2 instead of 3.6
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack
 from functools import cache, wraps
+from threading import Lock
 from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
@@ -30,12 +31,35 @@ def in_one_thread(function: Callable[P, R]) -> Callable[P, R]:
     return limited
 
 
+class _Shared:
+    """One limit for all threads that are in it: the first sets it, the last gives back what was there before.
+
+    With a limit of each thread's own, one that begins second and ends last would give back the first one's limit, and
+    the process would stay at one thread.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._inside, self._limit = Lock(), 0, ExitStack()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            controller = _libraries()
+            if self._inside == 0 and controller is not None:
+                self._limit.enter_context(controller.limit(limits=1, user_api="blas"))
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._limit.close()
+
+
+_shared = _Shared()
+
+
 def _limit() -> AbstractContextManager[object]:
-    controller = _libraries()
-    limit: AbstractContextManager[object] = nullcontext()
-    if controller is not None:
-        limit = controller.limit(limits=1, user_api="blas")
-    return limit
+    return _shared
 
 
 @cache

@@ -18,7 +18,18 @@ from dataclasses import dataclass, replace
 
 from sot_tracker.box import Box, BoxLike
 from sot_tracker.errors import UserError
-from sot_tracker.tracker import HELD, Estimate, Image, Policy, State, Tracker, TrackerInfo, require_size
+from sot_tracker.tracker import (
+    HELD,
+    Estimate,
+    Image,
+    Policy,
+    State,
+    Tracker,
+    TrackerInfo,
+    frame_size,
+    require_size,
+    require_stamp,
+)
 from sot_tracker.tracking import expectation, fusion, states
 from sot_tracker.tracking.flow import Motion
 
@@ -104,6 +115,7 @@ class RealtimeTracker:
 
     def init(self, image: Image, box: BoxLike, stamp_ns: int | None = None) -> Estimate:
         """Start on a target; waits for a look under way and for the tracker. Raises UserError as the tracker does."""
+        frame_size(image)
         self._finish_look()
         estimate = self._inner.init(image, box, stamp_ns)
         self._flow = fusion.start(image, estimate.box)
@@ -122,6 +134,7 @@ class RealtimeTracker:
         if self._latest is None or self._flow is None:
             raise UserError(f"{self.info.name} has no target yet: call init(image, box) first")
         require_size(image, self._size)
+        require_stamp(stamp_ns)
         begin = self._clock()
         self._notice_interval(begin)
         moved = fusion.follow(self._flow, image, self._latest.box, lost=not self._latest.is_there)
@@ -131,8 +144,9 @@ class RealtimeTracker:
             estimate = self._taken_over(self._look, estimate)
         times = {"flow": 1e3 * (self._clock() - begin)}
         if self._look is None and begin >= self._due - _EARLY:
-            self._begin_look(image, estimate, stamp_ns)
-            if self._pace.judge():
+            waits = self._pace.judge()
+            self._begin_look(image if waits else _own(image), estimate, stamp_ns)
+            if waits:
                 estimate = self._waited_for(estimate)
                 times = {**times, **estimate.times}
         self._flow = fusion.settle(moved, image, estimate.box)
@@ -204,6 +218,11 @@ class RealtimeTracker:
         if stamp is not None and stamp_ns is not None and stamp_ns >= stamp:
             return (stamp_ns - stamp) * 1e-6
         return 1e3 * max(0.0, now - begin)
+
+
+def _own(image: Image) -> Image:
+    """The picture as it is now: the caller may draw on it, or read the next frame into it, while the tracker looks."""
+    return image.copy() if image.flags.writeable else image
 
 
 def _motion(before: Box, after: Box) -> Motion:

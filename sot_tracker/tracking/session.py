@@ -18,7 +18,7 @@ from sot_tracker.calibration import Calibration
 from sot_tracker.crop import Average, Crop, channel_average, crop_average, crop_black
 from sot_tracker.decode import DECODERS, Decoded, Maps
 from sot_tracker.manifest import FEATURES
-from sot_tracker.tracker import Estimate, Image, Policy, State, frame_size, require_size, seconds_between
+from sot_tracker.tracker import Estimate, Image, Policy, State, frame_size, require_size, require_stamp, seconds_between
 from sot_tracker.tracking import colour, expectation, fusion, second_opinion
 from sot_tracker.tracking import step as loop
 from sot_tracker.tracking.blas import in_one_thread
@@ -96,6 +96,7 @@ class Session:
         inside.
         """
         size = height, width = frame_size(image)
+        require_stamp(stamp_ns)
         box = require_trackable(box, width, height)
         begin = time.perf_counter()
         average = channel_average(image) if self._spec.crop == "average" else (0.0, 0.0, 0.0)
@@ -128,6 +129,7 @@ class Session:
         """
         for target in targets:
             require_size(image, target.state.frame_size)
+        require_stamp(stamp_ns)
         begin = time.perf_counter()
         expected = expectation.expect([(target.state, target.flow) for target in targets], image)
         times = {"flow": 1e3 * (time.perf_counter() - begin)} if policy.search_around == "expected" else {}

@@ -29,6 +29,7 @@ def launch(monkeypatch: pytest.MonkeyPatch) -> Any:
             "DeclareLaunchArgument",
             "GroupAction",
             "IncludeLaunchDescription",
+            "LogInfo",
             "OpaqueFunction",
             "SetEnvironmentVariable",
         ],
@@ -61,7 +62,7 @@ def nodes(launch: Any, **given: str) -> list[Any]:
     file = launch("track.launch.py")
     described = file.generate_launch_description().args[0]
     declared = {a.args[0]: a.default_value for a in described if type(a).__name__ == "DeclareLaunchArgument"}
-    assert set(given) <= set(declared)
+    assert set(given) <= {*declared, "ros_namespace"}
     return file.start(SimpleNamespace(launch_configurations={**declared, **given}))
 
 
@@ -123,14 +124,15 @@ def test_without_arguments_the_node_has_the_defaults_alone(launch: Any) -> None:
         "tracker_node",
         "",
     )
-    assert node.parameters == [str(ROOT / "config" / "default.yaml"), {"use_sim_time": False}]
+    # Not default.yaml too: with a value of another type for the same name, ROS would keep the default without a word.
+    assert node.parameters == [{"use_sim_time": False}]
     assert node.remappings == [("image", "image")]
     assert (ROOT / "scripts" / node.executable).is_file()
 
 
 def test_arguments_win_over_files(launch: Any, tmp_path: Path) -> None:
     own = tmp_path / "own.yaml"
-    own.touch()
+    own.write_text("/**: {ros__parameters: {init_box: [1, 2, 3, 4]}}")
     (node,) = nodes(
         launch,
         model="fermt",
@@ -140,8 +142,7 @@ def test_arguments_win_over_files(launch: Any, tmp_path: Path) -> None:
         namespace="left",
         use_sim_time="true",
     )
-    config = ROOT / "config"
-    assert node.parameters[:-1] == [str(config / "default.yaml"), str(own)]
+    assert node.parameters[:-1] == [str(own)]
     assert node.parameters[-1] == {"model": "fermt", "init_box": [1.0, 2.5, 3.0, 4.0], "use_sim_time": True}
     assert node.remappings == [("image", "/camera/image_raw")]
     assert node.namespace == "left"
@@ -157,9 +158,91 @@ def test_a_port_that_is_none_is_told(launch: Any) -> None:
         nodes(launch, view="true", view_port="x")
 
 
-def test_a_missing_params_file_is_told(launch: Any) -> None:
-    with pytest.raises(RuntimeError, match="does not exist"):
-        nodes(launch, params_file="/nowhere.yaml")
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (None, "does not exist"),
+        ("model: kcf", r"model stands outside of ros__parameters: write .*/\*\*:.*ros__parameters:"),
+        ("/**: {ros__parameters: 3}", "is no file of parameters"),
+        ("- 1", "is no file of parameters"),
+        ("a: [1,", "cannot be read"),
+        ("a: \xff", "cannot be read"),
+    ],
+)
+def test_a_params_file_that_is_none_is_told(launch: Any, tmp_path: Path, text: str | None, told: str) -> None:
+    own = tmp_path / "own.yaml"
+    if text is not None:
+        own.write_text(text, encoding="latin-1")
+    with pytest.raises((RuntimeError, UserError), match=told):
+        nodes(launch, params_file=str(own))
+
+
+def told_of(launch: Any, own: Path, text: str, **given: str) -> list[str]:
+    """What is told when the node starts with this params_file."""
+    own.write_text(text)
+    made = nodes(launch, params_file=str(own), **given)
+    assert made[-1].executable == "tracker_node"
+    return [action.msg for action in made[:-1]]
+
+
+@pytest.mark.parametrize(
+    ("section", "namespace", "base", "fits"),
+    [
+        ("/**", "", "", True),
+        ("/**", "drone", "", True),
+        ("tracker_node", "", "", True),
+        ("/tracker_node", "", "", True),
+        ("tracker_node", "drone", "", False),  # ROS would ignore the file, and the node run with its defaults
+        ("/drone/tracker_node", "drone", "", True),
+        ("/drone/tracker_node", "/drone/", "", True),
+        ("/fleet/drone/tracker_node", "drone", "/fleet", True),  # PushRosNamespace
+        ("/drone/tracker_node", "/drone", "/fleet", True),
+        ("/drone/*", "drone", "", True),
+        ("tracker", "", "", False),
+    ],
+)
+def test_a_params_file_for_other_nodes_is_told(
+    launch: Any, tmp_path: Path, section: str, namespace: str, base: str, fits: bool
+) -> None:
+    told = told_of(
+        launch,
+        tmp_path / "own.yaml",
+        f"{section}: {{ros__parameters: {{model: kcf}}}}",
+        namespace=namespace,
+        **({"ros_namespace": base} if base else {}),
+    )
+    assert len(told) == (0 if fits else 1)
+    if not fits:
+        assert f"has nothing for /{namespace}{'/' * bool(namespace)}tracker_node, only for " in told[0]
+
+
+def test_sections_may_be_nested(launch: Any, tmp_path: Path) -> None:
+    nested = "drone: {tracker_node: {ros__parameters: {model: kcf}}}"
+    assert told_of(launch, tmp_path / "own.yaml", nested, namespace="drone") == []
+
+
+@pytest.mark.parametrize(
+    ("section", "value", "argument", "clashes"),
+    [
+        ("tracker_node", "max_coast: 1", "max_coast:=0.2", True),  # ROS would take 1
+        ("tracker_node", "max_coast: 1.0", "max_coast:=0.2", False),
+        ("tracker_node", "max_coast: 1", "lost_threshold:=0.2", False),
+        ("/**", "max_coast: 1", "max_coast:=0.2", False),  # the launch file names the node, which counts for more
+        ("tracker_node", "propagate: off", "propagate:=auto", True),
+        ("tracker_node", "init_box: [1, 2, 3, 4]", "init_box:=[1, 2, 3, 4.5]", True),
+        ("tracker_node", "init_box: [1.0, 2.0, 3.0, 4.0]", "init_box:=[1, 2, 3, 4.5]", False),
+    ],
+)
+def test_an_argument_that_would_lose_against_the_file_is_told(
+    launch: Any, tmp_path: Path, section: str, value: str, argument: str, clashes: bool
+) -> None:
+    name, _, text = argument.partition(":=")
+    file = f"{section}: {{ros__parameters: {{{value}}}}}"
+    if not clashes:
+        assert told_of(launch, tmp_path / "own.yaml", file, **{name: text}) == []
+        return
+    with pytest.raises(UserError, match=f"{name}:=.* would have no effect: .* leave out one"):
+        told_of(launch, tmp_path / "own.yaml", file, **{name: text})
 
 
 def test_rviz_shows_the_debug_image_of_the_namespace(launch: Any) -> None:

@@ -91,6 +91,9 @@ def set_one(node: Talker, name: str, value: Any) -> tuple[bool, str]:
         ("debug_width", "wide", "type"),
         ("lost_threshold", 2.0, "out of range"),
         ("lost_threshold", "high", "wrong type"),
+        ("lost_threshold", None, "lost_threshold cannot be deleted: set it to another value, or to -1.0, its default"),
+        ("init_box", None, "init_box cannot be deleted: set it to another value, or to [], its default"),
+        ("select_value", None, "select_value cannot be deleted: set it to another value, or to '', its default"),
     ],
 )
 def test_what_a_parameter_does_not_allow_is_refused_with_a_reason(

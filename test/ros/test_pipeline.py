@@ -418,14 +418,23 @@ def test_a_click_without_a_stamp_is_in_the_newest_frame(setup: Any, stamp: int) 
     assert inputs._frames_from(0) == [inputs._history.newest]
 
 
-@pytest.mark.parametrize(("rule", "asks"), [("best", True), ("largest", False)])
-def test_only_a_possible_rule_asks_for_one_more_target(setup: Any, rule: str, asks: bool) -> None:
+@pytest.mark.parametrize(
+    ("changes", "asks"),
+    [
+        ({"select": "best"}, True),
+        ({"select_value": "7"}, True),
+        ({"select": "largest"}, False),
+        ({"select": "best", "lost_threshold": "high"}, False),  # refused together
+        ({"lost_threshold": 0.5}, False),
+    ],
+)
+def test_only_a_rule_that_is_taken_asks_for_one_more_target(setup: Any, changes: dict[str, Any], asks: bool) -> None:
     one = setup(select="best")
     one.go("configure", "activate")
     one.send()
     one.node._pipeline._inputs.stop()
-    (answer,) = one.node.set_parameters([Parameter("select", value=rule)])
-    assert answer.successful == asks
+    answer = one.node.set_parameters_atomically([Parameter(name, value=value) for name, value in changes.items()])
+    assert answer.successful == (asks or changes == {"lost_threshold": 0.5})
     one.node._pipeline._inputs._on_detections(
         Detection2DArray(detections=[messages.detection_of(box_at(0), 0.5, Image().header, "")])
     )

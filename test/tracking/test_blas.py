@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
+from threading import Thread
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,9 +25,10 @@ def threads() -> list[int]:
 
 @pytest.fixture(autouse=True)
 def _anew() -> Iterator[None]:
-    blas._libraries.cache_clear()
+    libraries = blas._libraries
+    libraries.cache_clear()
     yield
-    blas._libraries.cache_clear()
+    libraries.cache_clear()
 
 
 def test_one_thread_while_it_runs_and_as_many_as_before_afterwards() -> None:
@@ -40,6 +44,32 @@ def test_one_thread_while_it_runs_and_as_many_as_before_afterwards() -> None:
         text, number, during = work("a", number=3)
         assert (text, number, set(during)) == ("a", 3, {1})
         assert 2 in threads()
+
+
+def test_two_trackers_at_a_time_leave_it_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first to begin ends first: what the second found when it began is not what was there before both."""
+    threads, begun, released = [4], threading.Event(), threading.Event()
+
+    @contextmanager
+    def limit(limits: int, user_api: str) -> Iterator[None]:
+        before, threads[0] = threads[0], limits
+        yield
+        threads[0] = before
+
+    monkeypatch.setattr(blas, "_libraries", lambda: SimpleNamespace(limit=limit))
+    first = Thread(target=blas.in_one_thread(lambda: (begun.set(), released.wait(10))))
+    during: list[int] = []
+
+    @blas.in_one_thread
+    def second() -> None:
+        released.set()
+        first.join()
+        during.append(threads[0])
+
+    first.start()
+    assert begun.wait(10)
+    second()
+    assert (during, threads) == ([1], [4])
 
 
 def test_also_after_an_error() -> None:

@@ -325,6 +325,43 @@ def test_frames_are_not_written_to(tracker, clock):
     assert np.array_equal(image, kept)
 
 
+@pytest.mark.parametrize("writeable", [True, False])
+def test_a_frame_may_be_drawn_on_while_the_tracker_looks_at_it(tracker, inner, worker, clock, writeable):
+    """As everybody does who shows the box, or who lets the camera write into the same array again."""
+    seen, plain = [], inner.update
+    inner.update = lambda image, stamp_ns=None: seen.append(image) or plain(image, stamp_ns)
+    image = frame(1)
+    kept = image.copy()
+    image.flags.writeable = writeable
+    clock.tick()
+    tracker.update(image, 1)
+    if writeable:
+        image[:] = 0
+    worker.run()
+    assert np.array_equal(seen[0], kept)
+    assert (seen[0] is image) is not writeable  # what nobody can write to is not copied
+
+
+def test_a_frame_that_is_looked_at_at_once_is_not_copied(tracker, inner, worker, clock):
+    inner.look_ms, worker.at_once = 5.0, True
+    seen, plain = [], inner.update
+    inner.update = lambda image, stamp_ns=None: seen.append(image) or plain(image, stamp_ns)
+    follow(tracker, clock, 1, 5)
+    image = frame(6)
+    clock.tick()
+    tracker.update(image, 6)
+    assert seen[-1] is image
+
+
+@pytest.mark.parametrize("call", ["init", "update"])
+def test_pictures_without_colours_are_refused_before_the_tracker_sees_them(tracker, inner, call):
+    """Optical flow needs three channels, though OpenCV's trackers also take grey pictures."""
+    inner.init = inner.update = lambda *_: pytest.fail("the tracker has been asked")
+    grey = np.zeros((240, 320), np.uint8)
+    with pytest.raises(UserError, match=r"shape \(240, 320\): give height x width x 3"):
+        tracker.init(grey, (10, 10, 20, 20)) if call == "init" else tracker.update(grey)
+
+
 def test_after_a_recenter_the_old_velocity_is_forgotten(tracker, inner, worker, clock):
     """The box is moved by hand to another place: it has not moved there by itself."""
     follow(tracker, clock, 1, 8)
