@@ -74,7 +74,7 @@ def test_engines_run_it_and_its_maps_are_a_little_different(toy: catalog.ModelSp
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"min_agreement": 1.0}, r"agrees with fp32 by 0\.\d+ only, min_agreement is 1"),
+        ({"min_agreement": 1.0}, r"overlap those of fp32 by only 0\.\d+, min_agreement is 1"),
         ({"engine": "torch", "min_agreement": 0.0}, "not for the torch engine"),
     ],
 )
@@ -130,7 +130,9 @@ def with_overlap(folder: Path, copy: Path, overlap: float) -> Path:
 
 def test_bf16_that_agrees_too_little_is_refused(toy: catalog.ModelSpec, toy_folder: Path, tmp_path: Path) -> None:
     folder = with_overlap(toy_folder, tmp_path / "toy", 0.9)
-    with pytest.raises(UserError, match=r"bf16 variant of .* agrees with fp32 by 0\.900 only, min_agreement is 0\.97"):
+    with pytest.raises(
+        UserError, match=r"bf16 variant of .* overlap those of fp32 by only 0\.900, min_agreement is 0\.97"
+    ):
         network(toy, folder, engine="torch", precision="bf16")
     assert network(toy, folder, engine="torch", precision="bf16", min_agreement=0.9).facts.precision == "bf16"
 

@@ -113,8 +113,8 @@ def tracking(looks: Looks, probability: Array, max_coast: float = Policy().max_c
     for i in range(len(probability)):
         if i and looks.clip[i] != looks.clip[i - 1]:
             condition = states.FIRST
-        look = states.Look(bool(looks.accepted[i]), float(probability[i]), float(way[i]))
-        condition = states.judge(condition, look, states.BY_PROBABILITY, None, max_coast)
+        seen = states.Observation(bool(looks.accepted[i]), float(probability[i]), float(way[i]))
+        condition = states.judge(condition, seen, states.BY_PROBABILITY, None, max_coast)
         said[i] = condition.state is State.TRACKING
     return said
 

@@ -27,7 +27,7 @@ from sot_tracker.box import Box
 from sot_tracker.crop import Crop
 from sot_tracker.decode import Decoded, Maps
 from sot_tracker.tracking import online_filter
-from sot_tracker.tracking.confidence import AROUND, score_grid
+from sot_tracker.tracking.confidence import PEAK_RADIUS, score_grid
 from sot_tracker.tracking.online_filter import OnlineFilter
 
 Array = npt.NDArray[np.float32]
@@ -95,7 +95,7 @@ class FilterResponse:
     def elsewhere(self, x: float, y: float) -> float:
         """The highest response away from (x, y)."""
         others = self.response.copy()
-        _part(others, x, y, AROUND)[:] = 0
+        _part(others, x, y, PEAK_RADIUS)[:] = 0
         return float(others.max())
 
 
