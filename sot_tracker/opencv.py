@@ -18,7 +18,7 @@ from sot_tracker.tracking import states
 PLAIN = {"csrt": "TrackerCSRT", "kcf": "TrackerKCF", "mil": "TrackerMIL"}
 """Those without weights."""
 CLASSES = {**PLAIN, **{name: peer.cls for name, peer in PEERS.items()}}
-_SMALLEST = 6  # pixels per side; MIL draws features for ever in a box of 4 x 4
+_MIN_SIDE = 6  # pixels per side; MIL draws features for ever in a box of 4 x 4
 _CONVERSIONS = {1: cv2.COLOR_GRAY2BGR, 4: cv2.COLOR_BGRA2BGR}
 
 
@@ -175,7 +175,7 @@ class OpenCVTracker:
 def whole_pixels(box: Box, width: int, height: int) -> tuple[int, int, int, int]:
     """The box as OpenCV's integer rectangle, inside the width x height image, sides of at least six pixels there."""
     x1, y1, x2, y2 = box.clipped(width, height).xyxy
-    w, h = min(max(round(x2 - x1), _SMALLEST), width), min(max(round(y2 - y1), _SMALLEST), height)
+    w, h = min(max(round(x2 - x1), _MIN_SIDE), width), min(max(round(y2 - y1), _MIN_SIDE), height)
     return min(max(round(x1), 0), width - w), min(max(round(y1), 0), height - h), w, h
 
 

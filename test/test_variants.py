@@ -24,7 +24,7 @@ for package in ("onnxruntime.quantization", "torch", "onnxscript"):
     pytest.importorskip(package)
 
 from sot_tracker.synth import procedural_pictures  # noqa: E402
-from sot_tracker.variants import FEWEST, add_bf16, add_int8  # noqa: E402
+from sot_tracker.variants import MIN_PICTURES, add_bf16, add_int8  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -187,12 +187,12 @@ def test_where_a_gpu_may_be_nothing_is_guessed(
 @pytest.mark.parametrize("add", [add_int8, add_bf16])
 @pytest.mark.parametrize(
     ("kind", "told"),
-    [("few", "7 pictures .* too few"), ("seed", "is no model folder"), ("other", "is no model folder")],
+    [("few", "7 pictures .* too few"), ("seed", "is not a model folder"), ("other", "is not a model folder")],
 )
 def test_what_cannot_be_made(
     toy: catalog.ModelSpec, toy_folder: Path, pictures: list[Any], tmp_path: Path, kind: str, told: str, add: Any
 ) -> None:
-    given = pictures[: FEWEST - 1] if kind == "few" else pictures
+    given = pictures[: MIN_PICTURES - 1] if kind == "few" else pictures
     (tmp_path / "notes.txt").write_text("mine")
     out = tmp_path if kind == "other" else tmp_path / "new"
     with pytest.raises(UserError, match=told):

@@ -154,7 +154,7 @@ class Inputs:
             stamp = messages.stamp_of(message.header)
             self._starter.ask(Request(chosen.box, stamp, chosen.target_id, "init_detections"))
         elif unusable := sum(not candidate.box.is_valid for candidate in candidates):
-            raise UserError(f"{unusable} of {len(candidates)} boxes are no boxes: finite numbers, positive sizes")
+            raise UserError(f"{unusable} of {len(candidates)} boxes are not boxes: finite numbers, positive sizes")
 
     # ---- regions and polygons
 
@@ -181,7 +181,7 @@ class Inputs:
         """Start on the box that this click completes, or look for the object around a first one."""
         frames = self._frames_from(stamp)
         height, width = frames[0].image.shape[:2]
-        if not (0 <= x <= width and 0 <= y <= height):  # nor is any comparison true of what is no number
+        if not (0 <= x <= width and 0 <= y <= height):  # nor is any comparison true of what is not a number
             raise UserError(f"point ({x:g}, {y:g}) lies outside of the {width}x{height} frame")
         proposal = self._clicks.proposal
         box = self._clicks.click(x, y)

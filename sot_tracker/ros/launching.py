@@ -24,7 +24,7 @@ def described(group: type[Options]) -> dict[str, str]:
 def values(given: Mapping[str, str], group: type[Options] = Config) -> dict[str, Any]:
     """The options of that group among the arguments that are not empty, as parameters in their own types.
 
-    Raises UserError for one that is not possible, RuntimeError for one that is no YAML.
+    Raises UserError for one that is not possible, RuntimeError for one that is not YAML.
     """
     return {name: value(name, given[name], group) for name in options_of(group) if given.get(name)}
 

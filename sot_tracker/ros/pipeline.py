@@ -37,7 +37,7 @@ from sot_tracker.tracker import Reason, State, Tracker
 REPORT_PERIOD = 5.0  # seconds between two log lines of one kind
 WATCH_PERIOD = 0.1
 _WORDS = {State.TRACKING: "found again", State.UNCERTAIN: "uncertain", State.LOST: "lost"}
-MOST_FAILURES = 10  # in a row, after which the node gives up
+MAX_FAILURES = 10  # in a row, after which the node gives up
 
 
 class Pipeline:
@@ -167,8 +167,8 @@ class Pipeline:
         summary = " ".join(f"{type(error).__name__}: {error}".split())
         if self._throttle.ready("failure"):
             self._log.error(f"frame failed: {summary}")
-        if self._failures == MOST_FAILURES:
-            self._log.fatal(f"{MOST_FAILURES} frames in a row failed, the last with {summary}")
+        if self._failures == MAX_FAILURES:
+            self._log.fatal(f"{MAX_FAILURES} frames in a row failed, the last with {summary}")
 
     def _on_stop(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         before = len(self._follower.target_ids)
@@ -180,7 +180,7 @@ class Pipeline:
         return response
 
     def _watch(self) -> None:
-        if self._failures >= MOST_FAILURES:  # here, since a callback of the image subscription cannot well destroy it
+        if self._failures >= MAX_FAILURES:  # here, since a callback of the image subscription cannot well destroy it
             self._give_up("frame after frame failed")
             return
         self._input.watch()

@@ -20,7 +20,7 @@ from sot_tracker.tracker import Estimate, Policy
 from sot_tracker.tracking import box_size, confidence, reacquire, states
 from sot_tracker.tracking.state import Measurement, SearchWindow, TargetState
 
-SMALLEST_SIDE = 10.0
+MIN_SIDE = 10.0
 """Pixels: the published clips' margin, and the shortest side a box can have after the first frame."""
 SURE = 1 / 3
 """A box is sure if its score is at least this share of the way from the threshold to 1."""
@@ -32,7 +32,7 @@ Clip = Callable[[Box, tuple[int, int]], Box]
 def clip_box(box: Box, frame_size: tuple[int, int]) -> Box:
     """The box cut to the frame (FERMT, HiT, SMAT, MVT); see `Box.clipped`."""
     height, width = frame_size
-    return box.clipped(width, height, SMALLEST_SIDE)
+    return box.clipped(width, height, MIN_SIDE)
 
 
 def clip_center(box: Box, frame_size: tuple[int, int]) -> Box:
@@ -40,7 +40,7 @@ def clip_center(box: Box, frame_size: tuple[int, int]) -> Box:
     height, width = frame_size
     cx, cy = min(max(box.center[0], 0.0), width), min(max(box.center[1], 0.0), height)
     # As published: first the upper bound, then the minimum.
-    return Box.from_cxcywh(cx, cy, max(SMALLEST_SIDE, min(box.w, width)), max(SMALLEST_SIDE, min(box.h, height)))
+    return Box.from_cxcywh(cx, cy, max(MIN_SIDE, min(box.w, width)), max(MIN_SIDE, min(box.h, height)))
 
 
 def start(box: Box, frame_size: tuple[int, int]) -> TargetState:

@@ -504,7 +504,7 @@ def test_patches_are_brought_to_the_network(size: int, dtype: type) -> None:
 def test_trackers_without_a_network_refuse_it(name: str) -> None:
     with pytest.raises(UserError, match=f"not {name}: leave it out"):
         load(name, second_opinion="on")
-    assert load(name).name == name, "auto is no wish"
+    assert load(name).name == name, "auto does not count as a request"
 
 
 @pytest.mark.parametrize(
