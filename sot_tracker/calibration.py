@@ -19,7 +19,7 @@ FEATURES = (
     *("differs", "differs_memory", "nearer"),
 )
 """What a calibration may use; `tracking/confidence.py` computes them."""
-MOST_POINTS = 64
+MAX_POINTS = 64
 """Of the curve."""
 
 
@@ -61,7 +61,7 @@ def parse(value: Any) -> Calibration:
     if not _is_number(bias):
         raise ValueError("the bias of a calibration is a number")
     if not _is_curve(curve):
-        raise ValueError(f"the curve of a calibration is 1 to {MOST_POINTS} rising pairs, the second number in 0..1")
+        raise ValueError(f"the curve of a calibration is 1 to {MAX_POINTS} rising pairs, the second number in 0..1")
     return Calibration(dict(weights), float(bias), tuple((float(x), float(p)) for x, p in curve))
 
 
@@ -70,7 +70,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _is_curve(value: Any) -> bool:
-    if not isinstance(value, list) or not 1 <= len(value) <= MOST_POINTS:
+    if not isinstance(value, list) or not 1 <= len(value) <= MAX_POINTS:
         return False
     if not all(isinstance(point, list) and len(point) == 2 and all(map(_is_number, point)) for point in value):
         return False

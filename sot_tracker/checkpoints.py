@@ -107,7 +107,7 @@ def read_safetensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
     try:
         return origin, unpacked(path, safetensors.torch.load(data))
     except (safetensors.SafetensorError, ValueError, KeyError) as error:
-        raise UserError(f"{path} is no readable safetensors file ({error}): copy or make it again") from None
+        raise UserError(f"{path} is not a readable safetensors file ({error}): copy or make it again") from None
 
 
 def _other_size(origin: Mapping[str, str], model: str, path: Path) -> str:

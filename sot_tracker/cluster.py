@@ -178,15 +178,15 @@ def _require_ray() -> ModuleType:
 
 
 def _require_answer(address: str) -> None:
-    """Raises UserError, in seconds, for what is no address or that of something else; Ray waits up to two minutes and
-    cannot be interrupted meanwhile.
+    """Raises UserError, in seconds, for what is not an address or that of something else; Ray waits up to two minutes
+    and cannot be interrupted meanwhile.
     """
     import grpc
 
     chosen = os.environ.get("RAY_ADDRESS") or address if address == "auto" else address
     form = _FORM.fullmatch(chosen)
     if chosen != "auto" and not (form and 0 < int(form[2]) < 65536):
-        raise UserError(f"--ray '{chosen}' is no address: give auto, local, HOST:PORT or ray://HOST:PORT")
+        raise UserError(f"--ray '{chosen}' is not an address: give auto, local, HOST:PORT or ray://HOST:PORT")
     where, is_client = _endpoint(chosen), chosen.startswith("ray://")
     if os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true"):
         return  # a plain greeting gets no answer there

@@ -32,8 +32,8 @@ Average = tuple[float, float, float]
 
 # Up to this side a padded square is built as published, bit for bit. Beyond it nearly all of the square is padding, and
 # allocating that would cost milliseconds: the few pixels that count are then gathered, right to one grey level.
-_LARGEST_CANVAS = 2304
-_LARGEST_SIDE = 2**30
+_MAX_CANVAS = 2304
+_MAX_SIDE = 2**30
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ def channel_average(image: Image) -> Average:
 
 
 def _side(length: float, box: Box) -> int:
-    if not box.is_valid or length > _LARGEST_SIDE:
+    if not box.is_valid or length > _MAX_SIDE:
         raise UserError(f"box {box} has no usable area: give a box of the target")
     return math.ceil(length)
 
@@ -150,7 +150,7 @@ def _resize_black(inside: Image, offset: tuple[int, int], side: int, size: int) 
     x, y = offset
     if (height, width) == (side, side):
         return _resize(inside, size, size)
-    if side > _LARGEST_CANVAS:
+    if side > _MAX_CANVAS:
         return _sample_black(inside, offset, side, size)
     canvas = np.zeros((side, side, 3), np.uint8)
     canvas[y : y + height, x : x + width] = inside

@@ -208,7 +208,7 @@ def _require_replaceable(out: Path) -> None:
     if out.exists() and not out.is_dir():
         raise UserError(f"--out {out} is a file: give a folder")
     if out.is_dir() and any(out.iterdir()) and not (out / MANIFEST).is_file():
-        raise UserError(f"--out {out} holds other files and is no model folder: give a new folder")
+        raise UserError(f"--out {out} holds other files and is not a model folder: give a new folder")
 
 
 def _keep_other_files(out: Path, fresh: Path) -> None:

@@ -1,4 +1,4 @@
-"""`load`: from a name and options to a tracker that is ready."""
+"""`load` and `load_many`: create a tracker from a model's name and options."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ log = logging.getLogger(__name__)
 
 
 def load(name: str, *, realtime: bool = False, **options: Any) -> Tracker:
-    """A tracker ready for `init`. `options` are the fields of `config.Config` (engine, device, weights, ...).
+    """Create a tracker, ready for `init`. `options` are the fields of `config.Config` (engine, device, weights, ...).
 
-    realtime: give every frame a box within milliseconds, by optical flow where the tracker is slower than the frames
-        come (`tracking/realtime.py`); without, `update` waits for the tracker, and equal frames give equal boxes.
+    realtime: give every frame a box within milliseconds, by optical flow if the tracker is slower than the frames
+        arrive (`tracking/realtime.py`). Otherwise `update` waits for the tracker, and equal frames give equal boxes.
 
     Raises UserError for an unknown name or option, missing weights or a missing package.
     """
@@ -44,10 +44,10 @@ def load(name: str, *, realtime: bool = False, **options: Any) -> Tracker:
 
 
 def load_many(name: str, max_targets: int, *, realtime: bool = False, **options: Any) -> MultiTracker:
-    """Like `load`, for up to `max_targets` targets in the same frames: `start`, `stop`, `update`.
+    """Like `load`, for up to `max_targets` targets in the same frames (see `MultiTracker.start`, `stop`, `update`).
 
-    The network is loaded once. Without `realtime` all targets of a frame are searched together, as the engine does it
-    best (docs/engines.md): side by side, or on a GPU as one batch. With `realtime` their looks take turns.
+    The network is loaded once. Without `realtime` all targets of a frame are searched for together: in parallel
+    threads, or on a GPU as one batch (docs/engines.md). With `realtime` they are searched for one after the other.
 
     Raises UserError as `load`, and for a number of targets out of range.
     """
@@ -57,17 +57,17 @@ def load_many(name: str, max_targets: int, *, realtime: bool = False, **options:
 
 
 def load_trackers(config: Config, realtime: bool = False) -> list[Tracker]:
-    """`config.max_targets` trackers that share one network. Raises UserError as `load`."""
+    """Create `config.max_targets` trackers that share one network. Raises UserError as `load`."""
     if config.max_search_rate and not realtime:
         raise UserError(
             f"max_search_rate={config.max_search_rate:g} needs optical flow between two searches (propagate:=auto in "
-            "the node, realtime=True in Python, a camera in `track`): leave it out where every frame is searched"
+            "the node, realtime=True in Python, a camera in `track`): leave it out if every frame is to be searched"
         )
     model, count = spec(config.model), config.max_targets
     trackers: list[Tracker]
     if model.network is None:
         if config.second_opinion == "on":
-            raise UserError(f"second_opinion works beside networks of this project, not {model.name}: leave it out")
+            raise UserError(f"second_opinion works only with networks of this project, not {model.name}: leave it out")
         _warn_of_no_effect(config)
         options = (model.name, config.threads, config.weights, config.lost_threshold, config.max_coast)
         trackers = [OpenCVTracker(*options) for _ in range(count)]
@@ -76,32 +76,35 @@ def load_trackers(config: Config, realtime: bool = False) -> list[Tracker]:
         trackers = [shared, *(shared.another() for _ in range(count - 1))]
     if not realtime:
         return trackers
-    executor = ThreadPoolExecutor(1, thread_name_prefix="look")
+    executor = ThreadPoolExecutor(1, thread_name_prefix="search")
     return [RealtimeTracker(tracker, executor, max_search_rate=config.max_search_rate) for tracker in trackers]
 
 
 def _warn_of_no_effect(config: Config) -> None:
-    """OpenCV's trackers run on the CPU as they are, also in an evaluation whose other models run elsewhere."""
+    """Warn of options without effect: OpenCV's trackers run on the CPU only.
+
+    This is no error, since `eval` gives the same options to all models.
+    """
     given = {"engine": config.engine, "device": config.device, "precision": config.precision}
     without = [f"{name}={value}" for name, value in given.items() if value not in ("auto", "cpu", "fp32")]
     if without:
-        log.warning("%s runs in OpenCV on the CPU: no effect of %s", config.model, " and ".join(without))
+        log.warning("%s runs in OpenCV on the CPU: %s has no effect", config.model, " and ".join(without))
 
 
 def require_tracker_options(name: object, options: Iterable[str]) -> None:
-    """Raises UserError for a name that is no text, an option of the node alone, and one that does not exist."""
+    """Raise UserError if the name is not a string, or for an option that is unknown or only for the ROS node."""
     if not isinstance(name, str):
-        raise UserError(f"model {name!r:.40} is no name: give one of {', '.join(MODELS)}")
+        raise UserError(f"model {name!r:.40} is not a name: give one of {', '.join(MODELS)}")
     known = [option for option, facts in OPTIONS.items() if facts.scope is Scope.TRACKER and option != "model"]
     for option in options:
         if option in OPTIONS and option not in known:
-            raise UserError(f"option {option} is for the ROS node alone: leave it out here")
+            raise UserError(f"option {option} is only for the ROS node: leave it out here")
         if option not in known and option not in RENAMED:
             raise UserError(f"unknown option '{option}'{did_you_mean(option, known)}; known are {', '.join(known)}")
 
 
 def load_network_tracker(model: ModelSpec, config: Config) -> NetworkTracker:
-    """A tracker of that catalogue row, its network loaded with the engine, device, precision and weights of `config`.
+    """Create the tracker of that catalogue row, with the engine, device, precision and weights of `config`.
 
     Raises UserError for missing weights, a missing package or a model without a network.
     """
@@ -114,12 +117,12 @@ def load_network_tracker(model: ModelSpec, config: Config) -> NetworkTracker:
 
 
 def _second_opinion(model: ModelSpec, network: Network, config: Config) -> FeatureNetwork | None:
-    """`load_features` where the option asks for it. Where `auto` cannot have it, a warning says why."""
+    """Load the features if the option `second_opinion` requires them. If "auto" cannot load them, log a warning."""
     if config.second_opinion == "off" or (config.second_opinion == "auto" and not model.second_opinion):
         return None
     try:
         return load_features(model, network, config)
-    except UserError as error:  # an older export of lite, or weights of lite that are not there
+    except UserError as error:  # an older export of lite, or lite's weights are missing
         if config.second_opinion == "on":
             raise
         log.warning("no second opinion: %s", error)
@@ -127,9 +130,9 @@ def _second_opinion(model: ModelSpec, network: Network, config: Config) -> Featu
 
 
 def load_features(model: ModelSpec, network: Network, config: Config) -> FeatureNetwork:
-    """What a second opinion beside that network sees: its own features, or those of `FEATURE_MODEL` as it ships.
+    """The features for a second opinion: the network's own, or those of `FEATURE_MODEL` with the weights that ship.
 
-    Raises UserError as `load_network`, and for weights that give no features.
+    Raises UserError as `load_network`, and if the weights provide no features.
     """
     beside = model.name != FEATURE_MODEL
     if beside:
@@ -142,10 +145,10 @@ def load_features(model: ModelSpec, network: Network, config: Config) -> Feature
 
 
 def _beside(network: Network, config: Config) -> Config:
-    """The options of the network that gives features beside that one: its engine, its fp32 or bf16, and one thread.
+    """Options for `FEATURE_MODEL` when it runs beside `network`: the same engine, its fp32 or bf16, and one thread.
 
-    One thread, since those of two networks, which wait by spinning, would keep each other from the processors. In torch
-    all networks share their threads, so that one with fewer would slow the others down.
+    One thread, because threads spin while they wait: those of two networks would take processor time from each other.
+    With torch it is the same number as for `network`, because all torch networks share one setting.
     """
     facts = network.facts
     return replace(
@@ -153,7 +156,7 @@ def _beside(network: Network, config: Config) -> Config:
         model=FEATURE_MODEL,
         weights="",
         engine=facts.engine,
-        device="cuda" if config.device == "tensorrt" else config.device,  # which needs nothing prepared
+        device="cuda" if config.device == "tensorrt" else config.device,  # CUDA needs no `sot-tracker prepare`
         precision=facts.precision if facts.precision in ("fp32", "bf16") else "auto",
         threads=facts.threads if facts.engine == "torch" else 1,
     )
@@ -171,7 +174,7 @@ def load_network(model: ModelSpec, config: Config) -> Network:
         source = int8_variant(model, source, config.min_agreement)
     elif source.manifest is not None and config.precision in source.manifest.variants:
         require_agreement(source, config.precision, config.min_agreement)
-    if config.threads == 0 and cpus.is_restricted():  # left alone, ONNX Runtime takes every core of the machine
+    if config.threads == 0 and cpus.is_restricted():  # by default ONNX Runtime takes every core of the machine
         config = replace(config, threads=cpus.usable())
     name = choose_engine(model, source, config)
     if source.is_seed and name != "torch":
@@ -185,32 +188,33 @@ def load_network(model: ModelSpec, config: Config) -> Network:
     return network
 
 
-def int8_variant(model: ModelSpec, source: Source, least: float) -> Source:
-    """The int8 variant of those weights. Raises UserError where there is none, or one that agrees too little."""
+def int8_variant(model: ModelSpec, source: Source, min_agreement: float) -> Source:
+    """The int8 variant of those weights. Raises UserError if there is none, or if it agrees too little with fp32."""
     if source.manifest is None or INT8 not in source.manifest.variants:
         raise UserError(
             f"precision=int8, but {source.name} has no int8 variant: make one with `sot-tracker export --model"
             f" {model.name} --weights DIR --precision int8 --data PICTURES --out DIR`"
         )
-    require_agreement(source, INT8, least)
+    require_agreement(source, INT8, min_agreement)
     return replace(source, variant=INT8)
 
 
-def require_agreement(source: Source, name: str, least: float) -> None:
-    """Raises UserError for a variant whose boxes overlap those of fp32 too little."""
+def require_agreement(source: Source, name: str, min_agreement: float) -> None:
+    """Raise UserError if the boxes of that variant overlap those of fp32 too little."""
     assert source.manifest is not None
     variant = source.manifest.variants[name]
-    if variant.precision != DEFAULT_VARIANT and variant.overlap < least:
+    if variant.precision != DEFAULT_VARIANT and variant.overlap < min_agreement:
         raise UserError(
-            f"the {name} variant of {source.name} agrees with fp32 by {variant.overlap:.3f} only, min_agreement is"
-            f" {least:g}: choose precision=fp32, export it again with more pictures, or lower min_agreement"
+            f"the boxes of the {name} variant of {source.name} overlap those of fp32 by only {variant.overlap:.3f},"
+            f" min_agreement is {min_agreement:g}: choose precision=fp32, export it again with more pictures, or lower"
+            " min_agreement"
         )
 
 
 def choose_engine(model: ModelSpec, source: Source, config: Config) -> str:
-    """The engine asked for, or the first installed one that can read the weights and do what is asked.
+    """The requested engine; for "auto" the first installed one that supports the weights, the device and the precision.
 
-    Raises UserError if the weights are not for that engine, MissingPackage if it is not installed.
+    Raises UserError if the engine cannot read the weights, MissingPackage if it is not installed.
     """
     wanted = list(ENGINES) if config.engine == "auto" else [config.engine]
     readers = [name for name in wanted if name == "torch" or source.folder or source.is_seed]
@@ -229,7 +233,7 @@ def choose_engine(model: ModelSpec, source: Source, config: Config) -> str:
 
 
 def _suits(name: str, source: Source, config: Config) -> bool:
-    """Whether `auto` should try this engine for the precision and device asked for, and for bare random weights."""
+    """Whether `auto` may choose this engine for the requested precision and device, and for random weights."""
     if name == "torch":
         return config.device != "tensorrt" and config.precision != INT8
     if source.is_seed and config.device != "tensorrt":

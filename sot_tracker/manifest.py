@@ -29,8 +29,8 @@ STORAGES = ("int8", "fp16", "fp32")
 
 Shapes = dict[str, list[int]]
 
-_LARGEST_FILE = 1 << 20
-_LARGEST_COUNT = 1 << 53
+_MAX_FILE = 1 << 20
+_MAX_COUNT = 1 << 53
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ def read_manifest(folder: Path, model: ModelSpec) -> Manifest:
         manifest = _parse(values)
     except FileNotFoundError:
         raise UserError(
-            f"{folder} is no model folder, it has no {MANIFEST}: make one with `{export_hint(model)}`"
+            f"{folder} is not a model folder, it has no {MANIFEST}: make one with `{export_hint(model)}`"
         ) from None
     except RecursionError:
         raise UserError(f"{path} is damaged (nested too deeply): {again}") from None
@@ -168,17 +168,17 @@ def export_hint(model: ModelSpec) -> str:
 
 def _read_json(path: Path) -> dict[str, Any]:
     with path.open("rb") as file:
-        data = file.read(_LARGEST_FILE + 1)
-    if len(data) > _LARGEST_FILE:
-        raise ValueError(f"longer than {_LARGEST_FILE >> 20} MiB")
+        data = file.read(_MAX_FILE + 1)
+    if len(data) > _MAX_FILE:
+        raise ValueError(f"longer than {_MAX_FILE >> 20} MiB")
     values = json.loads(data.decode(), parse_constant=_no_number, object_pairs_hook=_unique)
     if not isinstance(values, dict):
-        raise ValueError("it is no table")
+        raise ValueError("it is not a table")
     return values
 
 
 def _no_number(name: str) -> None:
-    raise ValueError(f"{name} is no number")
+    raise ValueError(f"{name} is not a number")
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -212,7 +212,7 @@ def _parse(values: dict[str, Any]) -> Manifest:
 
 def _require_fields(values: Any, fields: dict[str, tuple[Callable[[Any], bool], str]], where: str) -> None:
     if not isinstance(values, dict):
-        raise ValueError(f"{where or 'it '}is no table".strip())
+        raise ValueError(f"{where or 'it '}is not a table".strip())
     for name in fields.keys() - values.keys():
         raise ValueError(f"the field {name!r} {where}is missing")
     for name in values.keys() - fields.keys():
@@ -223,7 +223,7 @@ def _require_fields(values: Any, fields: dict[str, tuple[Callable[[Any], bool], 
 
 
 def _is_count(value: Any) -> bool:
-    return type(value) is int and 0 <= value <= _LARGEST_COUNT
+    return type(value) is int and 0 <= value <= _MAX_COUNT
 
 
 def _is_share(value: Any) -> bool:

@@ -26,7 +26,7 @@ from sot_tracker.weights_file import SCALE_SUFFIX, Stretch, read_header
 
 OPSET, IR_VERSION = 20, 9  # 20 is the first with GELU as one operator; a newer one would shut out older runtimes
 _FROM_SAFETENSORS = {"F16": ir.DataType.FLOAT16, "F32": ir.DataType.FLOAT, "I8": ir.DataType.INT8}
-_SMALLEST_TABLE, _LARGEST_TABLE = 1024, 2**30
+_MIN_TABLE, _MAX_TABLE = 1024, 2**30
 
 
 def save_graph(
@@ -50,7 +50,7 @@ def save_graph(
         # The optimiser must not fold parameters into new constants: for its time they are inputs.
         parameters = [_hide(model.graph, name) for name in shared]
         optimizer.optimize_ir(model)
-        DeduplicateHashedInitializersPass(size_limit=_LARGEST_TABLE)(model)
+        DeduplicateHashedInitializersPass(size_limit=_MAX_TABLE)(model)
         _shorten_tables(model.graph)
         for value in parameters:
             _share(model.graph, value, str(value.name).partition(".")[2], layout, weights.name)
@@ -134,7 +134,7 @@ def _shorten_tables(graph: ir.Graph) -> None:
     """Store long tables of indices (HiT's attention biases) in 16 bits."""
     for name, value in list(graph.initializers.items()):
         table = value.const_value
-        if table is None or table.dtype != ir.DataType.INT64 or table.size < _SMALLEST_TABLE:
+        if table is None or table.dtype != ir.DataType.INT64 or table.size < _MIN_TABLE:
             continue
         indices = table.numpy()
         if indices.min() < 0 or indices.max() >= 2**15:

@@ -18,7 +18,7 @@ from sot_tracker.tracking import states
 PLAIN = {"csrt": "TrackerCSRT", "kcf": "TrackerKCF", "mil": "TrackerMIL"}
 """Those without weights."""
 CLASSES = {**PLAIN, **{name: peer.cls for name, peer in PEERS.items()}}
-_SMALLEST = 6  # pixels per side; MIL draws features for ever in a box of 4 x 4
+_MIN_SIDE = 6  # pixels per side; MIL draws features for ever in a box of 4 x 4
 _CONVERSIONS = {1: cv2.COLOR_GRAY2BGR, 4: cv2.COLOR_BGRA2BGR}
 
 
@@ -96,12 +96,12 @@ class OpenCVTracker:
         try:
             tracker.init(image, rect)
             if self.name == "kcf":
-                # KCF does not look at the picture of `init`: it learns from that of its first update, at the init box
-                # whatever that picture shows. So it gets the same one twice.
+                # KCF ignores the picture of `init`. It learns from the picture of its first update, at the box given to
+                # `init`, whatever is there. So the same picture is passed twice.
                 tracker.update(image)
         except cv2.error as error:
-            told = f"{self.name} cannot start on box {rect} in a {width}x{height} frame"
-            raise UserError(f"{told} ({_first_line(error)}): give another box or take another model") from None
+            problem = f"{self.name} cannot start on box {rect} in a {width}x{height} frame"
+            raise UserError(f"{problem} ({_first_line(error)}): give another box or take another model") from None
         self._tracker, self._size, self._last = tracker, (width, height), Box.from_xywh(rect)
         self._condition, self._stamp = states.FIRST, stamp_ns
         return Estimate(box, 1.0, State.TRACKING, {"track": (time.perf_counter() - start) * 1e3})
@@ -129,7 +129,7 @@ class OpenCVTracker:
         start = time.perf_counter()
         try:
             found, rect = self._tracker.update(image)
-        except cv2.error:  # CSRT and MIL raise, instead of saying no, when their search area leaves the image
+        except cv2.error:  # CSRT and MIL raise instead of returning False when their search area leaves the image
             found, rect = False, None
         times = {"track": (time.perf_counter() - start) * 1e3}
         if found:
@@ -137,13 +137,13 @@ class OpenCVTracker:
         return self._estimate(found, self._score(found), stamp_ns, times)
 
     def _estimate(self, found: bool, score: float, stamp_ns: int | None, times: dict[str, float]) -> Estimate:
-        """What is said of the last found box."""
+        """The estimate with the last found box."""
         accepted = found and score >= self._threshold
         width, height = self._size
-        look = states.Look(accepted, score, at_edge=states.touches_edge(self._last, (height, width)))
+        seen = states.Observation(accepted, score, at_edge=states.touches_edge(self._last, (height, width)))
         dt, self._stamp = seconds_between(self._stamp, stamp_ns), stamp_ns
         limits = states.Limits.of_score(self._threshold if self.name in PEERS else 0.5)
-        self._condition = states.judge(self._condition, look, limits, dt, self.policy.max_coast)
+        self._condition = states.judge(self._condition, seen, limits, dt, self.policy.max_coast)
         return Estimate(
             self._last,
             score,
@@ -177,7 +177,7 @@ class OpenCVTracker:
 def whole_pixels(box: Box, width: int, height: int) -> tuple[int, int, int, int]:
     """The box as OpenCV's integer rectangle, inside the width x height image, sides of at least six pixels there."""
     x1, y1, x2, y2 = box.clipped(width, height).xyxy
-    w, h = min(max(round(x2 - x1), _SMALLEST), width), min(max(round(y2 - y1), _SMALLEST), height)
+    w, h = min(max(round(x2 - x1), _MIN_SIDE), width), min(max(round(y2 - y1), _MIN_SIDE), height)
     return min(max(round(x1), 0), width - w), min(max(round(y1), 0), height - h), w, h
 
 
@@ -187,8 +187,8 @@ def _bgr(image: Image) -> Image:
     Raises UserError for anything else than 8-bit pictures.
     """
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim not in (2, 3) or image.size == 0:
-        told = f"{image.dtype} of shape {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
-        raise UserError(f"frame is {told}: give height x width x 3, uint8, BGR (grey and BGRA are converted)")
+        given = f"{image.dtype} of shape {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
+        raise UserError(f"frame is {given}: give height x width x 3, uint8, BGR (grey and BGRA are converted)")
     channels = 1 if image.ndim == 2 else image.shape[2]
     if channels == 3:
         return _readable(image)

@@ -32,7 +32,7 @@ from sot_tracker.errors import UserError
 
 _ZIP_MAGIC = b"PK\x03\x04"
 _STREAM_MAGIC = (0x1950A86A20F9469CFC6C).to_bytes(10, "little")
-_LONGEST_START = 32
+_MAX_START = 32
 """The first pickle of a stream is its magic number, in any protocol within so many bytes."""
 
 _DTYPES = {
@@ -170,11 +170,11 @@ def read_torch_file(path: Path) -> TorchFile:
     try:
         if data.startswith(_ZIP_MAGIC):
             return _read_zip(path, data)
-        if data.startswith(pickle.PROTO) and _STREAM_MAGIC in data[:_LONGEST_START]:
+        if data.startswith(pickle.PROTO) and _STREAM_MAGIC in data[:_MAX_START]:
             return _read_stream(path, data)
     except _DAMAGE as error:
         raise _damaged(path, error) from None
-    raise UserError(f"{path} is no PyTorch checkpoint: give a file that torch.save wrote (.pth, .pt, .pth.tar)")
+    raise UserError(f"{path} is not a PyTorch checkpoint: give a file that torch.save wrote (.pth, .pt, .pth.tar)")
 
 
 def _damaged(path: Path, error: BaseException) -> UserError:
@@ -188,7 +188,7 @@ def _read_zip(path: Path, data: bytes) -> TorchFile:
     pickles = [name for name in archive.namelist() if name.count("/") == 1 and name.endswith("/data.pkl")]
     if len(pickles) != 1 or pickles[0].replace("data.pkl", "constants.pkl") in archive.namelist():
         raise UserError(
-            f"{path} is no PyTorch checkpoint but another archive (TorchScript?): give what torch.save wrote"
+            f"{path} is not a PyTorch checkpoint but another archive (TorchScript?): give what torch.save wrote"
         )
     folder = pickles[0].removesuffix("data.pkl")
 
@@ -333,7 +333,7 @@ def _plain_key(key: Any) -> Any:
     """Raise ValueError unless hashing the key is quick and harmless."""
     parts = key if type(key) is tuple else (key,)
     if not all(isinstance(part, (str, bytes, int, float, NoneType, _StandIn)) for part in parts):
-        raise ValueError("a key of a dictionary is no plain value")
+        raise ValueError("a key of a dictionary is not a plain value")
     return key
 
 
@@ -387,7 +387,7 @@ def find_weights(file: TorchFile) -> dict[str, LazyTensor]:
     found, _ = _locate(file)
     for name, value in found.items():
         if not (isinstance(name, str) and name.isprintable() and isinstance(value, LazyTensor)):
-            raise UserError(f"{file.path} holds no state dict: its entry {ascii(name)[:80]} is no tensor")
+            raise UserError(f"{file.path} holds no state dict: its entry {ascii(name)[:80]} is not a tensor")
     while prefix := next((p for p in _PREFIXES if all(name.startswith(p) for name in found)), None):
         found = {name.removeprefix(prefix): value for name, value in found.items()}
     return found

@@ -55,7 +55,7 @@ def seconds_between(before: int | None, now: int | None) -> float | None:
 
 
 class State(Enum):
-    """How far the box can be believed. Without a target there is no estimate; the node then says IDLE."""
+    """How reliable the box is. Without a target there is no estimate; the node then reports IDLE."""
 
     TRACKING = "tracking"
     UNCERTAIN = "uncertain"  # the box is predicted or doubtful
@@ -66,7 +66,7 @@ class Reason(Enum):
     """Why the state is UNCERTAIN or LOST."""
 
     NONE = "none"  # TRACKING
-    SCORE = "score"  # the tracker's score, or the probability made of it, is low
+    SCORE = "score"  # the tracker's score, or the probability computed from it, is low
     JUMP = "jump"  # the box jumped further than the target can move
     EDGE = "edge"  # the target is at the edge of the frame
     OCCLUDED = "occluded"  # the target vanished within the frame
@@ -74,26 +74,26 @@ class Reason(Enum):
 
 
 HELD = "held"
-"""`Estimate.source` of a box of an earlier frame, of which nothing is known in this one."""
+"""`Estimate.source` of a box that was copied from an earlier frame, because nothing is known about this one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
     """A tracker's result for one frame.
 
-    box: pixels of that frame; where it is not `accepted` the best guess for this very frame.
+    box: pixels of that frame; where it is not `accepted`, the best guess for this frame.
     score: 0..1, falls when the target is gone; networks derive it from their maps (`decode.py`), OpenCV's trackers
         report 1 for success and 0 for failure.
     state, reason: `tracking/states.py` has the rules.
     probability: that the box overlaps the target by half or more (IoU >= 0.5), 0..1, for models with a calibration
         (`calibration.py`); NaN where it is not known.
-    accepted: whether the tracker took the box for the target's: only then it moved the search window.
-    coasted_out: UNCERTAIN for longer than `Policy.max_coast`.
+    accepted: whether the tracker decided that this is the target; only then the box moved the search window.
+    coasted_out: whether the state has not been TRACKING for longer than `Policy.max_coast`.
     times: stage name ("flow", "crop", "template", "search", "opinion", "decode", or "track" where stages cannot be
         separated) -> milliseconds.
-    source: what gave the box: "tracker", which looked at this very frame; or, between its looks, "flow" (optical flow),
-        "camera" (the motion of the background) or "held" (nothing was known: the box is where it was).
-    look_age_ms: from the frame of the tracker's last look to this one.
+    source: where the box comes from: "tracker" (the tracker searched this frame) or, between two searches, "flow"
+        (optical flow), "camera" (the motion of the background) or "held" (unchanged, since nothing was known).
+    look_age_ms: time from the frame of the tracker's last search to this one.
     """
 
     box: Box
@@ -109,17 +109,17 @@ class Estimate:
 
     @property
     def is_there(self) -> bool:
-        """Whether the tracker took the box for the target's, however doubtful it is."""
+        """Whether the tracker decided that this is the target, however doubtful it is."""
         return self.accepted and self.state is not State.LOST
 
     @property
     def confidence(self) -> float:
-        """How far the box can be believed, 0..1: the probability where it is known, else the score."""
+        """How reliable the box is, 0..1: the probability where it is known, else the score."""
         return self.score if math.isnan(self.probability) else self.probability
 
     @property
     def is_reported(self) -> bool:
-        """Whether the box may be published: TRACKING, or UNCERTAIN for a short time; never an old box as a new one."""
+        """Whether the box may be published: TRACKING, or UNCERTAIN for a short time, but never a "held" box."""
         if self.state is State.UNCERTAIN:
             return not self.coasted_out and self.source != HELD
         return self.state is State.TRACKING
@@ -155,24 +155,24 @@ class TrackerInfo:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How the online loop treats what the network finds. The defaults are the published loops.
+    """Options of the online loop. The defaults give the published loops.
 
     The fields are options of `config.Config`, with their ranges. A tracker's policy may be replaced at any time:
     `tracker.policy = dataclasses.replace(tracker.policy, lost_threshold=0.4)`.
 
-    lost_threshold: scores below it are LOST: the box is reported but does not move the search window, and the target is
-        looked for at its last accepted place, at the size it had when the score was high, until it returns. Negative
-        takes `TrackerInfo.lost_threshold`. 0 never loses the target unless the network's maps are not finite.
+    lost_threshold: a box whose score is below this is not accepted: it does not move the search window, and the target
+        is searched for at the position of its last accepted box, with the size it had when the score was high, until it
+        returns. Negative: `TrackerInfo.lost_threshold`. 0: every box is accepted whose network maps are finite.
     reacquire_positions: number of positions around the last one that are searched in turn while the target is lost. A
-        return there counts after two accepted frames in a row. 0 searches the last place alone.
+        return there counts after two accepted frames in a row. 0: only the last position is searched.
     init_size_correction: how strongly box sizes are corrected towards the size of the initial box, 0 none to 1 full.
         Above 0, `init` takes as long as two updates.
-    size_smoothing: share of a change of size, in logarithms, that is followed per frame while the target is tracked,
-        above 0 to 1 (no smoothing). The centre is followed at once.
+    size_smoothing: share of a change of size, in logarithms, that is applied per frame while the target is tracked,
+        above 0 to 1 (no smoothing). The centre is not smoothed.
     max_coast: seconds for which a target that is not found is UNCERTAIN, before it is LOST, and for which UNCERTAIN
         boxes are reported. It changes no box and no search.
-    search_around: "last": the search window is around the last box; "expected": around where optical flow, the
-        camera's motion and the target's velocity say that it went (`tracking/expectation.py`).
+    search_around: "last": the search window is around the last box; "expected": around the position predicted from
+        optical flow, the camera's motion and the target's velocity (`tracking/expectation.py`).
 
     Raises UserError for a value out of range.
     """
@@ -190,7 +190,7 @@ class Policy:
 
     @classmethod
     def of(cls, config: Config) -> Policy:
-        """The policy that the options ask for."""
+        """The policy with the values of these options."""
         return cls(**{item.name: getattr(config, item.name) for item in dataclasses.fields(cls)})
 
 
@@ -198,7 +198,7 @@ class Tracker(Protocol):
     """One target in one stream of equally sized frames."""
 
     policy: Policy
-    """May be replaced at any time and holds from the next frame on. OpenCV's trackers have nothing it could change."""
+    """May be replaced at any time; takes effect with the next frame. OpenCV's own trackers use only its `max_coast`."""
 
     @property
     def info(self) -> TrackerInfo:
@@ -212,20 +212,20 @@ class Tracker(Protocol):
         """
 
     def update(self, image: Image, stamp_ns: int | None = None) -> Estimate:
-        """Follow the target into the next frame. Raises UserError before `init`, or for a frame of another size.
+        """Find the target in the next frame. Raises UserError before `init`, or for a frame of another size.
 
-        stamp_ns: capture time of the frame, nanoseconds of the clock of `init`'s; None where unknown.
+        stamp_ns: capture time of the frame in nanoseconds, by the same clock as for `init`; None where unknown.
         """
 
     def recenter(self, box: BoxLike) -> None:
-        """Search around another box from the next frame on, with the same target (for example after a detector's hit).
+        """Search around another box from the next frame on, for the same target (for example when a detector found it).
 
         Raises UserError, changing nothing, before `init`, if the box cannot be tracked in frames of this size, or if
         `info.can_recenter` is false.
         """
 
     def move(self, box: BoxLike) -> None:
-        """Take over a motion known from elsewhere (optical flow, the camera): in the next frame the box is this one.
+        """Set where the box is in the next frame, from a motion measured outside (optical flow, the camera).
 
-        Unlike `recenter` it says nothing of whether the target is there. Raises UserError as `recenter`.
+        Unlike `recenter` this does not mean that the target is known to be there. Raises UserError as `recenter`.
         """

@@ -23,7 +23,7 @@ from sot_tracker.model_folder import Source
 
 log = logging.getLogger(__name__)
 
-LEAST_AGREEMENT = 0.97
+MIN_AGREEMENT = 0.97
 """Mean overlap with the boxes of fp32 below which a precision is not taken by itself."""
 WORTH = 0.95
 """A run with more threads counts as faster below this share of the milliseconds of one with fewer."""
@@ -74,7 +74,7 @@ def pick(runs: list[Run], config: Config) -> Run | None:
         run
         for run in runs
         if config.engine in ("auto", run.engine)
-        and (config.precision == run.precision or (config.precision == "auto" and run.agreement >= LEAST_AGREEMENT))
+        and (config.precision == run.precision or (config.precision == "auto" and run.agreement >= MIN_AGREEMENT))
         and config.threads in (0, run.threads)
     ]
     if not able:

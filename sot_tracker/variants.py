@@ -30,7 +30,7 @@ try:
 except ModuleNotFoundError as missing:
     raise MissingPackage(str(missing.name), "exporting in int8", "pip install 'sot_tracker[export]'") from None
 
-FEWEST, HELD_BACK = 8, 4
+MIN_PICTURES, HELD_BACK = 8, 4
 """Pictures needed; every so-many-th is kept for the comparison."""
 _CLIP = 40  # frames
 
@@ -47,7 +47,7 @@ def add_int8(
     pictures: BGR, each with a target; one in `HELD_BACK` is not calibrated on but compared on. The clip that is
     followed for the comparison is generated.
 
-    Raises UserError for weights that are no model folder, too few pictures, and an `out` that is something else.
+    Raises UserError for weights that are not a model folder, too few pictures, and an `out` that is something else.
     """
     original, manifest = _require(source, out, pictures)
     spec = network_spec(model.name)
@@ -111,11 +111,11 @@ def add_bf16(
 def _require(source: Source, out: Path, pictures: Sequence[Any]) -> tuple[Path, Manifest]:
     """The folder and manifest to make a variant of. Raises UserError where none can be made, or written to `out`."""
     if source.folder is None or source.manifest is None:
-        raise UserError(f"{source.name} is no model folder: export it first, then give the folder as --weights")
-    if len(pictures) < FEWEST:
-        raise UserError(f"{len(pictures)} pictures with a target are too few: give at least {FEWEST}")
+        raise UserError(f"{source.name} is not a model folder: export it first, then give the folder as --weights")
+    if len(pictures) < MIN_PICTURES:
+        raise UserError(f"{len(pictures)} pictures with a target are too few: give at least {MIN_PICTURES}")
     if out.exists() and not model_folder.is_folder(out):
-        raise UserError(f"--out {out} is no model folder: give a new folder, or the one of --weights")
+        raise UserError(f"--out {out} is not a model folder: give a new folder, or the one of --weights")
     return source.folder, source.manifest
 
 

@@ -21,7 +21,7 @@ SCALE_SUFFIX = "_scale"
 they give the weights."""
 
 _ITEM_SIZES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
-_LARGEST_HEADER = 16 << 20
+_MAX_HEADER = 16 << 20
 
 # An exponent of ones only is infinity or not a number. Comparing bits is faster than NumPy's isfinite on halves.
 _EXPONENTS = {"F64": ("<u8", 0x7FF << 52), "F32": ("<u4", 0xFF << 23), "F16": ("<u2", 0x1F << 10)}
@@ -52,7 +52,7 @@ def read_header(path: Path, data: bytes) -> Header:
         return _header(data)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, struct.error) as error:
         reason = ascii(str(error))[1:-1][:100]
-        raise UserError(f"{path} is no readable safetensors file ({reason}): copy or make it again") from None
+        raise UserError(f"{path} is not a readable safetensors file ({reason}): copy or make it again") from None
 
 
 def require_finite(path: Path, data: bytes) -> None:
@@ -68,7 +68,7 @@ def require_finite(path: Path, data: bytes) -> None:
 
 def _header(data: bytes) -> Header:
     (length,) = struct.unpack_from("<Q", data)
-    if length > min(_LARGEST_HEADER, len(data) - 8):
+    if length > min(_MAX_HEADER, len(data) - 8):
         raise ValueError("the header is longer than the file")
     entries: dict[str, Any] = json.loads(data[8 : 8 + length])
     metadata = entries.pop("__metadata__", None) or {}

@@ -163,7 +163,7 @@ def _names(node: ast.AST, parent: str, known: set[str]) -> list[str]:
 
 
 def graph_of(imports: list[Import], known: set[str]) -> dict[str, set[str]]:
-    """Module -> the modules of the package that it imports. A package is no import of its own modules."""
+    """Module -> the modules of the package that it imports. A package is not an import of its own modules."""
     graph: dict[str, set[str]] = {module: set() for module in known}
     for found in imports:
         prefix = DYNAMIC.get(found.importer, ("", ""))[0] if not found.name else ""

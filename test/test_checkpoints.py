@@ -268,7 +268,7 @@ def test_unreadable_own_files(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "x.safetensors"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(UserError, match="does not exist" if content is None else "no readable") as caught:
+    with pytest.raises(UserError, match="does not exist" if content is None else "not a readable") as caught:
         load_state_dict(path, build("hcat_n1"), "hcat_n1")
     assert "\n" not in str(caught.value)
 

@@ -313,7 +313,7 @@ def test_other_weights_under_the_same_path_are_refused(tmp_path, data):
 )
 def test_what_is_no_address(address):
     pytest.importorskip("grpc")
-    with pytest.raises(UserError, match=re.escape(f"--ray '{address}' is no address: give auto, local, HOST:PORT")):
+    with pytest.raises(UserError, match=re.escape(f"--ray '{address}' is not an address: give auto, local, HOST:PORT")):
         cluster._require_answer(address)
 
 

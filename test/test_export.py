@@ -119,7 +119,7 @@ def test_a_difference_from_torch_is_found(
         exporting.check(toy, toy_folder)
 
 
-@pytest.mark.parametrize(("kind", "told"), [("file", "is a file"), ("folder", "no model folder")])
+@pytest.mark.parametrize(("kind", "told"), [("file", "is a file"), ("folder", "not a model folder")])
 def test_out_that_holds_something_else(toy: catalog.ModelSpec, tmp_path: Path, kind: str, told: str) -> None:
     out = tmp_path / "out"
     if kind == "folder":

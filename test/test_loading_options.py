@@ -9,10 +9,10 @@ from sot_tracker.errors import UserError
 @pytest.mark.parametrize(
     ("name", "options", "words"),
     [
-        (None, {}, "model None is no name: give one of csrt, kcf"),
+        (None, {}, "model None is not a name: give one of csrt, kcf"),
         ("kfc", {}, "did you mean kcf"),
         ("kcf", {"thread": 2}, r"unknown option 'thread'; did you mean threads\?; known are engine, .*size_smoothing"),
-        ("kcf", {"autostart": True}, "option autostart is for the ROS node alone"),
+        ("kcf", {"autostart": True}, "option autostart is only for the ROS node"),
         ("nanotrack", {}, "give weights=DIR, a folder with"),
         ("hit_base", {}, "give weights=PATH, a model folder"),
         ("kcf", {"threads": 999}, "threads=999 is out of range"),
@@ -29,7 +29,7 @@ def test_options_without_effect_are_told(caplog):
     load("kcf", engine="auto", device="cpu", precision="fp32")
     assert not caplog.messages
     load("kcf", device="cuda", precision="int8")
-    assert caplog.messages == ["kcf runs in OpenCV on the CPU: no effect of device=cuda and precision=int8"]
+    assert caplog.messages == ["kcf runs in OpenCV on the CPU: device=cuda and precision=int8 has no effect"]
 
 
 def test_in_real_time_searches_can_be_limited(monkeypatch):

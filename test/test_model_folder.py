@@ -108,8 +108,8 @@ VARIANT = {"files": FILES, "precision": "bf16", "agreement": {}}
         (lambda f: (f / MANIFEST).write_text("{"), "damaged"),
         (lambda f: (f / MANIFEST).write_text(""), "damaged"),
         (lambda f: (f / MANIFEST).write_bytes(b"\xff\xfe\x00"), "damaged"),
-        (lambda f: (f / MANIFEST).write_text("[1, 2]"), "no table"),
-        (lambda f: (f / MANIFEST).write_text("null"), "no table"),
+        (lambda f: (f / MANIFEST).write_text("[1, 2]"), "not a table"),
+        (lambda f: (f / MANIFEST).write_text("null"), "not a table"),
         (lambda f: (f / MANIFEST).write_text(DEEP), "nested too deeply"),
         (lambda f: (f / MANIFEST).write_text('{"model": ' + DEEP + "}"), "nested too deeply"),
         (lambda f: (f / MANIFEST).write_text(" " * 2_000_000), "longer than 1 MiB"),
@@ -130,7 +130,7 @@ VARIANT = {"files": FILES, "precision": "bf16", "agreement": {}}
         (lambda f: edit(f, model="a\nb"), "holds the model"),
         (lambda f: edit(f, model=["fermt"]), "'model'"),
         *(
-            (lambda f, value=value: edit(f, lost_threshold=value), "'?lost_threshold|no number")
+            (lambda f, value=value: edit(f, lost_threshold=value), "'?lost_threshold|not a number")
             for value in ("high", 1.5, -0.1, float("nan"), float("inf"), "0.5", [0.5])
         ),
         *((lambda f, value=value: edit(f, storage=value), "'storage'") for value in ("int4", 16, ["fp16"])),
@@ -158,7 +158,7 @@ VARIANT = {"files": FILES, "precision": "bf16", "agreement": {}}
         (lambda f: edit(f, network={"decoding": "corner"}), "another fermt"),
         (lambda f: edit(f, network=network_fields(FERMT) | {"template_size": 128.0}), "another fermt"),
         (lambda f: edit(f, variants={}), "'variants'"),
-        (lambda f: edit(f, variants={"fp32": None}), "no table"),
+        (lambda f: edit(f, variants={"fp32": None}), "not a table"),
         (lambda f: edit(f, variants={"bf16": VARIANT, "fp32": {}}), "is missing"),
         (
             lambda f: edit(f, variants={name: {**VARIANT, "files": {"x": "0" * 64}} for name in ("bf16", "fp32")}),
@@ -269,7 +269,7 @@ def test_weights_are_finite(tmp_path: Path, dtype: str, good: Any, bad: Any) -> 
     ],
 )
 def test_weights_that_are_no_safetensors_file(tmp_path: Path, content: bytes) -> None:
-    with pytest.raises(UserError, match="no readable safetensors file") as caught:
+    with pytest.raises(UserError, match="not a readable safetensors file") as caught:
         read_header(tmp_path / "w", content)
     assert "\n" not in str(caught.value)
 

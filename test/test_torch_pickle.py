@@ -77,8 +77,8 @@ def test_damaged_files_never_end_in_a_traceback(tmp_path: Path, kind: str) -> No
     ("content", "told"),
     [
         (b"", "is empty"),
-        (b"not a checkpoint at all\n", "no PyTorch checkpoint"),
-        (pickle.dumps({"net": {}}), "no PyTorch checkpoint"),
+        (b"not a checkpoint at all\n", "not a PyTorch checkpoint"),
+        (pickle.dumps({"net": {}}), "not a PyTorch checkpoint"),
         (b"PK\x03\x04" + b"\0" * 64, "truncated or damaged"),
     ],
     ids=["empty", "text", "plain pickle", "bad zip"],

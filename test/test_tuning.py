@@ -48,7 +48,7 @@ def test_the_fastest_of_what_the_options_allow(asked: dict[str, Any], expected: 
 
 
 def test_a_precision_with_other_boxes_is_taken_only_when_asked_for() -> None:
-    rough = Run("openvino", "bf16", 2, 3.0, agreement=tuning.LEAST_AGREEMENT - 0.001)
+    rough = Run("openvino", "bf16", 2, 3.0, agreement=tuning.MIN_AGREEMENT - 0.001)
     assert pick([OPENVINO2, rough], Config()) == OPENVINO2
     assert pick([OPENVINO2, rough], Config(precision="bf16")) == rough
 
@@ -156,5 +156,5 @@ def test_command(
 
 
 def test_command_needs_a_model_folder(toy: catalog.ModelSpec) -> None:
-    with pytest.raises(UserError, match="is no model folder"):
+    with pytest.raises(UserError, match="is not a model folder"):
         command.tune(toy, "random", ["onnx"])

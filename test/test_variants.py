@@ -24,7 +24,7 @@ for package in ("onnxruntime.quantization", "torch", "onnxscript"):
     pytest.importorskip(package)
 
 from sot_tracker.synth import procedural_pictures  # noqa: E402
-from sot_tracker.variants import FEWEST, add_bf16, add_int8  # noqa: E402
+from sot_tracker.variants import MIN_PICTURES, add_bf16, add_int8  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ def test_engines_run_it_and_its_maps_are_a_little_different(toy: catalog.ModelSp
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"min_agreement": 1.0}, r"agrees with fp32 by 0\.\d+ only, min_agreement is 1"),
+        ({"min_agreement": 1.0}, r"overlap those of fp32 by only 0\.\d+, min_agreement is 1"),
         ({"engine": "torch", "min_agreement": 0.0}, "not for the torch engine"),
     ],
 )
@@ -130,7 +130,9 @@ def with_overlap(folder: Path, copy: Path, overlap: float) -> Path:
 
 def test_bf16_that_agrees_too_little_is_refused(toy: catalog.ModelSpec, toy_folder: Path, tmp_path: Path) -> None:
     folder = with_overlap(toy_folder, tmp_path / "toy", 0.9)
-    with pytest.raises(UserError, match=r"bf16 variant of .* agrees with fp32 by 0\.900 only, min_agreement is 0\.97"):
+    with pytest.raises(
+        UserError, match=r"bf16 variant of .* overlap those of fp32 by only 0\.900, min_agreement is 0\.97"
+    ):
         network(toy, folder, engine="torch", precision="bf16")
     assert network(toy, folder, engine="torch", precision="bf16", min_agreement=0.9).facts.precision == "bf16"
 
@@ -185,12 +187,12 @@ def test_where_a_gpu_may_be_nothing_is_guessed(
 @pytest.mark.parametrize("add", [add_int8, add_bf16])
 @pytest.mark.parametrize(
     ("kind", "told"),
-    [("few", "7 pictures .* too few"), ("seed", "is no model folder"), ("other", "is no model folder")],
+    [("few", "7 pictures .* too few"), ("seed", "is not a model folder"), ("other", "is not a model folder")],
 )
 def test_what_cannot_be_made(
     toy: catalog.ModelSpec, toy_folder: Path, pictures: list[Any], tmp_path: Path, kind: str, told: str, add: Any
 ) -> None:
-    given = pictures[: FEWEST - 1] if kind == "few" else pictures
+    given = pictures[: MIN_PICTURES - 1] if kind == "few" else pictures
     (tmp_path / "notes.txt").write_text("mine")
     out = tmp_path if kind == "other" else tmp_path / "new"
     with pytest.raises(UserError, match=told):

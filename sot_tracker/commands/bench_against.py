@@ -24,7 +24,7 @@ Measure = Callable[[Path, dict[str, Any]], float]
 def require_checkout(folder: Path) -> None:
     """Raise UserError unless the folder holds this project's package."""
     if not (folder / "sot_tracker" / "bench.py").is_file():
-        raise UserError(f"--against {folder} is no checkout of sot_tracker: give its top folder")
+        raise UserError(f"--against {folder} is not a checkout of sot_tracker: give its top folder")
 
 
 def compare(

@@ -19,7 +19,7 @@ from sot_tracker.stream.pictures import read_picture
 from sot_tracker.tracker import Image
 
 _STEPS = 5
-_SMALLEST = 8.0
+_MIN_SIDE = 8.0
 """Pixels: shortest side of a box to calibrate on."""
 
 
@@ -117,6 +117,6 @@ def _pictures(folders: Sequence[Path], count: int) -> list[tuple[Image, Box]]:
     for frame in found[::step][:count]:
         assert frame.box is not None
         image, box = read_picture(frame.path), Box.from_xywh(frame.box)
-        if box.is_valid and min(box.w, box.h) >= _SMALLEST and box.overlaps(image.shape[1], image.shape[0]):
+        if box.is_valid and min(box.w, box.h) >= _MIN_SIDE and box.overlaps(image.shape[1], image.shape[0]):
             pictures.append((image, box))
     return pictures

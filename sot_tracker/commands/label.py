@@ -95,14 +95,14 @@ def _check(args: argparse.Namespace) -> None:
         raise UserError(f"--box is for one video, these are {len(args.source)}: run the command once for each")
     if not 0 < args.agree <= 1:
         raise UserError(f"--agree {args.agree:g} is not possible: give an overlap above 0, at most 1")
-    for name, least in (("every", 1), ("span", labelling.SHORTEST), ("frames", 2)):
+    for name, least in (("every", 1), ("span", labelling.MIN_FRAMES), ("frames", 2)):
         value = getattr(args, name)
         if value is not None and value < least:
             raise UserError(f"--{name} {value} is not possible: give {least} or more")
 
 
 def _starts(source: str, given: list[str]) -> list[Box]:
-    """The targets in a video's first frame. Raises UserError if there are none, or it is no file."""
+    """The targets in a video's first frame. Raises UserError if there are none, or it is not a file."""
     with closing(open_source(source)) as frames:
         if frames.live or not frames.files:
             raise UserError(f"'{source}' cannot be read backward: give a video file or a folder of pictures")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
-LARGEST = 2**31 - 1
+MAX_WHOLE = 2**31 - 1
 
 
-def whole(low: int = 0, high: int = LARGEST) -> Callable[[str], int]:
+def whole(low: int = 0, high: int = MAX_WHOLE) -> Callable[[str], int]:
     """A type for argparse: a whole number from `low` to `high`. Anything else is an error line naming the option."""
 
     def read(text: str) -> int:

@@ -249,7 +249,7 @@ def _names(path: Path | None) -> set[str] | None:
     except OSError as error:
         raise UserError(f"list file '{path}' cannot be read ({error.strerror})") from None
     except UnicodeDecodeError:
-        raise UserError(f"list file '{path}' is no UTF-8 text: give one name per line") from None
+        raise UserError(f"list file '{path}' is not a UTF-8 text: give one name per line") from None
 
 
 def _teachers(args: argparse.Namespace) -> tuple[tuple[str, Path] | None, tuple[Path, ...]]:

@@ -73,12 +73,12 @@ def _installed() -> list[str]:
 def tune(model: ModelSpec, weights: str, engines: Sequence[str]) -> tuple[list[Run], Run, Path]:
     """What was measured, what `auto` takes from now on, and the file that says so.
 
-    Raises UserError for weights that are no model folder.
+    Raises UserError for weights that are not a model folder.
     """
     network_spec(model.name)
     source = find_weights(model, weights)
     if source.manifest is None:
-        raise UserError(f"{source.name} is no model folder: `sot-tracker tune` measures model folders")
+        raise UserError(f"{source.name} is not a model folder: `sot-tracker tune` measures model folders")
     ways = list(itertools.product(engines, tuning.candidates_of_threads(cpus.usable())))
     jobs = [Run(e, p, n, 0.0) for e, n in ways for p in _precisions(e, source)]
     with tempfile.TemporaryDirectory(prefix="sot_tracker-") as place:
@@ -145,7 +145,7 @@ def _report(model: ModelSpec, runs: Sequence[Run], chosen: Run, stored: Path) ->
     print(f"{'engine':<9} {'prec.':<5} {'thr.':>4} {'ms':>8}  boxes like fp32's")
     for run in sorted(runs, key=lambda run: run.ms):
         mark = "  <- auto takes this" if run == chosen else ""
-        refused = ", too little for auto" if run.agreement < tuning.LEAST_AGREEMENT else ""
+        refused = ", too little for auto" if run.agreement < tuning.MIN_AGREEMENT else ""
         print(f"{run.engine:<9} {run.precision:<5} {run.threads:>4} {run.ms:8.2f}  {run.agreement:.3f}{refused}{mark}")
     print(f"auto takes {chosen}: the fastest, or within {1 - tuning.WORTH:.0%} of it with fewer threads")
     print(f"stored in {stored}")

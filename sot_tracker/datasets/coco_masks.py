@@ -10,7 +10,7 @@ import numpy as np
 from sot_tracker.datasets.records import Mask
 from sot_tracker.errors import MissingPackage
 
-_LARGEST_SIDE = 1 << 15
+_MAX_SIDE = 1 << 15
 
 
 def read(annotation: Any, width: int, height: int) -> Mask:
@@ -65,11 +65,11 @@ def _polygons(annotation: Any, width: int, height: int) -> list[list[float]]:
             raise ValueError("a polygon has three points or more, as x1, y1, x2, y2, ...")
         if not all(type(value) in (int, float) and -farthest <= value <= farthest for value in polygon):
             raise ValueError(
-                f"a polygon has points far outside of its {width}x{height} picture, or that are no numbers"
+                f"a polygon has points far outside of its {width}x{height} picture, or that are not numbers"
             )
     return annotation
 
 
 def _require_side(side: Any) -> None:
-    if type(side) is not int or not 0 < side <= _LARGEST_SIDE:
-        raise ValueError(f"a side of the picture is a whole number from 1 to {_LARGEST_SIDE}")
+    if type(side) is not int or not 0 < side <= _MAX_SIDE:
+        raise ValueError(f"a side of the picture is a whole number from 1 to {_MAX_SIDE}")

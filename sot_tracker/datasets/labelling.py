@@ -16,7 +16,7 @@ from sot_tracker.tracker import Image, State, Tracker
 
 SPAN = 60
 """Frames that are followed in one go, then backward."""
-SHORTEST = 4
+MIN_FRAMES = 4
 """Spans are halved where the ways part, down to this many frames; then the track ends."""
 AGREE = 0.5
 """Least overlap of the boxes of all ways and trackers."""
@@ -57,7 +57,7 @@ def label(
 def _longest(trackers: Sequence[Tracker], images: list[Image], start: Box, agree: float) -> list[tuple[int, Box]]:
     """The sure frames of these images, or of as many first ones as close; none where not even a few do."""
     count = len(images)
-    while count >= min(SHORTEST, len(images)):
+    while count >= min(MIN_FRAMES, len(images)):
         found = both_ways(trackers, images[:count], start, agree)
         if found:
             return found

@@ -45,7 +45,7 @@ class Sequence:
     whether the target is there and shows; labels may say that it does not although there is a box. known: N, whether
     the data set says anything about the frame.
     masks: N readers of the target's mask, None for a frame without; empty where there are none at all.
-    reader: gives the pictures where they are no files of their own, as in a recording; `frames` are then names alone.
+    reader: gives the pictures where they are not files of their own, as in a recording; `frames` are then names alone.
     truth_kind: "box", or the "polygon" or "mask" that the boxes were made from.
     """
 

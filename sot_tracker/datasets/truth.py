@@ -1,6 +1,6 @@
 """Text files of data sets: one row per frame with a box, polygon or mask, and one value per frame in label files.
 
-They are read strictly. A row of another kind, a value that is no number, or another count than frames is a UserError
+They are read strictly. A row of another kind, a value that is not a number, or another count than frames is a UserError
 that names the file and the line: a shifted row would otherwise give a frame the box of another one without a word.
 """
 
@@ -41,10 +41,10 @@ class Truth:
 
 
 def read_truth(path: Path) -> Truth:
-    """The boxes of a truth file; numbers are divided by commas, tabs or spaces. Blank lines are no rows.
+    """The boxes of a truth file; numbers are divided by commas, tabs or spaces. Blank lines are not rows.
 
-    Raises UserError, naming the line, for a row that is no box (4 numbers), polygon (8 numbers) or mask ("m..."), for
-    rows of more than one of these kinds, and for infinite numbers.
+    Raises UserError, naming the line, for a row that is not a box (4 numbers), polygon (8 numbers) or mask ("m..."),
+    for rows of more than one of these kinds, and for infinite numbers.
     """
     lines = read_text(path).splitlines()
     numbered = [(number, line.strip()) for number, line in enumerate(lines, 1) if line.strip()]
@@ -135,7 +135,7 @@ def _masks(path: Path, numbered: list[tuple[int, str]]) -> Array:
             absent = not line.startswith("m") and np.isnan(_numbers(path, number, line)).all()
             boxes.append((None if absent else mask_box(line)) or [np.nan] * 4)
         except ValueError as error:
-            raise UserError(f"'{path}' line {number} is no mask of VOT ({error}): '{line[:40]}'") from None
+            raise UserError(f"'{path}' line {number} is not a mask of VOT ({error}): '{line[:40]}'") from None
     return np.array(boxes, dtype=np.float64).reshape(-1, 4)
 
 

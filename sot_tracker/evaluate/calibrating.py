@@ -25,13 +25,13 @@ CHOSEN = ("score", "recent", "differs", "differs_memory", "nearer")
 the predictions are worse."""
 FOLDS = 5
 """Of sequences, each left out in turn, where there are too few data sets."""
-FEWEST_FOLDERS = 3
+MIN_FOLDERS = 3
 """Data sets, of which each is left out in turn instead."""
 GROUPS = 15
 """Of predictions, of which each gives one point of the curve."""
 RIDGE = 0.1
 """On standardised weights. It hardly changes probabilities of clips like those learnt from, and helps with others."""
-FEWEST = 100
+MIN_FRAMES = 100
 """Looks, and right and wrong ones among them a tenth of that."""
 
 
@@ -57,7 +57,7 @@ def learn(looks: Looks, names: Iterable[str] = CHOSEN) -> tuple[Calibration, Arr
     Raises UserError where there are too few looks, or hardly any right or wrong ones.
     """
     few = min(int(looks.right.sum()), int((~looks.right).sum()))
-    if len(looks.right) < FEWEST or few < FEWEST // 10 or len(np.unique(looks.clip)) < 2:
+    if len(looks.right) < MIN_FRAMES or few < MIN_FRAMES // 10 or len(np.unique(looks.clip)) < 2:
         raise UserError(
             f"{len(looks.right)} frames, {few} of the rarer kind (right or wrong boxes): too few to calibrate; give"
             " more clips, some in which the target leaves or is hidden (`sot-tracker synth --events ...,hide,absence`)"
@@ -113,15 +113,15 @@ def tracking(looks: Looks, probability: Array, max_coast: float = Policy().max_c
     for i in range(len(probability)):
         if i and looks.clip[i] != looks.clip[i - 1]:
             condition = states.FIRST
-        look = states.Look(bool(looks.accepted[i]), float(probability[i]), float(way[i]))
-        condition = states.judge(condition, look, states.BY_PROBABILITY, None, max_coast)
+        seen = states.Observation(bool(looks.accepted[i]), float(probability[i]), float(way[i]))
+        condition = states.judge(condition, seen, states.BY_PROBABILITY, None, max_coast)
         said[i] = condition.state is State.TRACKING
     return said
 
 
 def left_out(looks: Looks) -> str:
     """What is left out in turn: data sets or sequences."""
-    return "data sets" if len(np.unique(looks.folder)) >= FEWEST_FOLDERS else "sequences"
+    return "data sets" if len(np.unique(looks.folder)) >= MIN_FOLDERS else "sequences"
 
 
 def _folds(looks: Looks) -> Numbers:

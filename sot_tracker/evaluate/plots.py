@@ -16,7 +16,7 @@ from sot_tracker.evaluate.metrics import FRACTIONS, OVERLAPS, PIXELS, PRECISION_
 from sot_tracker.stats import calibration_bins, calibration_error
 
 FILES = ("success.png", "precision.png", "norm_precision.png")
-FEWEST = 20
+MIN_FRAMES = 20
 """Frames of a point in a calibration diagram's thin lines."""
 _DASHES = ("-", "--", "-.", ":")
 _MARKERS = ("o", "s", "^", "D", "v")
@@ -70,7 +70,7 @@ def write_calibration(path: Path, probability: Any, right: Any, kind: Any, title
     """A calibration diagram: how often boxes were right by how probable that was said to be, and of how many frames.
 
     probability: N, 0..1. right: N, whether the box was. kind: N, number of the data set; where there are several, each
-    has a thin line of its own, where it has `FEWEST` frames. Raises UserError if it cannot be written.
+    has a thin line of its own, where it has `MIN_FRAMES` frames. Raises UserError if it cannot be written.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -84,7 +84,7 @@ def write_calibration(path: Path, probability: Any, right: Any, kind: Any, title
     for number in kinds if len(kinds) > 1 else ():
         of = calibration_bins(probability[kind == number], right[kind == number])
         name = "of one data set" if number == kinds[0] else None
-        upper.plot(*_shares(*of, FEWEST), "-", lw=0.8, color="tab:orange", label=name)
+        upper.plot(*_shares(*of, MIN_FRAMES), "-", lw=0.8, color="tab:orange", label=name)
     error = calibration_error(probability, right)
     upper.plot(*_shares(counts, sums, hits), "o-", color="tab:blue", label=f"observed [error {error:.3f}]")
     upper.set(ylabel="share of right boxes", title=title, xlim=(0, 1), ylim=(0, 1))

@@ -26,7 +26,7 @@ SILENT_S = 1.0
 """Seconds after which a report says nothing of now any more."""
 DEFAULT_INTERVAL_S = 0.5
 """Of CAMERA_TRACKING_IMAGE_STATUS, where a ground station asks for the default."""
-SHORTEST_INTERVAL_S, LONGEST_INTERVAL_S = 0.01, 2000.0  # MESSAGE_INTERVAL holds microseconds in 32 bits
+MIN_INTERVAL_S, MAX_INTERVAL_S = 0.01, 2000.0  # MESSAGE_INTERVAL holds microseconds in 32 bits
 REPEATED_S = 3.0
 """The same command of the same sender within this time is a repetition, because the answer got lost."""
 _FAR = 1e6  # pixels: no box is there, and float32 holds no larger ones exactly
@@ -199,7 +199,7 @@ class Camera:
             self._due.pop(number, None)
             return
         default = HEARTBEAT_S if is_heartbeat else DEFAULT_INTERVAL_S
-        asked = min(max(interval_us * 1e-6, SHORTEST_INTERVAL_S), LONGEST_INTERVAL_S)
+        asked = min(max(interval_us * 1e-6, MIN_INTERVAL_S), MAX_INTERVAL_S)
         self._intervals[number] = asked if interval_us > 0 else default
         self._due[number] = min(now + self._intervals[number], self._due.get(number, math.inf))
 

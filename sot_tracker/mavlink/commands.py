@@ -44,11 +44,11 @@ def command_of(message: Any) -> Command:
 
 
 def whole(value: float) -> int:
-    """-1 for what is no whole number."""
+    """-1 for what is not a whole number."""
     return int(value) if math.isfinite(value) and value == int(value) else -1
 
 
 def require_fractions(*values: float) -> None:
-    """Raises Refused for a number that is no share of the picture, 0 to 1."""
+    """Raises Refused for a number that is not a share of the picture, 0 to 1."""
     if not all(math.isfinite(value) and 0 <= value <= 1 for value in values):
         raise Refused(dialect.MAV_RESULT_DENIED, "coordinates are fractions of the picture, 0 to 1")

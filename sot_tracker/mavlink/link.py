@@ -27,7 +27,7 @@ from sot_tracker.stream.requests import Request
 log = logging.getLogger(__name__)
 
 READ_BYTES = 4096
-LONGEST_WAIT = 0.05
+MAX_WAIT = 0.05
 """Seconds after which reports, answers and the end are looked for."""
 _PAUSE = 1.0  # seconds before a link that failed is tried again
 
@@ -129,7 +129,7 @@ class Link:
 
     def _step(self) -> None:
         """Wait for bytes or until something is due, and do it."""
-        wait = min(max(self._camera.next_due - self._clock(), 0.0), LONGEST_WAIT)
+        wait = min(max(self._camera.next_due - self._clock(), 0.0), MAX_WAIT)
         self._connection.select(wait)  # what it says is not asked: of tcpin it waits for the wrong socket
         self._read()
         now = self._clock()

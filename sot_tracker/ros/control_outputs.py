@@ -19,7 +19,7 @@ from sot_tracker.ros.subscription import MatchingSubscription
 from sot_tracker.stream import control
 from sot_tracker.stream.follower import Result, Warn
 
-MOST_TARGETS = 64
+MAX_TARGETS = 64
 """Of which a motion is remembered: those that were seen last."""
 _QOS = QoSProfile(depth=10)
 
@@ -49,7 +49,7 @@ class ControlOutputs:
         toward, motion = self._direction(result), self._motions.pop(result.target_id, None)
         if stamp:
             motion = self._motions[result.target_id] = control.updated(motion, stamp, found.box, toward)
-            if len(self._motions) > MOST_TARGETS:
+            if len(self._motions) > MAX_TARGETS:
                 del self._motions[next(iter(self._motions))]
             self._publish_predicted(motion, found.confidence, result)
         if toward is not None:

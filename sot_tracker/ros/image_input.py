@@ -1,4 +1,4 @@
-"""The image subscription: which topic, which type and reliability, how many frames were missed."""
+"""The image subscription: its topic, message type and reliability, and the number of frames that were missed."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from sot_tracker.stream.statistics import Reminder, Sequence
 SILENCE = 3.0  # seconds without a frame from an existing publisher, or without a publisher, after which it is reported
 RAW, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 _TYPES = {RAW: Image, COMPRESSED: CompressedImage}
-_UNKNOWN_NUMBER = 2**64 - 1  # rmw's "the middleware does not count"
+_UNKNOWN_NUMBER = 2**64 - 1  # given by rmw if the middleware does not count messages
 
 
 class ImageInput:
-    """Subscribes to raw or compressed images, KEEP_LAST 1: with one executor thread that is always the newest frame.
+    """Subscribes to raw or compressed images. KEEP_LAST 1 with one executor thread always gives the newest frame.
 
-    A topic that carries the other of the two types is taken as it is. With reliability `auto` the subscription is made
-    when a publisher is seen. Call `watch` regularly.
+    If the topic has the other of the two types, that one is subscribed. With reliability `auto` the subscription is
+    made when there is a publisher. Call `watch` regularly.
     """
 
     def __init__(self, node: Node, config: Config, receive: Callable[[Any], None], warn: Warn) -> None:
@@ -39,11 +39,11 @@ class ImageInput:
             self.topic = _compressed_topic(node)
         first = COMPRESSED if compressed or self.topic.endswith("/compressed") else RAW
         types = {first: _TYPES[first], **_TYPES}
-        # Humble's subscriptions know no message info: they get the message alone.
+        # In Humble, callbacks get no message info, only the message.
         take = self._take if hasattr(Subscription, "CallbackType") else partial(self._take, info={})
         self._subscription = MatchingSubscription(node, self.topic, types, take, 1, config.reliability, eager=False)
-        self._heard = time.monotonic()
-        self._absence = ""  # what was logged last about a topic without a publisher
+        self._heard = time.monotonic()  # when the last frame came
+        self._absence = ""  # last log line about the missing publisher
         self._reminder = Reminder()
         self._sequence = Sequence()
         if config.reliability == "auto":
@@ -57,7 +57,7 @@ class ImageInput:
 
     @property
     def reliability(self) -> str:
-        """As subscribed now: "reliable", "best_effort", or "waiting"."""
+        """The present reliability: "reliable", "best_effort", or "waiting" without a subscription."""
         return self._subscription.reliability
 
     @property
@@ -74,7 +74,7 @@ class ImageInput:
         )
 
     def watch(self) -> None:
-        """Subscribe as soon and as often as the publishers ask for it; report when they are silent."""
+        """Adapt the subscription to its publishers; warn if no frames arrive."""
         if self._subscription.watch():
             self._heard = time.monotonic()
             self._sequence.restart()
@@ -92,7 +92,7 @@ class ImageInput:
                 advice = self.advice if self.type_name == RAW else "Check the publisher."
                 if self._subscription.is_refused:
                     advice = (
-                        "It is best effort, and a reliable subscription gets nothing from it: set reliability:=auto"
+                        "It is best effort, so a reliable subscription receives nothing from it: set reliability:=auto"
                     )
                 self._warn("silence", f"{self.topic} has a publisher but no frame came for {silent:.0f} s. {advice}")
         elif foreign := self._subscription.foreign_types:
@@ -107,7 +107,7 @@ class ImageInput:
             self._node.get_logger().info(text)
 
     def _candidates(self) -> str:
-        """The image topics that there are, for a message about the one that is not."""
+        """A hint at other image topics, for the message that nobody publishes this one."""
         others = sorted(
             name
             for name, types in self._node.get_topic_names_and_types()
@@ -121,13 +121,13 @@ class ImageInput:
         self._heard = time.monotonic()
         self._reminder.clear()
         number = info.get("publication_sequence_number")
-        # Each publisher counts for itself, and a message does not carry its publisher.
+        # Each publisher has its own count, and the message info does not tell the publisher.
         self._sequence.see(number if number != _UNKNOWN_NUMBER and self._subscription.publishers == 1 else None)
         self._receive(message)
 
 
 def _compressed_topic(node: Node) -> str:
-    """`image/compressed` where that name was remapped, else the resolved `image` with `/compressed` behind it."""
+    """`image/compressed` if that name was remapped, else the resolved `image` with `/compressed` appended."""
     topic = node.resolve_topic_name("image/compressed")
     if topic != node.resolve_topic_name("image/compressed", only_expand=True):
         return str(topic)

@@ -1,6 +1,6 @@
 """The ways to start a target besides `init_box`: a detector, a region, a polygon, clicks, and the service `~/init`.
 
-Each of them becomes one `Request`, which `Starter.ask` takes. What cannot be used gives one throttled warning.
+Each makes a `Request` and passes it to `Starter.ask`. Unusable messages cause a throttled warning.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from sot_tracker.stream.requests import Request
 class Starter:
     """What all ways to start a target need.
 
-    ask: starts on a request; returns the reason where it was refused, else "". fail: takes an error that is not the
-    user's mistake. followers: of this activation. warn: logs, throttled by kind.
+    ask: starts on a request; returns the reason if it was refused, else "". fail: called with an error that is not the
+    user's mistake. followers: the targets of this activation. warn: logs a warning, throttled by kind.
     """
 
     ask: Callable[[Request], str]
@@ -44,9 +44,10 @@ class Starter:
 
 
 class Inputs:
-    """Subscriptions and service of one activation. Call `watch` regularly, `see` with every frame, `stop` at a stop.
+    """Subscriptions and service of one activation.
 
-    image_topic: as subscribed; rqt_image_view sends clicks into it as `<image topic>_mouse_left`.
+    Call `watch` regularly, `see` with every frame, and `stop` when the user stops all targets.
+    image_topic: the subscribed topic; rqt_image_view publishes clicks as `<image topic>_mouse_left`.
     """
 
     def __init__(self, node: LifecycleNode, starter: Starter, image_topic: str) -> None:
@@ -82,11 +83,11 @@ class Inputs:
             action()
         except UserError as error:
             self._starter.warn(origin, f"{origin} refused: {error}")
-        except Exception as error:  # of OpenCV: what somebody sends must not end the node
+        except Exception as error:  # of OpenCV: no message may end the node
             self._starter.fail(error)
 
     def watch(self) -> None:
-        """Take what publishers offer; tell of topics of a wrong type; propose what was found around a click."""
+        """Adapt the subscriptions to their publishers, warn of wrong types, propose the object found at a click."""
         self._guarded(self._propose_what_was_found, "click")
         for subscription in self._subscriptions:
             subscription.watch()
@@ -94,7 +95,7 @@ class Inputs:
                 self._starter.warn(f"{subscription.topic} type", text)
 
     def see(self, frame: Frame) -> None:
-        """A frame that was accepted: a proposal moves with it. Raises FrameError where that cannot be decoded."""
+        """Move a proposal into the next frame. Raises FrameError if the frame cannot be decoded."""
         self._guarded(self._propose_what_was_found, "click")
         if self._clicks.proposal is not None:
             self._clicks.see(frame.image)
@@ -104,7 +105,7 @@ class Inputs:
         self._pending = self._pending or not {"select", "select_value"}.isdisjoint(names)
 
     def stop(self) -> None:
-        """The user wants no target: none is started until `select` is set again or somebody asks."""
+        """Start no target by `select` until it is set again, and drop a proposal."""
         self._pending = False
         self._forget_clicks()
 
@@ -119,7 +120,7 @@ class Inputs:
             subscription.close()
         if self._service is not None:
             self._node.destroy_service(self._service)
-        del self._starter, self._history  # as in Pipeline.close: some of ROS still refers to this object for a while
+        del self._starter, self._history  # as in `Pipeline.close`
 
     # ---- a detector
 
@@ -143,7 +144,7 @@ class Inputs:
             stamp = messages.stamp_of(message.header)
             self._starter.ask(Request(chosen.box, stamp, chosen.target_id, "init_detections"))
         elif unusable := sum(not candidate.box.is_valid for candidate in candidates):
-            raise UserError(f"{unusable} of {len(candidates)} boxes are no boxes: finite numbers, positive sizes")
+            raise UserError(f"{unusable} of {len(candidates)} boxes are invalid: give finite numbers and sizes above 0")
 
     # ---- regions and polygons
 
@@ -167,10 +168,10 @@ class Inputs:
         self._click(message.x * scale, message.y * scale, 0)
 
     def _click(self, x: float, y: float, stamp: int) -> None:
-        """Start on the box that this click completes, or look for the object around a first one."""
+        """Start on the box that this click completes; for a first click, search for the object around it."""
         frames = self._frames_from(stamp)
         height, width = frames[0].image.shape[:2]
-        if not (0 <= x <= width and 0 <= y <= height):  # nor is any comparison true of what is no number
+        if not (0 <= x <= width and 0 <= y <= height):  # nor is any comparison true of what is not a number
             raise UserError(f"point ({x:g}, {y:g}) lies outside of the {width}x{height} frame")
         proposal = self._clicks.proposal
         box = self._clicks.click(x, y)
@@ -182,7 +183,7 @@ class Inputs:
         self._starter.ask(Request(box, frame.stamp, origin="click"))
 
     def _propose_what_was_found(self) -> None:
-        """Around the newest click, as soon as it is known; the box is moved through the frames since."""
+        """Propose the object around the newest click as soon as it is found, moved into the newest frame."""
         if (found := self._search.result()) is None:
             return
         self._log_found(found)
@@ -210,9 +211,9 @@ class Inputs:
         self._search.forget()
 
     def _frames_from(self, stamp: int) -> list[Frame]:
-        """The frame that was clicked in and those after it.
+        """The frame in which the user clicked, and those after it.
 
-        The newest for stamp 0, for the stamp of a frame that is not kept, and where frames have no stamps.
+        Only the newest frame for stamp 0, for a stamp outside of the kept frames, and if frames have no stamps.
         """
         frames = list(self._history)
         if not frames:
@@ -225,18 +226,18 @@ class Inputs:
     # ---- the service
 
     def _on_init(self, request: Any, response: Any) -> Any:
-        """Start now, in the newest frame where none is named, so that the answer is final."""
-        asked, newest = messages.request_of(request.target, "~/init"), self._history.newest
+        """Start on the target. Stamp 0 means the newest frame here, so that the response can say whether it started."""
+        start, newest = messages.request_of(request.target, "~/init"), self._history.newest
         if newest is None:
             response.message = "no frame has come yet: see whether the image topic is published"
             return response
-        if asked.stamp == 0:
-            asked = replace(asked, stamp=newest.stamp)
+        if start.stamp == 0:
+            start = replace(start, stamp=newest.stamp)
         before = self._starter.followers.target_ids
-        response.message = self._starter.ask(asked)
+        response.message = self._starter.ask(start)
         response.accepted = not response.message
         if response.accepted:
             new = [name for name in self._starter.followers.target_ids if name not in before]
-            response.target_id = asked.target_id or "".join(new)
-            response.message = "waits for its frame" if asked in self._starter.followers.waiting else "started"
+            response.target_id = start.target_id or "".join(new)
+            response.message = "waits for its frame" if start in self._starter.followers.waiting else "started"
         return response

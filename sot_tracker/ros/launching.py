@@ -1,4 +1,4 @@
-"""What the launch files share: option groups as launch arguments, and their texts as values."""
+"""Code shared by the launch files: descriptions of options as launch arguments, and parsing of their values."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sot_tracker.options import Options, check, defaults_of, options_of
 
 
 def described(group: type[Options]) -> dict[str, str]:
-    """Name -> what `ros2 launch --show-args` says: help text, what is allowed, and the default."""
+    """Name -> description for `ros2 launch --show-args`: help text, allowed values and default."""
     texts = {}
     for name, facts in options_of(group).items():
         choices = f" One of: {', '.join(facts.choices)}." if facts.choices else ""
@@ -22,9 +22,9 @@ def described(group: type[Options]) -> dict[str, str]:
 
 
 def values(given: Mapping[str, str], group: type[Options] = Config) -> dict[str, Any]:
-    """The options of that group among the arguments that are not empty, as parameters in their own types.
+    """The non-empty launch arguments that are options of that group, converted to the types of the parameters.
 
-    Raises UserError for one that is not possible, RuntimeError for one that is no YAML.
+    Raises UserError for an invalid value, RuntimeError for a text that is not YAML.
     """
     return {name: value(name, given[name], group) for name in options_of(group) if given.get(name)}
 
@@ -40,7 +40,7 @@ def value(name: str, text: str, group: type[Options] = Config) -> Any:
 
 
 def switch(name: str, text: str) -> bool:
-    """A launch argument that is true or false. Raises UserError for anything else."""
+    """The value of a launch argument that must be true or false. Raises UserError for anything else."""
     if text.lower() not in ("true", "false"):
         raise UserError(f"{name}:={text} is not possible: give true or false")
     return text.lower() == "true"

@@ -1,4 +1,4 @@
-"""Start one of our nodes as a process; what its imports lack is reported in one line."""
+"""Start one of this package's nodes as a process. A missing Python package is reported in one line."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ NODES = {
     "range": "sot_tracker.ros_tools.flight_range",
 }
 PIP = {"aiohttp": "view", "pymavlink": "mavlink"}
-"""Packages that are not ROS's -> the extra of pyproject.toml that brings them."""
+"""Python packages that do not belong to ROS -> the extra of pyproject.toml that installs them."""
 
 
 def launch(name: str) -> int:
-    """Run the node of that name until it ends; its exit status, 2 where a package is missing."""
+    """Run the node of that name until it ends. Returns its exit status, or 2 if a package is missing."""
     words = sys.argv[1:]
     if {"-h", "--help"} & set(words[: words.index("--ros-args")] if "--ros-args" in words else words):
         print(usage(name))

@@ -1,4 +1,4 @@
-"""Inputs that only many targets need: boxes as an array, and a stop for one target."""
+"""Inputs for several targets: boxes in one message, and a service that stops one target."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sot_tracker.stream.statistics import Throttle
 class ManyTargets:
     """The topic `init_boxes` and the service `~/stop_target`, from activation to deactivation.
 
-    ask: starts on one box and reports what comes of it.
+    ask: starts on one box and logs the result.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class ManyTargets:
         self._boxes.watch()
 
     def watch(self) -> None:
-        """Subscribe as the publishers offer. Call it regularly."""
+        """Adapt the subscription to its publishers. Call this regularly."""
         if self._boxes.watch():
             self._log.info(f"init_boxes subscribed as {self._boxes.reliability}")
         if text := self._boxes.complaint():
@@ -46,7 +46,7 @@ class ManyTargets:
         del self._followers, self._ask  # as in `Pipeline.close`
 
     def _on_boxes(self, message: Detection2DArray) -> None:
-        """Every box for which there is room; one warning for all others."""
+        """Start on every box as long as more targets are possible; one warning for the others."""
         refused = 0
         for detection in message.detections:
             if not messages.stamp_of(detection.header):

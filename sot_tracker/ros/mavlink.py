@@ -1,4 +1,4 @@
-"""`mavlink`: a MAVLink camera beside a tracker node. docs/mavlink.md describes it."""
+"""The `mavlink` node: a MAVLink camera for a tracker node. docs/mavlink.md describes it."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from sot_tracker.stream.range16 import Range16
 from sot_tracker.stream.reports import Report
 
 WATCH_PERIOD = 0.1
-LOOK_PERIOD = 1.0
-"""Seconds between two looks at the size of the pictures: MAVLink's coordinates are fractions of it."""
+SIZE_PERIOD = 1.0
+"""Seconds between two readings of the image size, which is needed because MAVLink's coordinates are fractions of it."""
 
 
 class FrameSize:
-    """Width and height of the frames on `image`; messages are read once per LOOK_PERIOD, and dropped unread between."""
+    """Width and height of the frames on `image`. One message per `SIZE_PERIOD` is read; the others are ignored."""
 
     def __init__(self, node: Node, transport: str) -> None:
         topic = node.resolve_topic_name("image")
@@ -45,7 +45,7 @@ class FrameSize:
         self._subscription = MatchingSubscription(
             node, topic, self._kinds, self._take, 1, "auto", eager=False, serialized=True
         )
-        self._looked = 0.0
+        self._read_at = 0.0
         self.size: tuple[int, int] | None = None
 
     def watch(self) -> None:
@@ -53,19 +53,19 @@ class FrameSize:
 
     def _take(self, data: bytes) -> None:
         now = time.monotonic()
-        if now - self._looked < LOOK_PERIOD:
+        if now - self._read_at < SIZE_PERIOD:
             return
-        self._looked = now
+        self._read_at = now
         message = deserialize_message(data, self._kinds[self._subscription.type_name])
         try:
             frame = messages.frame_of(message, Range16(()))
             self.size = frame.size or (frame.image.shape[1], frame.image.shape[0])
-        except UserError:  # a damaged picture has no size; the next one will do
+        except UserError:  # a damaged picture has no size; the next one may have
             return
 
 
 class MavlinkNode(Node):
-    """Subscribes to `state`, `detection` and the size of `image`, and asks the tracker node."""
+    """Subscribes to `state`, `detection` and `image`, and passes requests to the tracker node."""
 
     def __init__(self, **options: Any) -> None:
         """options: of rclpy's Node. Raises UserError where the connection cannot be opened."""

@@ -1,4 +1,4 @@
-"""Our values <-> ROS messages. The messages that a frame causes carry that frame's own header."""
+"""Conversion between this package's types and ROS messages. The results of a frame have the header of that frame."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ except ModuleNotFoundError:
 
 CLASS_ID = "target"
 _REASONS = {Reason.NONE: "NO_REASON"}
-"""Those whose constant in TrackerState has another name."""
+"""Reasons whose constant in TrackerState has another name."""
 
 
 def state_type() -> Any | None:
@@ -52,12 +52,12 @@ def stop_type() -> Any | None:
 
 
 def stamp_of(header: Any) -> int:
-    """Nanoseconds."""
+    """A header's stamp in nanoseconds."""
     return nanoseconds(header.stamp)
 
 
 def nanoseconds(time: Any) -> int:
-    """Of a builtin_interfaces/Time."""
+    """A builtin_interfaces/Time in nanoseconds."""
     return int(time.sec) * 1_000_000_000 + int(time.nanosec)
 
 
@@ -67,7 +67,7 @@ REASONS = ("NO_REASON", "SCORE", "JUMP", "EDGE", "OCCLUDED", "LOOK_ALIKE")
 
 
 def report_of_state(message: Any) -> Report:
-    """What a TrackerState says, without box and picture."""
+    """The report of a TrackerState message, without box and picture."""
     state = next((name for name in STATES if getattr(message, name) == message.state), SILENT)
     reason = next((name for name in REASONS[1:] if getattr(message, name) == message.reason), "")
     return Report(
@@ -84,9 +84,9 @@ def report_of_state(message: Any) -> Report:
 
 
 def jpeg_of(message: Any) -> bytes | None:
-    """The data of a sensor_msgs/CompressedImage that a browser can show as it is; else None.
+    """The JPEG data of a sensor_msgs/CompressedImage; None if a browser could not show it as it is.
 
-    Pictures that are not 8-bit BGR or grey inside, such as Bayer mosaics, are not.
+    These are other formats, and pictures that do not contain 8-bit BGR, RGB or grey, such as Bayer mosaics.
     """
     encoding, _, kind = getattr(message, "format", "").lower().rpartition(";")
     is_jpeg = "jpeg" in kind or "jpg" in kind
@@ -94,10 +94,10 @@ def jpeg_of(message: Any) -> bytes | None:
 
 
 def frame_of(message: Any, range16: Range16) -> Frame:
-    """From a sensor_msgs/Image or CompressedImage; range16 scales 16-bit pictures of this stream.
+    """The frame of a sensor_msgs/Image or CompressedImage. range16: scales 16-bit pictures of this stream.
 
-    Raises FrameError at once for a raw image whose fields do not fit together; damage of a compressed one shows when
-    its picture is asked for.
+    Raises FrameError for a raw image whose fields are inconsistent. A damaged compressed image raises it later, when
+    `Frame.image` is read.
     """
     stamp, nbytes = stamp_of(message.header), len(message.data)
     if hasattr(message, "format"):
@@ -108,7 +108,7 @@ def frame_of(message: Any, range16: Range16) -> Frame:
 
 
 def fill_image(message: Any, image: NDArray[np.uint8]) -> Any:
-    """Put a contiguous BGR picture into a sensor_msgs/Image, the one way that is fast on every distro."""
+    """Fill a sensor_msgs/Image with a contiguous BGR picture, in the only way that is fast in every distribution."""
     message.height, message.width = image.shape[:2]
     message.encoding, message.is_bigendian, message.step = "bgr8", 0, image.shape[1] * 3
     data = array("B")
@@ -152,7 +152,7 @@ def box_of(message: Detection2D) -> Box:
 
 
 def request_of(message: Detection2D, origin: str = "init_box") -> Request:
-    """What an `init_box` message asks for."""
+    """The request of an `init_box` message."""
     return Request(box_of(message), stamp_of(message.header), message.id, origin)
 
 
@@ -170,7 +170,7 @@ def box_of_region(message: Any) -> Box:
 def box_around(points: Any) -> Box:
     """The upright box around the points of a geometry_msgs/Polygon, x and y in pixels.
 
-    Not a number where one of the points is none. Raises UserError for fewer than two points.
+    The box is NaN if a coordinate is NaN. Raises UserError for fewer than two points.
     """
     if len(points) < 2:
         raise UserError(f"a polygon of {len(points)} points has no box: give its corners in pixels")

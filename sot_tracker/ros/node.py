@@ -24,14 +24,14 @@ from sot_tracker.stream.requests import Request
 from sot_tracker.tracker import Tracker
 
 READ_AT_START = ("autostart",)
-"""Parameters that have been used before anybody could set them."""
+"""Parameters that are only read at start, so that setting them later would have no effect."""
 
 
 class TrackerNode(LifecycleNode):
-    """Lifecycle around a `Pipeline`: configure reads the parameters and loads the model, activate subscribes."""
+    """The lifecycle of a `Pipeline`: configure reads the parameters and loads the model, activate subscribes."""
 
     def __init__(self, **options: Any) -> None:
-        """options: of rclpy's Node. Raises UserError for a parameter that is not possible."""
+        """options: arguments of rclpy's Node. Raises UserError for an invalid parameter."""
         super().__init__("tracker_node", **options)
         self._config = parameters.declare(self, Config, READ_AT_START)
         self._trackers: list[Tracker] = []
@@ -48,7 +48,7 @@ class TrackerNode(LifecycleNode):
         """Configure and activate, if `autostart`. Raises UserError, for example for a model that cannot be loaded."""
         if not self._config.autostart:
             return
-        self._trackers = self._load()  # here and not in the transition, which could only fail without a reason
+        self._trackers = self._load()  # not in the transition, which could not report why it failed
         for step in (self.trigger_configure, self.trigger_activate):
             if step() != TransitionCallbackReturn.SUCCESS:
                 raise UserError("the node could not be started: see above")
@@ -61,7 +61,7 @@ class TrackerNode(LifecycleNode):
         return self._attempt(self._activate) or done
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        if self._failed:  # lifecycle has no way from active into its error state but a failed transition
+        if self._failed:  # a failed transition is the only way from the active to the error state
             return TransitionCallbackReturn.ERROR
         self._deactivate()
         return super().on_deactivate(state)
@@ -82,7 +82,7 @@ class TrackerNode(LifecycleNode):
         return TransitionCallbackReturn.SUCCESS
 
     def give_up(self, reason: str) -> None:
-        """From active through the error state to unconfigured; the process and its services live on."""
+        """Go from active through the error state to unconfigured. The process and its services continue."""
         self.get_logger().fatal(f"{reason}: the node is unconfigured now; configure and activate it to try again")
         self._failed = True
         self.trigger_deactivate()
@@ -100,7 +100,7 @@ class TrackerNode(LifecycleNode):
     def _deactivate(self) -> None:
         if self._pipeline is not None:
             waiting = self._pipeline.close()
-            # Once it started a target, the box parameter is history: the target is elsewhere by now.
+            # Once the box parameter has started a target, it is not used again: the target has moved since.
             self._first = self._first if self._first in waiting else None
         self._pipeline = None
 
@@ -122,14 +122,14 @@ class TrackerNode(LifecycleNode):
         return trackers
 
     def _attempt(self, action: Callable[[], None]) -> TransitionCallbackReturn | None:
-        """None where the action succeeded. rclpy would swallow an exception silently."""
+        """Run the action. Returns None if it succeeded; errors are logged here, since rclpy would ignore them."""
         try:
             action()
         except (UserError, NameValidationException) as error:
             self.get_logger().error(" ".join(str(error).split()))
             return TransitionCallbackReturn.FAILURE
         except Exception:
-            if self.context.ok():  # else a signal ended ROS in the middle of it
+            if self.context.ok():  # otherwise a signal has shut ROS down meanwhile
                 self.get_logger().fatal(traceback.format_exc())
             raise
         return None
@@ -137,7 +137,7 @@ class TrackerNode(LifecycleNode):
     def _on_change_state(self, request: Any, response: Any) -> Any:
         try:
             return self._change_state(request, response)
-        except RuntimeError:  # rcl's own type is not public
+        except RuntimeError:  # the class that rcl raises is not public
             if not self.context.ok():
                 raise
             now = self._state_machine.current_state[1]

@@ -1,4 +1,4 @@
-"""ROS parameters made from option groups (`sot_tracker.options`): nothing about an option is written twice."""
+"""ROS parameters made from option groups (`sot_tracker.options`), so that no option is defined twice."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ Group = TypeVar("Group", bound=Options)
 def describe(facts: Option, default: Any, read_only: bool) -> ParameterDescriptor:
     """Description, range, choices and read-only flag of one option.
 
-    Numbers with a fraction, boxes and texts are typed by their value, so that `init_box:=[310,120,48,96]` is accepted
-    as well as `[310.0, ...]`, and `source:=0` for the first camera; `options.check` keeps out what does not fit.
+    Floats, boxes and strings are declared with dynamic typing, so that `init_box:=[310,120,48,96]` is accepted as well
+    as `[310.0, ...]`, and `source:=0` for the first camera. `options.check` then refuses unsuitable values.
     """
     descriptor = ParameterDescriptor(
         description=facts.help,
@@ -43,12 +43,12 @@ def describe(facts: Option, default: Any, read_only: bool) -> ParameterDescripto
 def declare(node: Node, group: type[Group], read_only: Collection[str] = ()) -> Group:
     """Declare every option of the group on the node and return the values given at start.
 
-    Parameters that the group does not know are warned of. Raises UserError naming the parameter, its value and what is
-    allowed.
+    Logs a warning about given parameters that do not exist. Raises UserError naming the parameter, its value and what
+    is allowed.
     """
     defaults = defaults_of(group)
     for name, facts in options_of(group).items():
-        # ROS knows no empty array of numbers: an option without numbers is a parameter that is not set.
+        # ROS has no empty array of numbers, so such a parameter is left unset.
         value = None if defaults[name] == () else defaults[name]
         try:
             old = _given_by_old_name(node, name)
@@ -62,19 +62,19 @@ def declare(node: Node, group: type[Group], read_only: Collection[str] = ()) -> 
 
 
 def read(node: Node, group: type[Group]) -> Group:
-    """The node's present parameters as that option group. Raises UserError."""
+    """The current values of the node's parameters as that option group. Raises UserError."""
     return group.from_mapping({name: _plain(node.get_parameter(name).value) for name in options_of(group)})
 
 
 def value_of(node: Node, name: str, group: type[Options]) -> Any:
-    """The present value of one option, in its own type. Raises UserError."""
+    """The current value of one option, in its own type. Raises UserError."""
     return check(name, _plain(node.get_parameter(name).value), group)
 
 
 def check_change(node: Node, changes: list[Parameter], group: type[Options], frozen: bool) -> SetParametersResult:
-    """For `add_on_set_parameters_callback`: refuse, with the reason, what the group does not allow; log the rest.
+    """Refuse invalid values with the reason, and log valid changes; for `add_on_set_parameters_callback`.
 
-    frozen: the node is configured, so that only live options can still be changed.
+    frozen: whether the node is configured, so that only live options can still be changed.
     """
     options = options_of(group)
     wanted: dict[str, Any] = {}
@@ -96,7 +96,7 @@ def check_change(node: Node, changes: list[Parameter], group: type[Options], fro
 
 @contextmanager
 def explained(node: Node, group: type[Options]) -> Iterator[None]:
-    """Adds to a UserError which text that it names ROS has read as something else: `weights:=010` arrives as 8."""
+    """Extend the message of a UserError by a hint if ROS converted a string in it: `weights:=010` arrives as 8."""
     try:
         yield
     except UserError as error:
@@ -115,7 +115,7 @@ def explained(node: Node, group: type[Options]) -> Iterator[None]:
 
 
 def _warn_of_unknown(node: Node, options: Collection[str]) -> None:
-    # rclpy offers no public way to ask for what was given on the command line or in a file.
+    # rclpy has no public function for the parameters given on the command line or in a file.
     for name in getattr(node, "_parameter_overrides", {}):
         if node.has_parameter(name) or name.startswith("qos_overrides."):
             continue
@@ -124,9 +124,9 @@ def _warn_of_unknown(node: Node, options: Collection[str]) -> None:
 
 
 def _given_by_old_name(node: Node, name: str) -> Any:
-    """The value that was given to the parameter's old name, with a warning; else None.
+    """The value that was given under the parameter's old name, with a warning; else None.
 
-    It wins over the present name, to which the launch file gives the default.
+    It overrides the value of the present name, which the launch file always sets, at least to the default.
     """
     for old in (old for old, new in RENAMED.items() if new == name):
         node.declare_parameter(old, None, ParameterDescriptor(description=renaming(old), dynamic_typing=True))

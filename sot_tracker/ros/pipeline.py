@@ -1,4 +1,4 @@
-"""An active node's work: from one image message to its detection, state and debug image."""
+"""The work of an active node: from an image message to its detection, state and debug image."""
 
 from __future__ import annotations
 
@@ -37,14 +37,15 @@ from sot_tracker.tracker import Reason, State, Tracker
 REPORT_PERIOD = 5.0  # seconds between two log lines of one kind
 WATCH_PERIOD = 0.1
 _WORDS = {State.TRACKING: "found again", State.UNCERTAIN: "uncertain", State.LOST: "lost"}
-MOST_FAILURES = 10  # in a row, after which the node gives up
+MAX_FAILURES = 10  # consecutive frames that fail, after which the node gives up
 
 
 class Pipeline:
-    """Lives from activation to deactivation: subscriptions, timers, `~/stop`, the followers and their counts.
+    """Subscriptions, timers, `~/stop`, followers and statistics, from activation to deactivation.
 
-    trackers: one for each target that can be followed at a time. first: a request to begin with.
-    give_up: called with the reason when frame after frame fails with an error that is not the user's mistake.
+    trackers: as many as targets can be tracked at a time. first: a request to begin with.
+    give_up: called with the reason when `MAX_FAILURES` consecutive frames fail with an error that is not the user's
+    mistake.
     """
 
     def __init__(
@@ -98,7 +99,7 @@ class Pipeline:
             self._ask(first)
 
     def close(self) -> list[Request]:
-        """End everything and let go of the trackers at once. Returns the requests that still wait for their frames."""
+        """End everything and release the trackers. Returns the requests that still wait for their frames."""
         waiting = self._follower.waiting
         self._input.close()
         self._init_box.close()
@@ -109,8 +110,8 @@ class Pipeline:
             self._node.destroy_timer(timer)
         self._node.destroy_service(self._stop)
         self._node.destroy_publisher(self._diagnostics)
-        # Subscriptions and timers still refer to this object, some until the executor's next turn: without this the
-        # network would live until the garbage collector runs.
+        # Subscriptions and timers still refer to this object, some until the executor runs again. Without this, the
+        # network's memory would only be freed by the garbage collector.
         self._follower.close()
         del self._follower, self._trackers, self._inputs
         return waiting
@@ -141,7 +142,7 @@ class Pipeline:
         self._ask(messages.request_of(message))
 
     def _ask(self, request: Request) -> str:
-        """Hand a request to the follower; the reason where it was refused, else ""."""
+        """Pass a request to the follower. Returns the reason if it was refused, else ""."""
         entry = time.perf_counter()
         try:
             result = self._follower.request(request)
@@ -165,14 +166,14 @@ class Pipeline:
         return ""
 
     def _fail(self, error: Exception) -> None:
-        if not self._node.context.ok():  # a signal ended ROS in the middle of the work
+        if not self._node.context.ok():  # a signal has shut ROS down meanwhile
             raise error
         self._failures += 1
         summary = " ".join(f"{type(error).__name__}: {error}".split())
         if self._throttle.ready("failure"):
             self._log.error(f"frame failed: {summary}")
-        if self._failures == MOST_FAILURES:
-            self._log.fatal(f"{MOST_FAILURES} frames in a row failed, the last with {summary}")
+        if self._failures == MAX_FAILURES:
+            self._log.fatal(f"{MAX_FAILURES} frames in a row failed, the last with {summary}")
 
     def _on_stop(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         before = len(self._follower.target_ids)
@@ -184,7 +185,7 @@ class Pipeline:
         return response
 
     def _watch(self) -> None:
-        if self._failures >= MOST_FAILURES:  # here, since a callback of the image subscription cannot well destroy it
+        if self._failures >= MAX_FAILURES:  # here, since the image callback must not destroy its own subscription
             self._give_up("frame after frame failed")
             return
         self._input.watch()
@@ -203,7 +204,7 @@ class Pipeline:
         if in_transport:
             self._warn("lost", f"frames of {self._input.topic} are lost on the way. {self._input.advice}")
         if not report.header.stamp.sec and self._node.get_parameter("use_sim_time").value:
-            self._warn("clock", "use_sim_time is true, but no time comes on /clock: play the recording with --clock")
+            self._warn("clock", "use_sim_time is true, but nothing is published on /clock: play the bag with --clock")
         if stream := self._health.stream_once():
             self._log.info(f"taking {self._input.topic}: {stream}")
 
@@ -226,7 +227,7 @@ class Pipeline:
 
     def _report_changes(self, results: Sequence[Result]) -> None:
         before, followed = self._reported, self._follower.target_ids
-        # One target that starts by itself must not make the others seem new in the next frame.
+        # `results` may be those of one new target alone: keep the states of the others.
         self._reported = {name: state for name, state in before.items() if name in followed}
         for result in results:
             if result.estimate is None:

@@ -1,4 +1,4 @@
-"""Start, run and end one of our nodes as a process."""
+"""Start, run and end a node as a process."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ _MIXED_HINT = "in a list of numbers give all of them a decimal point, or none, f
 
 
 def run(make: Callable[[], Node], args: Sequence[str] | None = None) -> int:
-    """Spin one node until SIGINT, SIGTERM or its own end; the exit status: 0, or 2 for a user's mistake, in one line.
+    """Spin one node until SIGINT, SIGTERM or its own end. Returns the exit status: 0, or 2 for a user's mistake.
 
-    Python's own SIGINT handler is taken out first: rclpy's ends `spin`, and a KeyboardInterrupt in the middle of
-    construction, a callback or the clean-up would only add a traceback. A second SIGINT, while cleaning up, is ignored.
+    A user's mistake is printed in one line. Python's own SIGINT handler is removed first: rclpy's handler ends `spin`,
+    and a KeyboardInterrupt during construction, a callback or the clean-up would only add a traceback. Another SIGINT
+    during the clean-up is ignored.
     """
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
@@ -34,7 +35,7 @@ def run(make: Callable[[], Node], args: Sequence[str] | None = None) -> int:
         executor = SingleThreadedExecutor()
         node = _made(make)
         executor.add_node(node)
-        # A signal's wake-up is sometimes lost while the executor waits without end: an idle node would stay for ever.
+        # An executor without timeout sometimes misses the wake-up by a signal: an idle node would then never end.
         node.create_timer(1.0, lambda: None, clock=Clock(clock_type=ClockType.STEADY_TIME))
         executor.spin()
     except ExternalShutdownException:
@@ -43,8 +44,8 @@ def run(make: Callable[[], Node], args: Sequence[str] | None = None) -> int:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except Exception:
-        # A signal shuts ROS down even in the middle of a callback or of the start, and what is done next to ROS then
-        # raises errors of several types.
+        # A signal shuts ROS down even during a callback or the start. Calls of ROS after that raise errors of several
+        # types.
         if rclpy.ok():
             raise
     finally:
@@ -78,10 +79,10 @@ def _init(args: Sequence[str] | None) -> None:
 
 
 class _ToRos(logging.Handler):
-    """Warnings of the code without ROS (sources, engines) in the node's log."""
+    """Passes the warnings of the code without ROS (sources, engines) to the node's log."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        # Two places in the code: rclpy refuses to log with two severities from one.
+        # Two calls, since rclpy does not allow different severities from the same line of code.
         if record.levelno >= logging.ERROR:
             get_logger(record.name).error(record.getMessage())
         else:

@@ -1,4 +1,4 @@
-"""The node's publishers, and what goes out of them for one frame."""
+"""The node's publishers, and what they publish for each frame."""
 
 from __future__ import annotations
 
@@ -18,11 +18,14 @@ from sot_tracker.stream.follower import Result, Warn
 from sot_tracker.stream.statistics import Reminder, StateTimes
 
 Sent = tuple[Any | None, Any | None]
-"""The Detection2D and the TrackerState of a target in one frame, each None where there was none."""
+"""The Detection2D and the TrackerState that were published for a target in one frame, each None if it was not."""
 
 
 class Outputs:
-    """`detection`, `detections`, `state`, `debug_image`, those for a controller; silent unless the node is active."""
+    """Publishers of `detection`, `detections`, `state`, `debug_image` and the topics for a controller.
+
+    They publish nothing unless the node is active.
+    """
 
     def __init__(self, node: LifecycleNode) -> None:
         self._node = node
@@ -43,11 +46,11 @@ class Outputs:
 
     @property
     def debug_is_watched(self) -> bool:
-        """Whether somebody subscribes to `debug_image`, so that every picture is needed."""
+        """Whether `debug_image` has a subscriber, so that every frame has to be decoded."""
         return bool(self._debug.get_subscription_count() > 0)
 
     def publish(self, result: Result, stages: Mapping[str, float], age_ms: float, counts: tuple[int, int, int]) -> Sent:
-        """The detection, if the box may be reported, and the state of one frame."""
+        """Publish the state of one frame, and the detection if its box may be reported."""
         header, found, detection, state = result.frame.header, result.detection, None, None
         if found is not None:
             detection = messages.detection_of(found.box, found.confidence, header, result.target_id)
@@ -60,11 +63,14 @@ class Outputs:
         return detection, state
 
     def publish_all(self, results: Sequence[Result]) -> None:
-        """The detections of all targets in one frame, once `publish` has sent them one by one."""
+        """Publish the detections of all targets of a frame in one message, after `publish` for each target."""
         self._detections.publish(messages.detections_of(results))
 
     def publish_debug(self, results: Sequence[Result], name: str, max_width: int, proposal: Box | None = None) -> None:
-        """Draw all targets and send the picture, if somebody looks. Raises FrameError where it cannot be decoded."""
+        """Draw all targets and publish the picture, if it has a subscriber.
+
+        Raises FrameError if it cannot be decoded.
+        """
         if self.debug_is_watched:
             first, *others = results
             image = draw_small(first.frame.image, first.estimate, f"{name} {first.target_id}", max_width, proposal)
@@ -75,8 +81,9 @@ class Outputs:
             self._debug.publish(messages.fill_image(Image(header=first.frame.header), image))
 
     def watch(self, warn: Warn) -> None:
-        """Warn where `camera_info` carries another message type, and of another tracker with the same topics. Call it
-        regularly.
+        """Warn if `camera_info` has another message type, or if another tracker publishes the same topics.
+
+        Call this regularly.
         """
         self._control.watch(warn)
         if self._state is None or self._node.count_publishers(self._state.topic_name) < 2:
@@ -84,8 +91,8 @@ class Outputs:
         elif self._reminder.is_due("twin"):
             warn(
                 "twin",
-                f"another node publishes {self._state.topic_name} too (or one was killed just now); its results mix "
-                "with ours: start each tracker node in a namespace of its own, as with -r __ns:=/left",
+                f"another node publishes {self._state.topic_name} too (or one was killed just now), so their results "
+                "are mixed: start each tracker node in a namespace of its own, for example with -r __ns:=/left",
             )
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""A tracker node in another process: what it reports, and how it is asked to start, stop and change its model."""
+"""A tracker node in another process: receiving its reports, and requests to start, stop and change its model."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _AWAY = (Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_CLEANUP)
 
 
 class Reports:
-    """Subscriptions to `state` and `detection`; every report goes to `receive`. Raises MissingPackage."""
+    """Subscribes to `state` and `detection`, and calls `receive` with every report. Raises MissingPackage."""
 
     def __init__(self, node: Node, joiner: Joiner, receive: Callable[[Report], None]) -> None:
         self._node, self._joiner, self._receive = node, joiner, receive
@@ -50,7 +50,7 @@ class Reports:
         self.take(self._joiner.detection(messages.stamp_of(message.header), messages.box_of(message), message.id))
 
     def take(self, report: Report | None) -> None:
-        """Hand on what the joiner gave."""
+        """Pass on a report of the joiner, if there is one."""
         if report is not None:
             self._receive(report)
 
@@ -58,8 +58,8 @@ class Reports:
 class RemoteTracker:
     """A `Control` of the tracker node of that name, relative to this node's namespace.
 
-    What is asked from any thread is done in the executor's. started: gets the id of a target that was started here.
-    Call `watch` regularly: it answers for a node that ended.
+    Requests may be made from any thread; they are executed in the executor's thread. started: called with the id of a
+    target that was started by a request. Call `watch` regularly, so that requests to a node that ended are answered.
     """
 
     def __init__(self, node: Node, name: str, started: Callable[[str], None]) -> None:
@@ -71,8 +71,8 @@ class RemoteTracker:
         self._get = node.create_client(GetParameters, f"{name}/get_parameters")
         self._set = node.create_client(SetParameters, f"{name}/set_parameters")
         self._change = node.create_client(ChangeState, f"{name}/change_state")
-        self._asked: deque[Callable[[], None]] = deque()
-        self._waiting: dict[Any, tuple[Any, Answer]] = {}  # by the future of the call: its client, and who waits
+        self._requested: deque[Callable[[], None]] = deque()
+        self._waiting: dict[Any, tuple[Any, Answer]] = {}  # future of a service call -> its client and callback
         self._guard = node.create_guard_condition(self._serve)
 
     def start(self, request: Request, answer: Answer) -> None:
@@ -82,7 +82,7 @@ class RemoteTracker:
         self._ask(lambda: self._call(self._stop, Trigger.Request(), lambda _: answer(""), answer))
 
     def choose(self, model: str, answer: Answer) -> None:
-        """The node reads `model` when it is configured, so it is cleaned up, given the new name and activated again."""
+        """The node reads `model` when it is configured: clean it up, set the parameter, configure and activate it."""
 
         def set_up(refused: str) -> None:
             if refused:
@@ -99,7 +99,10 @@ class RemoteTracker:
         self._ask(lambda: self._transitions(_AWAY, down))
 
     def ask_model(self, receive: Callable[[str], None]) -> bool:
-        """Ask which model it runs; False where it is not there. A node without that parameter gives no answer."""
+        """Request the name of the node's model. Returns False if there is no such node.
+
+        `receive` is called with the name; it is not called if the node has no such parameter.
+        """
 
         def found(answer: Any) -> None:
             for value in answer.values:
@@ -111,9 +114,7 @@ class RemoteTracker:
         return bool(ready)
 
     def watch(self) -> None:
-        """Give up the calls to a node that is no longer there. One that only takes long, as to load a model, is waited
-        for.
-        """
+        """Answer the calls to a node that has ended. Slow calls to a running node, as to load a model, continue."""
         for future, (client, answer) in list(self._waiting.items()):
             if not client.service_is_ready():
                 del self._waiting[future]
@@ -121,12 +122,12 @@ class RemoteTracker:
                 answer(f"{self._name} ended before it answered")
 
     def _ask(self, action: Callable[[], None]) -> None:
-        self._asked.append(action)
+        self._requested.append(action)
         self._guard.trigger()
 
     def _serve(self) -> None:
-        while self._asked:
-            self._asked.popleft()()
+        while self._requested:
+            self._requested.popleft()()
 
     def _start(self, request: Request, answer: Answer) -> None:
         message = messages.detection_of(request.box, 1.0, Image().header, request.target_id)
@@ -152,7 +153,7 @@ class RemoteTracker:
         return f"{self._name} could not load {model}: see its log, and choose another model"
 
     def _call(self, client: Any, request: Any, receive: Callable[[Any], None], answer: Answer) -> None:
-        """Call a service without waiting; `answer` gets the reason where that fails."""
+        """Call a service without waiting. `answer` is called with the reason if that fails."""
         if not client.service_is_ready():
             answer(self._absent())
             return
@@ -171,9 +172,9 @@ class RemoteTracker:
         future.add_done_callback(done)
 
     def _transitions(self, steps: tuple[int, ...], finish: Answer) -> None:
-        """One transition after the other; `finish` gets the reason where one fails.
+        """Make one transition after the other, then call `finish` with "", or with the reason if one fails.
 
-        One that takes down what is down already fails, which is no fault.
+        Failures of `_AWAY` transitions are ignored: they fail if the node is already inactive or unconfigured.
         """
         if not steps:
             finish("")

@@ -14,12 +14,12 @@ POLICIES = {"reliable": ReliabilityPolicy.RELIABLE, "best_effort": ReliabilityPo
 
 
 class MatchingSubscription:
-    """Subscribes again when publishers come that offer something else. Call `watch` regularly.
+    """A subscription whose message type and reliability are adapted to the publishers. Call `watch` regularly.
 
-    types: name of a message type ("sensor_msgs/msg/Image") -> its class; the first is taken without a publisher.
-    reliability: "reliable", "best_effort", or "auto": best effort as soon as one publisher offers no more, because a
-    reliable subscription would get nothing from it. eager: subscribe before there is a publisher.
-    serialized: `receive` gets bytes instead of messages.
+    types: name of a message type ("sensor_msgs/msg/Image") -> its class; the first is used while there is no publisher.
+    reliability: "reliable", "best_effort", or "auto": best effort as soon as one publisher is best effort, because a
+    reliable subscription would receive nothing from it. eager: subscribe before there is a publisher.
+    serialized: call `receive` with bytes instead of messages.
     """
 
     def __init__(
@@ -45,17 +45,17 @@ class MatchingSubscription:
         self.type_name = next(iter(types))
         self.publishers = 0
         self.is_refused = False
-        """Whether a reliable subscription was asked for and no publisher offers that: then nothing comes."""
+        """Whether `reliability` is "reliable" and all publishers are best effort: then nothing is received."""
         self.foreign_types: list[str] = []
-        """Types that publishers of this topic offer and that cannot be taken."""
+        """Types of this topic's publishers that are not in `types`."""
 
     @property
     def reliability(self) -> str:
-        """As subscribed now: "reliable", "best_effort", or "waiting"."""
+        """The present reliability: "reliable", "best_effort", or "waiting" without a subscription."""
         return next((name for name, policy in POLICIES.items() if policy == self._policy), "waiting")
 
     def watch(self) -> bool:
-        """Follow the publishers; whether it subscribed anew."""
+        """Adapt the subscription to its publishers. Returns whether it subscribed again."""
         offers = self._node.get_publishers_info_by_topic(self.topic)
         usable = [offer for offer in offers if offer.topic_type in self._types]
         self.publishers = len(usable)
@@ -73,7 +73,7 @@ class MatchingSubscription:
         return True
 
     def complaint(self) -> str:
-        """One line about publishers of another message type, at growing intervals while they are there; else empty."""
+        """A warning about publishers of another message type, at growing intervals; "" otherwise."""
         if not self.foreign_types:
             self._reminder.clear()
             return ""

@@ -1,4 +1,4 @@
-"""What `tracker_node --help` and the like print; works without ROS."""
+"""The text of `tracker_node --help` and of the other nodes; works without ROS."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-MOST_KEPT = 20
+MAX_KEPT = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Watch:
 
     The sender numbers its frames upwards and writes the number into `frame_id`. The rules: an answer carries the header
     of a frame that was sent, no answer is for an older frame than the one before it, and all numbers are finite.
-    stamps: (sec, nanosec) by number, for frames whose stamps are checked. faults: the first `MOST_KEPT` broken rules.
+    stamps: (sec, nanosec) by number, for frames whose stamps are checked. faults: the first `MAX_KEPT` broken rules.
     """
 
     stamps: dict[int, tuple[int, int]] = field(default_factory=dict)
@@ -68,7 +68,7 @@ class Watch:
 
     def report(self, fault: str) -> None:
         self.broken += 1
-        if len(self.faults) < MOST_KEPT:
+        if len(self.faults) < MAX_KEPT:
             self.faults.append(fault)
 
     def _require(self, holds: bool, fault: str) -> None:

@@ -59,7 +59,7 @@ class Selection:
     def choose(self, candidates: Sequence[Candidate], center: tuple[float, float]) -> Candidate | None:
         """The one that the rule means, None where there is none. center: of the frame, pixels.
 
-        Of several with the id or the class that is wanted, the one with the best score; boxes that are no boxes are
+        Of several with the id or the class that is wanted, the one with the best score; boxes that are not boxes are
         left out. "nearest" measures from the point to the box, which is 0 inside, then to its centre.
         """
         usable = [candidate for candidate in candidates if candidate.box.is_valid]

@@ -15,9 +15,9 @@ CORNERS_S = 3.0
 """Seconds between two clicks that are the corners of a box."""
 PROPOSAL_S = 30.0
 """Seconds for which a proposal waits for the click that accepts it."""
-SMALLEST = 4.0
+MIN_SIDE = 4.0
 """Pixels: a box with a shorter side is a double click."""
-FEWEST_KEPT = 0.3
+MIN_KEPT = 0.3
 """Share of the points of a proposal that optical flow must find again in the next frame."""
 
 
@@ -57,7 +57,7 @@ class Clicks:
         now = self._steady()
         if first is not None and now - first[2] <= CORNERS_S:
             box = Box(min(x, first[0]), min(y, first[1]), abs(x - first[0]), abs(y - first[1]))
-            if min(box.w, box.h) >= SMALLEST:
+            if min(box.w, box.h) >= MIN_SIDE:
                 self.forget()
                 return box
         self._first, self._proposal = (x, y, now), None
@@ -76,7 +76,7 @@ class Clicks:
         self._proposal = None
         if image.shape[1::-1] == window.frame_size:
             motion, moved, self._window = propagate(window, image, box)
-            if motion.kept >= FEWEST_KEPT and contains(Box(0, 0, *window.frame_size), *moved.center):
+            if motion.kept >= MIN_KEPT and contains(Box(0, 0, *window.frame_size), *moved.center):
                 self._proposal = moved
 
     def forget(self) -> None:

@@ -25,7 +25,7 @@ SETTLING_S = 0.1
 """Seconds in which a measured velocity replaces two thirds of the old one."""
 FORGET_S = 0.5
 """Seconds without a box after which the velocity is forgotten."""
-LONGEST_S = 1.0
+MAX_PREDICTION_S = 1.0
 """Furthest prediction. An older frame has a stamp of another clock, or is of no use to a controller."""
 _FITS = 0.5  # pixels: a direction that does not project back to its point is none
 
@@ -171,7 +171,7 @@ def updated(last: Motion | None, stamp_ns: int, box: Box, toward: tuple[float, f
 def predicted(motion: Motion, now_ns: int) -> Box | None:
     """Where the box is at that time, at constant velocity; None for a time before its frame or long after it."""
     dt = seconds_between(motion.stamp_ns, now_ns)
-    if dt is None or dt > LONGEST_S:
+    if dt is None or dt > MAX_PREDICTION_S:
         return None
     (x, y), (vx, vy) = motion.box.center, motion.velocity
     return Box.from_cxcywh(x + vx * dt, y + vy * dt, motion.box.w, motion.box.h)

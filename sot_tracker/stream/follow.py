@@ -1,4 +1,4 @@
-"""Targets followed through a source, frame by frame: what `sot-tracker track` and `sot_tracker.track` do."""
+"""Tracks targets through a source, frame by frame: what `sot-tracker track` and `sot_tracker.track` do."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Follow `box` from the first frame that is at least so many seconds after the source's first."""
+    """Track `box` from the first frame that is at least `seconds` after the first frame of the source."""
 
     box: Box
     seconds: float = 0.0
@@ -34,22 +34,23 @@ class Start:
 
     @classmethod
     def parse(cls, text: str) -> Start:
-        """From "X,Y,W,H" or "X,Y,W,H@SECONDS". Raises UserError."""
+        """Parse "X,Y,W,H" or "X,Y,W,H@SECONDS". Raises UserError."""
         box, at, seconds = text.partition("@")
         try:
             late = float(seconds) if at else 0.0
         except ValueError:
             late = math.nan
         if not (math.isfinite(late) and late >= 0):
-            raise UserError(f"box '{text}' has '{seconds}' behind the @: give seconds from the start, as in {box}@12.5")
+            raise UserError(f"box '{text}' has '{seconds}' after the @: give seconds from the start, as in {box}@12.5")
         return cls(Box.parse(box), late)
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What came of one frame. number: of the frame in the source, from 0. seconds: spent in the trackers.
+    """The results for one frame. number: index of the frame in the source, from 0. seconds: spent in the trackers.
 
-    estimates: by target, in the order in which they were started; of a target that starts here, the box given.
+    estimates: by target id, in the order in which the targets were started. For a target that starts in this frame the
+    box is the given one.
     """
 
     number: int
@@ -64,7 +65,7 @@ class Step:
 
 
 class Selected(NamedTuple):
-    """A frame of a source. number: in the source, from 0. seconds: from the source's first frame."""
+    """A frame of a source. number: index in the source, from 0. seconds: since the first frame of the source."""
 
     number: int
     seconds: float
@@ -72,17 +73,17 @@ class Selected(NamedTuple):
 
 
 class Targets(Protocol):
-    """Several targets in one stream of frames: what `MultiTracker` is."""
+    """Several targets in one stream of frames. `MultiTracker` implements this."""
 
     def start(self, target_id: str, image: Image, box: BoxLike, stamp_ns: int | None = None) -> Estimate:
-        """Begin with a target that is followed from the next frame on. Raises UserError, changing nothing."""
+        """Start on a target. Raises UserError, changing nothing, if that is not possible."""
 
     def update(self, image: Image, stamp_ns: int | None = None) -> dict[str, Estimate]:
-        """Follow all targets into the next frame: estimates by name."""
+        """Find all targets in the next frame. Returns their estimates by target id."""
 
 
 def select(frames: Iterable[Frame], start: float = 0.0, stride: int = 1) -> Iterator[Selected]:
-    """Every `stride`-th frame from `start` seconds after the first one's stamp on; the others are not decoded.
+    """Every `stride`-th frame, beginning `start` seconds after the first frame. Skipped frames are not decoded.
 
     Raises UserError if the source ends before `start`.
     """
@@ -97,20 +98,20 @@ def select(frames: Iterable[Frame], start: float = 0.0, stride: int = 1) -> Iter
         if (number - first) % stride == 0:
             yield Selected(number, seconds, frame)
     if first is None and began is not None:
-        raise UserError(f"--start {start:g} lies behind the end of the source: give fewer seconds")
+        raise UserError(f"--start {start:g} is after the end of the source: give fewer seconds")
 
 
 def ahead(frames: Iterable[Selected]) -> Iterator[Selected]:
-    """The same frames, the next one read and decoded in a thread while the last one is worked on.
+    """The same frames, but the next one is read and decoded in a thread while the caller processes the last one.
 
-    Not for cameras, whose frames would come late.
+    Not for cameras, whose frames would be delayed.
     """
     iterator = iter(frames)
 
     def read() -> Selected | None:
         item = next(iterator, None)
         if item is not None:
-            with suppress(FrameError):  # raised again where the picture is asked for
+            with suppress(FrameError):  # raised again when the caller reads the image
                 item.frame.image  # noqa: B018
         return item
 
@@ -122,10 +123,10 @@ def ahead(frames: Iterable[Selected]) -> Iterator[Selected]:
 
 
 def follow(targets: Targets, frames: Iterable[Selected], starts: Iterable[Start]) -> Iterator[Step]:
-    """A step for every frame from the first start on.
+    """Track the targets. Yields a step for every frame, beginning with the first start.
 
-    Frames that cannot be decoded are left out and counted in one warning at the end, as the node does it.
-    Raises UserError for a box that cannot be tracked, and where the source ends before the first start.
+    Frames that cannot be decoded are skipped, as in the node; one warning at the end has their number.
+    Raises UserError for a box that cannot be tracked, and if the source ends before the first start.
     """
     waiting = sorted(starts, key=lambda start: start.seconds)
     running, damaged, reason = False, 0, ""
@@ -142,7 +143,7 @@ def follow(targets: Targets, frames: Iterable[Selected], starts: Iterable[Start]
         estimates = targets.update(image, frame.stamp) if running else {}
         for start in due:
             estimate = targets.start(start.target_id, image, start.box, frame.stamp)
-            # The milliseconds of outputs are those of updates: starting takes no time in them.
+            # Outputs report only the times of updates, so the time of starting is left out.
             estimates[start.target_id] = replace(estimate, times={})
         running, waiting = True, waiting[len(due) :]
         yield Step(number, frame, estimates, time.perf_counter() - before)
@@ -163,16 +164,16 @@ def named(starts: Iterable[Start]) -> list[Start]:
 def track(
     source: str | int | os.PathLike[str], box: BoxLike, model: str = "", *, topic: str = "", **options: Any
 ) -> Iterator[tuple[Image, Estimate]]:
-    """Follow one target: `for frame, estimate in sot_tracker.track("clip.mp4", (310, 120, 48, 96)): ...`
+    """Track one target: `for frame, estimate in sot_tracker.track("clip.mp4", (310, 120, 48, 96)): ...`
 
-    source: a video file, folder of pictures, recording, camera number, stream address (see `open_source`).
-    box: x, y, w, h in pixels of the first frame. model and options: of `load`, with its defaults. topic: of a
-    recording.
-    Yields each frame, H x W x 3 BGR uint8, and what is known of the target in it; in the first, the box given.
-    Raises UserError, at once for what is wrong with the arguments.
+    source: a video file, folder of pictures, recording, camera number or stream address (see `open_source`).
+    box: x, y, w, h in pixels of the first frame. model, options: as for `load`, with the same defaults. topic: the
+    image topic of a recording, if it has several.
+    Yields every frame, H x W x 3 BGR uint8, and the target's estimate; in the first frame its box is the given one.
+    Raises UserError: for wrong arguments when called, otherwise while iterating.
     """
     if isinstance(source, bool) or not isinstance(source, (str, int, os.PathLike)):
-        raise UserError(f"source is {source!r:.40}: give a text, as for `sot-tracker track`, or a camera's number")
+        raise UserError(f"source is {source!r:.40}: give a string, as for `sot-tracker track`, or a camera number")
     start = Start(Box.of(box), target_id="1")
     opened = open_source(str(source), topic=topic)
     targets = load_many(model or DEFAULTS["model"], 1, realtime=opened.live, **options)

@@ -1,6 +1,6 @@
-"""Which frame starts a target, and what is reported of every frame: the node's logic, without ROS.
+"""The node's logic for one target, without ROS: in which frame it starts, and the result for every frame.
 
-A `Follower` owns a tracker, the recent frames and the request that waits for its frame.
+A `Follower` has a tracker, the recent frames, and possibly a request that waits for its frame.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ PATIENCE_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What is reported of one frame.
+    """The result for one frame.
 
-    estimate: None without a target. convert_ms: decoding of the picture. tracker_ms: the tracker's own time.
+    estimate: None without a target. convert_ms: time to decode the picture. tracker_ms: time spent in the tracker.
     """
 
     frame: Frame
@@ -38,16 +38,16 @@ class Result:
 
     @property
     def detection(self) -> Estimate | None:
-        """The estimate if it may be published as a detection: an old box is never published as a new one."""
+        """The estimate if it may be published as a detection, see `Estimate.is_reported`; otherwise None."""
         return self.estimate if self.estimate is not None and self.estimate.is_reported else None
 
 
 class Follower:
-    """One target at a time through one stream of frames.
+    """Tracks one target at a time through one stream of frames.
 
-    history: recent frames, for requests that name an earlier frame. warn: receives everything odd that does not stop
-    the work. patience_s: longest wait for a frame with a request's stamp. now: the clock of this process, nanoseconds.
-    number: gives the id of a target that comes without one; by default 1, 2, 3, ...
+    history: recent frames, for requests with the stamp of an earlier frame. warn: called for every problem that is not
+    an error. patience_s: longest wait for a frame with a request's stamp. now: the clock of this process, nanoseconds.
+    number: returns an id for a target that was requested without one; by default 1, 2, 3, ...
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Follower:
 
     @property
     def target_id(self) -> str:
-        """Of the target that is followed now; empty without one."""
+        """Id of the current target; empty without one."""
         return self._target_id
 
     @property
@@ -79,18 +79,18 @@ class Follower:
         return self._waiting.request if self._waiting else None
 
     def stop(self) -> bool:
-        """Forget the target and any waiting request; False if there was neither."""
+        """Drop the target and a waiting request. Returns False if there was neither."""
         had = bool(self._target_id) or self._waiting is not None
         self._target_id, self._waiting, self._size = "", None, None
         return had
 
     def request(self, request: Request) -> Result | None:
-        """Start on a new target: at once, catching up to the newest frame, if its frame was seen; else when it comes.
+        """Start on a new target: at once if its frame has arrived, else when it arrives.
 
-        The result is that of the newest frame. It is None while the request waits, and where the newest frame is
-        damaged: results never go back to an earlier frame.
-        Raises UserError, changing nothing, for a box that cannot be tracked, a frame that is no longer kept, or one of
-        another size than the newest.
+        At once means: in the frame with the request's stamp, and then through all later frames up to the newest.
+        Returns the result for the newest frame; None if the request waits, or if the newest frame is damaged.
+        Raises UserError, changing nothing, for a box that cannot be tracked, and if the requested frame is no longer
+        kept or has another size than the newest.
         """
         if not request.box.is_valid:
             require_trackable(request.box, 1, 1)  # raises; the size of the frame is not known yet
@@ -99,7 +99,7 @@ class Follower:
             try:
                 result = self._start(request)
                 return result if result.frame is newest else None
-            except FrameError:  # every kept frame is damaged: the next one will do
+            except FrameError:  # every kept frame is damaged: start in the next one
                 self._waiting = Waiting(request, self._patience)
                 return None
         if newest is not None and request.stamp == 0:
@@ -108,10 +108,10 @@ class Follower:
         return None
 
     def process(self, frame: Frame, decode: bool = False) -> Result:
-        """Follow the target into the next frame.
+        """Process the next frame: start a target whose request waits for it, or find the current target in it.
 
-        decode: the picture will be looked at even if there is no target. Raises FrameError, keeping target and request,
-        for a frame of no use, and UserError for one that the tracker refuses.
+        decode: decode the picture even if there is no target, because the caller needs it. Raises FrameError, keeping
+        target and request, for a frame that cannot be used, and UserError for one that the tracker refuses.
         """
         self._notice_jump(frame)
         due = self._waiting if self._waiting is not None and self._waiting.is_due(frame.stamp) else None
@@ -138,12 +138,12 @@ class Follower:
         if newest is not None and frame.stamp < newest.stamp:
             behind = (newest.stamp - frame.stamp) * 1e-9
             self._warn(
-                "stamp", f"stamp jumped back by {behind:.3f} s (bag loop, clock reset?): earlier frames forgotten"
+                "stamp", f"stamp jumped back by {behind:.3f} s (bag loop, clock reset?): earlier frames discarded"
             )
             self.history.clear()
 
     def _start(self, request: Request) -> Result:
-        """Start in the frame that the request means and follow to the newest. Raises FrameError if none is usable."""
+        """Start in the requested frame and track to the newest. Raises FrameError if no frame can be used."""
         frames = list(self.history)
         for first in self._frames_for(request, frames):
             try:
@@ -170,16 +170,16 @@ class Follower:
         try:
             convert_ms = _decoded_ms(frame)
             self._require_size(frame)
-        except FrameError:  # reported when it came; what counts is the newest usable frame
+        except FrameError:  # it was reported when it arrived
             return so_far
         so_far.frame.release()
         result = self._follow(frame, so_far.convert_ms + convert_ms)
         return replace(result, tracker_ms=so_far.tracker_ms + result.tracker_ms)
 
     def _frames_for(self, request: Request, frames: list[Frame]) -> Iterator[int]:
-        """Indices of the frames in which the request may start, the one it means first.
+        """Indices of the frames in which the request may start, best first.
 
-        That is the newest for stamp 0 and unstamped frames, else the one with the nearest stamp.
+        For stamp 0 and unstamped frames this is the newest alone; otherwise all, by the distance of their stamps.
         """
         if request.stamp == 0 or frames[-1].stamp == 0:
             return iter([len(frames) - 1])
@@ -209,16 +209,19 @@ class Follower:
 
 
 def _decoded_ms(frame: Frame) -> float:
-    """Milliseconds that decoding took; 0 where it was done before. Raises FrameError."""
+    """Decode the frame. Returns the milliseconds that this took, about 0 if it was decoded before.
+
+    Raises FrameError.
+    """
     start = time.perf_counter()
     frame.image  # noqa: B018
     return (time.perf_counter() - start) * 1e3
 
 
-def _require_same_size(meant: Frame, newest: Frame) -> None:
-    """A target given in another size could be followed into no frame that comes. Raises UserError."""
-    if meant.size is not None and newest.size is not None and meant.size != newest.size:
-        (width, height), (new_width, new_height) = meant.size, newest.size
+def _require_same_size(first: Frame, newest: Frame) -> None:
+    """Raise UserError if the sizes differ: the target could not be tracked in any coming frame."""
+    if first.size is not None and newest.size is not None and first.size != newest.size:
+        (width, height), (new_width, new_height) = first.size, newest.size
         raise UserError(
             f"its frame is {width}x{height} and the newest {new_width}x{new_height}: "
             "send the box again for a frame of the new size"
@@ -226,7 +229,10 @@ def _require_same_size(meant: Frame, newest: Frame) -> None:
 
 
 def _require_trackable_in(newest: Frame, request: Request) -> None:
-    """Check the box against the newest frame's size; where that is damaged, the next frame will be asked."""
+    """Raise UserError if the box cannot be tracked in frames of the newest one's size.
+
+    If the newest frame is damaged, nothing is checked: the box is then checked in the frame in which it starts.
+    """
     try:
         height, width = newest.image.shape[:2]
     except FrameError:

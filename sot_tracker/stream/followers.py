@@ -1,7 +1,7 @@
-"""Many targets through one stream of frames: a `Follower` for each, with a tracker of its own.
+"""Several targets in one stream of frames: a `Follower` for each, with a tracker of its own.
 
-With room for one target a new box replaces it, whatever its id. With room for more, a box goes to the target of its id,
-or begins a new one while there is room.
+If at most one target is allowed, a new box replaces it, whatever its id. Otherwise a box restarts the target with the
+same id, or starts a new target if fewer than the allowed number are tracked.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from sot_tracker.tracking.many import full, search_together
 
 
 class Followers:
-    """Up to as many targets as there are trackers.
+    """Tracks at most as many targets as there are trackers.
 
-    trackers: one per target; those of networks share one network. make_history: makes a store of recent frames for each
-    follower; all get the same frames. warn, patience_s, now: as for `Follower`.
+    trackers: one per target; network trackers must share one network. make_history: creates the store of recent frames
+    for a follower; all followers get the same frames. warn, patience_s, now: as for `Follower`.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Followers:
 
     @property
     def target_ids(self) -> list[str]:
-        """Of the targets that are followed now."""
+        """Ids of the current targets."""
         return [one.target_id for one in self._all if one.target_id]
 
     @property
@@ -56,21 +56,24 @@ class Followers:
         return self._all[0].history
 
     def stop(self, target_id: str = "") -> bool:
-        """Forget that target, or all, and requests that wait; False if there was none."""
-        asked = [one for one in self._all if target_id in ("", *_names(one))]
-        return [one.stop() for one in asked].count(True) > 0
+        """Drop that target, or all targets without an id, and their waiting requests.
+
+        Returns False if there was none.
+        """
+        stopped = [one.stop() for one in self._all if target_id in ("", *_names(one))]
+        return any(stopped)
 
     def close(self) -> None:
-        """Release the trackers at once. Followers refer to this object: they would wait for the garbage collector."""
+        """Release the trackers. Followers refer to this object, so only the garbage collector would free them later."""
         self._all.clear()
         self._trackers.clear()
 
     def has_room(self, request: Request) -> bool:
-        """Whether the request would replace a target or find a free place."""
+        """Whether the request replaces a target or one more target is possible."""
         return self._place_of(request) is not None
 
     def request(self, request: Request) -> Result | None:
-        """See `Follower.request`. Raises UserError, changing nothing, also where there is no room for one more."""
+        """See `Follower.request`. Raises UserError, changing nothing, also if it would be one target too many."""
         place = self._place_of(request)
         if place is None:
             raise UserError(self.refusal)
@@ -78,11 +81,11 @@ class Followers:
 
     @property
     def refusal(self) -> str:
-        """Why there is no room for one more target."""
+        """The error message for one target too many."""
         return full(len(self._all), [_names(one)[0] for one in self._all if _names(one)])
 
     def process(self, frame: Frame, decode: bool = False) -> list[Result]:
-        """Follow all targets into the next frame: one result per target; without a target, one without an estimate.
+        """Process the next frame. Returns one result per target; without a target, one result without an estimate.
 
         Raises as `Follower.process` if no target can use the frame. If at least one can, the errors of the others
         become warnings.
@@ -114,7 +117,7 @@ class Followers:
             if not followed:
                 return 0.0, 0.0
             image = frame.image
-        except FrameError:  # each target will say so
+        except FrameError:  # raised again, and reported, when each follower processes the frame
             return 0.0, 0.0
         decoded = time.perf_counter()
         search_together(followed, image, frame.stamp or None)
@@ -133,6 +136,6 @@ class Followers:
 
 
 def _names(one: Follower) -> list[str]:
-    """The ids that this follower is busy with: of its target, and of the request that waits."""
+    """The ids that this follower uses: of its target, and of its waiting request."""
     waiting = [one.waiting.target_id] if one.waiting is not None else []
     return ([one.target_id] if one.target_id else []) + waiting

@@ -10,7 +10,7 @@ from sot_tracker.box import Box
 from sot_tracker.stream.frame import Frame
 from sot_tracker.stream.reports import SILENT, Report
 
-MOST_KEPT = 8
+MAX_KEPT = 8
 """Frames of which not everything has come yet."""
 PATIENCE_S = 0.3
 """Seconds after which a frame is reported without what has not come."""
@@ -90,7 +90,7 @@ class Joiner:
     def _of(self, stamp: int) -> _Parts:
         if stamp not in self._parts:
             self._parts[stamp] = _Parts(self._clock())
-            while len(self._parts) > MOST_KEPT:
+            while len(self._parts) > MAX_KEPT:
                 del self._parts[next(iter(self._parts))]
         return self._parts[stamp]
 

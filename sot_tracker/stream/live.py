@@ -1,4 +1,4 @@
-"""A tracker that follows a source in a thread of its own and takes requests from other threads while it runs."""
+"""Runs a tracker on a source in a thread of its own, and accepts requests from other threads meanwhile."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from sot_tracker.stream.statistics import Throttle
 from sot_tracker.tracker import Tracker
 
 HISTORY, HISTORY_BYTES = 90, 256 << 20
-"""Recent frames kept, so that a box may be drawn in a picture that is up to three seconds old at 30 per second."""
-MOST_WAITING = 16
-"""Requests that may wait for the next frame."""
+"""Frames that are kept, so that the user may draw a box in a picture that is up to three seconds old (at 30 fps)."""
+MAX_WAITING = 16
+"""Largest number of requests that may wait for the next frame."""
 CATCH_UP_S = 0.25
-"""If a file's frames are late by at most this much, they catch up; if by more, they go on from now."""
-LONGEST_GAP_S = 5.0
-"""A longer gap between the stamps of a file's frames, as where a clock was set during a recording, is cut to this."""
-MOST_FAILURES = 10  # frames in a row, after which it ends
+"""A delay of a file's frames of up to this many seconds is made up for; after a longer one they continue from now."""
+MAX_GAP_S = 5.0
+"""Longer gaps between the stamps of a file's frames, such as from a clock that was set, are shortened to this."""
+MAX_FAILURES = 10  # consecutive frames that fail, after which the thread ends
 _SAY_PERIOD = 5.0  # seconds between two lines of one kind
 
 
 class LiveFollower:
-    """Plays a source at its own speed, follows one target in it and reports every frame; itself a `Control`.
+    """Plays a source at its own speed, tracks one target in it and reports every frame. It is a `Control`.
 
-    A file begins again at its end; the target is then forgotten, or started on `first` again.
+    A file is repeated. At its beginning the target is dropped, or started on `first` again.
 
-    source: is closed by the caller. load: model name -> tracker; raises UserError. receive: gets every report, in this
-    object's thread, and must not block. say: gets lines for the user, from any thread. first: the target in the first
-    frame.
+    source: is closed by the caller. load: model name -> tracker; raises UserError. receive: called with every report,
+    in this object's thread; must not block. say: called with lines for the user, from any thread. first: the target's
+    box in the first frame.
     """
 
     def __init__(
@@ -50,32 +50,32 @@ class LiveFollower:
     ) -> None:
         self._source, self._load, self._receive, self._say, self._first = source, load, receive, say, first
         self._throttle = Throttle(_SAY_PERIOD)
-        self._failures = 0  # frames in a row
+        self._failures = 0  # consecutive ones
         self._follower = self._follower_of(tracker)
-        self._requests: queue.Queue[Callable[[], None]] = queue.Queue(MOST_WAITING)
+        self._requests: queue.Queue[Callable[[], None]] = queue.Queue(MAX_WAITING)
         self._loading = threading.Lock()
         self._last: Report | None = None
         self.failure = ""
-        """Why no more frames come: what is wrong with the source, or with frame after frame in the tracker; else ""."""
+        """Why the thread has ended: what is wrong with the source, or the error of many consecutive frames; else ""."""
         self._end, self._ended = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="live", daemon=True)
 
     def __enter__(self) -> LiveFollower:
         try:
             self._thread.start()
-        except BaseException:  # Ctrl-C just now: there will be no `__exit__`
+        except BaseException:  # Ctrl-C: Python does not call `__exit__` then
             self.__exit__()
             raise
         return self
 
     def __exit__(self, *error: object) -> None:
-        """A thread that still runs when Python ends would be cut off within OpenCV, and abort the process."""
+        """End the thread. If it were still in OpenCV when Python ends, the process would abort."""
         self._end.set()
-        self._ended.wait(5.0)  # a camera that gives nothing may block for longer: the thread ends with the process
+        self._ended.wait(5.0)  # a camera without pictures may block for longer: the thread ends with the process
 
     @property
     def runs(self) -> bool:
-        """Whether the thread is alive; a camera may give no pictures meanwhile."""
+        """Whether the thread is alive, even if its camera gives no pictures."""
         return self._thread.is_alive()
 
     def start(self, request: Request, answer: Answer) -> None:
@@ -96,7 +96,7 @@ class LiveFollower:
         except UserError as error:
             answer(str(error))
             return
-        except Exception as error:  # of an engine: whoever asked waits for an answer
+        except Exception as error:  # of an engine: the caller waits for the answer
             answer(f"{model} cannot be loaded: {_summary(error)}")
             return
         finally:
@@ -117,21 +117,21 @@ class LiveFollower:
         try:
             self._requests.put_nowait(serve)
         except queue.Full:
-            answer("too many requests wait for a frame: no frame comes, or they come too fast")
+            answer("too many requests are waiting: no frames arrive, or requests come too fast")
 
     def _stop(self) -> None:
         if not self._follower.stop():
             raise UserError("there was no target")
 
     def _exchange(self, tracker: Tracker) -> None:
-        """Go on with another tracker, from the last box where that may be taken for the target's place."""
+        """Continue with another tracker, from the last box if that was a reported one."""
         target, last = self._follower.target_id, self._last
         self._follower.stop()
         self._follower = self._follower_of(tracker)
         if target and last is not None and last.box is not None and last.fresh:
             self._follower.request(Request(last.box, 0, target))
         elif target:
-            self._say("the target was not in sight: start it again with the new model")
+            self._say("the target was not visible: start it again with the new model")
 
     def _follower_of(self, tracker: Tracker) -> Follower:
         return Follower(tracker, History(HISTORY, HISTORY_BYTES), self._warn)
@@ -195,14 +195,14 @@ class LiveFollower:
         self._receive(self._last)
 
     def _count_failure(self, error: Exception) -> None:
-        """Raises UserError after `MOST_FAILURES` frames in a row."""
+        """Raise UserError after `MAX_FAILURES` consecutive frames."""
         self._failures += 1
-        if self._failures >= MOST_FAILURES:
+        if self._failures >= MAX_FAILURES:
             raise UserError(f"{self._failures} frames in a row failed, the last with {_summary(error)}") from None
         self._warn("failure", f"frame failed: {_summary(error)}")
 
     def _serve(self) -> None:
-        for _ in range(MOST_WAITING):
+        for _ in range(MAX_WAITING):
             try:
                 serve = self._requests.get_nowait()
             except queue.Empty:
@@ -210,9 +210,10 @@ class LiveFollower:
             serve()
 
     def _at_its_speed(self) -> Iterator[Frame]:
-        """The frames of one pass; those of a file at the times of their stamps, gaps cut to `LONGEST_GAP_S`.
+        """The frames of one pass; those of a file at the times of their stamps, with gaps of at most `MAX_GAP_S`.
 
-        They catch up after a small delay; after a longer one they go on from now, so that no burst of frames follows.
+        After a delay of at most `CATCH_UP_S` they catch up. After a longer one they continue from now, so that there is
+        no burst of frames.
         """
         start: float | None = None
         for frame in self._source:
@@ -220,7 +221,7 @@ class LiveFollower:
                 now = time.monotonic()
                 if start is None or now - start - frame.stamp * 1e-9 > CATCH_UP_S:
                     start = now - frame.stamp * 1e-9
-                start = min(start, now + LONGEST_GAP_S - frame.stamp * 1e-9)
+                start = min(start, now + MAX_GAP_S - frame.stamp * 1e-9)
                 due = start + frame.stamp * 1e-9
                 if due > now and self._end.wait(due - now):
                     return

@@ -31,7 +31,7 @@ _NEAR = 7  # pixels of a window on both sides of an outline that are compared
 _CLEAR = 80.0  # CIELAB difference across an outline from which more is no better
 _FAINT = 4.0  # CIELAB difference across an outline below which there is none
 _LARGER = 0.3  # of two equally clear outlines the one in the larger window is taken, this much in powers of two
-_SMALLEST = 4.0  # pixels of the frame: shorter sides are no object
+_MIN_SIDE = 4.0  # pixels of the frame: shorter sides are no object
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +50,12 @@ def object_at(image: Image, x: float, y: float) -> Box | None:
         return None
     picture = np.ascontiguousarray(image)
     halves = [share * min(height, width) for share in _WINDOWS]
-    regions = [_region(picture, x, y, half, index) for index, half in enumerate(halves) if 2 * half > _SMALLEST]
+    regions = [_region(picture, x, y, half, index) for index, half in enumerate(halves) if 2 * half > _MIN_SIDE]
     found = max((region for region in regions if region is not None), key=lambda r: r.worth, default=None)
     if found is None:
         return None
     box = found.box.clipped(width, height)
-    return box if min(box.w, box.h) >= _SMALLEST else None
+    return box if min(box.w, box.h) >= _MIN_SIDE else None
 
 
 def _region(picture: Image, x: float, y: float, half: float, index: int) -> _Region | None:

@@ -12,7 +12,7 @@ from sot_tracker.errors import UserError
 class NewFile:
     """A file that appears under its name when `keep` is called; `place` is where it is written until then.
 
-    What is no ordinary file (/dev/stdout, a pipe) is written directly.
+    What is not an ordinary file (/dev/stdout, a pipe) is written directly.
     Raises UserError, naming the flag, where there is no place for it.
     """
 
@@ -77,7 +77,7 @@ def _path(flag: str, text: str) -> Path:
     if not text:
         raise UserError(f"{flag} is empty: give a file name")
     if text == "-":
-        raise UserError(f"{flag} - is no file name: give /dev/stdout for the standard output")
+        raise UserError(f"{flag} - is not a file name: give /dev/stdout for the standard output")
     path = Path(text)
     try:
         path.exists()

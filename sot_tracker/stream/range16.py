@@ -14,7 +14,7 @@ MARGIN = 0.1
 PACE = 0.05
 """Share of the way to a new picture's limits that is gone per picture: slow enough that a tracker sees no flicker."""
 SAMPLES = 20_000
-LEAST_SPAN = 16.0
+MIN_SPAN = 16.0
 """Levels; below it noise would fill the whole range."""
 
 Values = npt.NDArray[np.uint16]
@@ -42,7 +42,7 @@ class Range16:
         flat = values.reshape(-1)
         sample = flat[:: max(1, flat.size // SAMPLES)]
         low, high = (float(v) for v in np.percentile(sample, PERCENTILES))
-        margin = max(MARGIN * (high - low), 0.5 * (LEAST_SPAN - (high - low)))
+        margin = max(MARGIN * (high - low), 0.5 * (MIN_SPAN - (high - low)))
         low, high = low - margin, high + margin
         if self._limits is not None and np.mean((sample >= self._limits[0]) & (sample <= self._limits[1])) >= 0.5:
             old_low, old_high = self._limits

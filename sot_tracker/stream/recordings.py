@@ -54,7 +54,7 @@ class Truth:
 
 
 class MessageError(UserError):
-    """Bytes in a recording that are no message of their topic's type."""
+    """Bytes in a recording that are not a message of their topic's type."""
 
 
 class Recording:

@@ -1,6 +1,6 @@
-"""What other programs show of a tracker and ask of it: the interface between a tracker and the page or MAVLink.
+"""The interface between a tracker and the web page or the MAVLink camera: reports of frames, and requests.
 
-There are two trackers behind it: one that runs here (`live.py`) and one that runs in a node (`ros/remote.py`).
+It has two implementations: a tracker in this process (`live.py`) and one in a ROS node (`ros/remote.py`).
 """
 
 from __future__ import annotations
@@ -18,22 +18,23 @@ from sot_tracker.tracker import Reason
 IDLE = "IDLE"
 """State of a tracker without a target; the others are the names of `tracker.State`."""
 SILENT = "SILENT"
-"""State of a tracker of which nothing is heard."""
+"""State of a tracker that sends nothing."""
 
 Answer = Callable[[str], None]
-"""Receives "" where a request was accepted, else the reason in one line. Called once, from any thread."""
+"""Callback for the outcome of a request: "" if it succeeded, else the reason in one line. Called once, from any
+thread."""
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What is known of one frame.
+    """The result for one frame, as it is shown.
 
     size: width and height of the frame in pixels, the frame of reference of `box`; None while it is not known.
-    state: IDLE, SILENT or the name of a `tracker.State`. reason: why, in a word or two; may be empty. box: None where
-    there is no target or its place is not known. fresh: whether the box may be taken for the target's place in this
-    frame; else it is a guess. score: 0..1. probability, source: as in `Estimate`. latency_ms: from the capture of the
-    frame, as far as it is known, to the result; NaN where unknown. frame: None where nobody asked for pictures. jpeg:
-    the frame as it came, where it came as a JPEG file.
+    state: IDLE, SILENT or the name of a `tracker.State`. reason: why, in a word or two; may be empty. box: None if
+    there is no target or its position is not known. fresh: whether the box is reliable enough to be published; if
+    not, it is a guess. score: 0..1. probability, source: as in `Estimate`. latency_ms: from the capture of the frame,
+    as far as it is known, to the result; NaN where unknown. frame: None if no pictures were requested. jpeg: the frame
+    as a JPEG file, if it was received as one.
     """
 
     stamp: int
@@ -52,20 +53,20 @@ class Report:
 
 
 class Control(Protocol):
-    """What can be asked of a tracker, from any thread, without waiting."""
+    """Requests to a tracker. They may be made from any thread and return at once; `answer` is called later."""
 
     def start(self, request: Request, answer: Answer) -> None:
         """Start on a target. The box is in pixels of the frame with the request's stamp, or of the newest for 0."""
 
     def stop(self, answer: Answer) -> None:
-        """Forget the target."""
+        """Stop tracking the target."""
 
     def choose(self, model: str, answer: Answer) -> None:
-        """Load another model and go on with it; the answer comes when it is loaded."""
+        """Load another model and continue with it. `answer` is called when it is loaded."""
 
 
 def report_of(result: Result, latency_ms: float) -> Report:
-    """The report of a frame that was followed in this process."""
+    """The report of a frame that was processed here."""
     frame, estimate = result.frame, result.estimate
     if estimate is None:
         return Report(frame.stamp, frame.size, latency_ms=latency_ms, frame=frame)

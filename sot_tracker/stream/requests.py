@@ -1,4 +1,4 @@
-"""A request to follow a box, and how long it may wait for its frame."""
+"""A request to track a box, and how long it may wait for its frame."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from sot_tracker.box import Box
 
 SAME_CLOCK_S = 2.0
-"""Stamps that lie closer together are taken as those of one clock."""
+"""If two clocks differ by less than this, they are taken to be one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Follow `box` from the frame with this stamp (nanoseconds) on; stamp 0 is the next frame.
+    """Track `box` from the frame with this stamp (nanoseconds) on; stamp 0 means the next frame.
 
-    origin: the name of what asked, a topic, service or parameter; log lines begin with it.
+    origin: the topic, service or parameter that the request came from; log lines begin with it.
     """
 
     box: Box
@@ -28,7 +28,7 @@ class Request:
 class Waiting:
     """A request that waits for a frame with its stamp, at most `patience` seconds while frames come.
 
-    A request with stamp 0 waits for the next frame for as long as it takes.
+    A request with stamp 0 waits for the next frame without a time limit.
     """
 
     def __init__(self, request: Request, patience: float, steady: Callable[[], float] = time.monotonic) -> None:
@@ -37,20 +37,20 @@ class Waiting:
         self._since: float | None = None
 
     def is_due(self, stamp: int) -> bool:
-        """Whether the frame with this stamp is the one; any frame is where frames carry no stamps."""
+        """Whether the request starts in the frame with this stamp. Without stamps (0) it starts in any frame."""
         return stamp == 0 or self.request.stamp <= stamp
 
     def is_over(self) -> bool:
-        """To be asked at every frame that was not the one: whether the wait is over."""
+        """Whether the request has waited too long. To be called for every frame in which it does not start."""
         now = self._steady()
         self._since = now if self._since is None else self._since
         return self.request.stamp > 0 and now - self._since >= self._patience
 
 
 def clock_report(box: int, frame: int, now: int) -> str:
-    """Which clocks disagree, where a box's stamp is later than the newest frame's; `now` is this node's clock.
+    """Text for the log that explains why a box's stamp is later than the newest frame's: which clocks disagree.
 
-    All three in nanoseconds.
+    box, frame: stamps of the box and of the newest frame; now: this node's clock; all in nanoseconds.
     """
     ahead = f"its stamp is {(box - frame) * 1e-9:.3f} s later than the newest frame's"
     behind, early = (now - frame) * 1e-9, (box - now) * 1e-9

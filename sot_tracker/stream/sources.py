@@ -127,7 +127,7 @@ def parse_range16(text: str | None) -> tuple[float, ...]:
     except ValueError:
         values = ()
     if len(values) != 2 or not is_range16(values):
-        raise UserError(f"'{text}' is no range of 16-bit values: give {RANGE_RULE}, for example 7000,9000")
+        raise UserError(f"'{text}' is not a range of 16-bit values: give {RANGE_RULE}, for example 7000,9000")
     return values
 
 

@@ -83,7 +83,7 @@ class Reminder:
 class StateTimes:
     """Since when the state of each target has been what it is; of the targets seen last, as many as there can be."""
 
-    MOST = 64
+    MAX = 64
 
     def __init__(self) -> None:
         self._since: dict[str, tuple[State, int]] = {}
@@ -95,7 +95,7 @@ class StateTimes:
             return 0
         state, since = self._since.pop(target_id, (None, now))
         self._since[target_id] = (estimate.state, since if state is estimate.state else now)
-        if len(self._since) > self.MOST:
+        if len(self._since) > self.MAX:
             del self._since[next(iter(self._since))]
         return self._since[target_id][1]
 

@@ -22,7 +22,7 @@ EVENTS: dict[str, str] = {
     "noise": "sensor noise",
     "jpeg": "artefacts of strong JPEG compression",
 }
-LARGEST_SIDE = 7680
+MAX_SIDE = 7680
 """Pixels of a clip's width and height."""
 DEFAULT_EVENTS = tuple(name for name in EVENTS if name not in ("hide", "absence", "jpeg"))
 
@@ -65,8 +65,8 @@ class ClipConfig:
         for name, low in (("frames", 1), ("width", 32), ("height", 32), ("seed", 0)):
             if getattr(self, name) < low:
                 raise UserError(f"{name} {getattr(self, name)} of a generated clip: give at least {low}")
-        if (larger := max(self.width, self.height)) > LARGEST_SIDE:
-            raise UserError(f"width or height {larger} of a generated clip: give at most {LARGEST_SIDE}")
+        if (larger := max(self.width, self.height)) > MAX_SIDE:
+            raise UserError(f"width or height {larger} of a generated clip: give at most {MAX_SIDE}")
         for name in ("lookalikes", "clutter", "occluders"):
             if getattr(self, name) < 0:
                 raise UserError(f"{name} {getattr(self, name)} of a generated clip: give 0 or more")

@@ -71,7 +71,7 @@ class Mount:
     _silent: float = math.inf
 
     def command(self, yaw_rate: float, pitch_rate: float) -> None:
-        """Radians per second; what is no number counts as 0."""
+        """Radians per second; what is not a number counts as 0."""
         self._wanted = tuple(rate if math.isfinite(rate) else 0.0 for rate in (yaw_rate, pitch_rate))  # type: ignore[assignment]
         self._silent = 0.0
 

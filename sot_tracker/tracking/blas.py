@@ -1,7 +1,7 @@
-"""NumPy's matrix products in one thread, while a frame is worked on.
+"""Limits NumPy's matrix products to one thread while a frame is processed.
 
-The products are small, so more threads gain nothing. But BLAS threads spin while they wait, and take processors from
-the network's threads: on two cores a frame of lite then took 8.2 instead of 3.6 ms.
+The products are small, so more threads gain nothing. But waiting BLAS threads spin, and so take processor time from the
+network's threads: on two cores, a frame with lite took 8.2 ms instead of 3.6 ms.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ R = TypeVar("R")
 def in_one_thread(function: Callable[P, R]) -> Callable[P, R]:
     """The function, with NumPy's BLAS (OpenBLAS, MKL, BLIS) limited to one thread while it runs.
 
-    The limit holds for the whole process. It needs the package threadpoolctl, which rosdep does not know; without it
-    nothing is limited.
+    The limit applies to the whole process. It needs the package threadpoolctl, which rosdep does not provide; without
+    it nothing is limited.
     """
 
     @wraps(function)
@@ -64,7 +64,7 @@ def _limit() -> AbstractContextManager[object]:
 
 @cache
 def _libraries() -> Any:  # a ThreadpoolController, which has no types
-    """The BLAS libraries of this process, looked up once: that takes a millisecond."""
+    """The BLAS libraries of this process. They are looked up once, since this takes a millisecond."""
     try:
         from threadpoolctl import ThreadpoolController
     except ModuleNotFoundError:

@@ -1,8 +1,8 @@
-"""How alike in colour what is in a box is to the target: what tells it from a look-alike of the same shape.
+"""How similar the colours in a box are to the target's, which tells the target from a look-alike of the same shape.
 
-A weighted histogram of the two colour channels of CIELAB, without lightness; compared by Bhattacharyya's coefficient
-with that of the first box, with a running mean over the frames in which the target was surely seen, and with one of
-the look-alikes that were seen beside it in those frames.
+The colours are a weighted histogram of the two colour channels of CIELAB, without lightness. It is compared, by the
+Bhattacharyya coefficient, with three others: that of the first box, a running mean over the frames in which the target
+was surely found, and a running mean of the look-alikes that were beside it in those frames.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ Integers = npt.NDArray[np.int32]
 Floats = npt.NDArray[np.float32]
 
 SIDE = 32
-"""Pixels per side of the small picture whose pixels are counted."""
-AROUND = 1.5
-"""The histogram is that of the box enlarged by this; pixels count less the farther they are from the middle."""
+"""Pixels per side to which the region is resized before its pixels are counted."""
+ENLARGEMENT = 1.5
+"""Factor by which the box is enlarged for its histogram; weights decrease from the middle outwards."""
 BINS = 16
-"""Per channel, over the half of its range that real colours fill: 128 values, 8 in a bin."""
+"""Bins per channel, over the half of its range in which real colours lie: 128 values, 8 in a bin."""
 RATE, OTHERS_RATE = 0.05, 0.1
 """Weights of a new frame in the running means of the target and of look-alikes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Likeness:
-    """How alike something is to the target's first box, to its mean, and to look-alikes seen beside it (None where none
-    has been seen): Bhattacharyya coefficients, 0 to 1.
+    """Similarity of a histogram to that of the target's first box, to the target's running mean, and to that of the
+    look-alikes beside it (None as long as there was none): Bhattacharyya coefficients, 0 to 1.
     """
 
     first: float
@@ -42,7 +42,7 @@ class Likeness:
     others: float | None = None
 
 
-SAME = Likeness(1.0, 1.0)
+IDENTICAL = Likeness(1.0, 1.0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,12 +54,15 @@ class Colours:
     others: Histogram | None = None
 
     def likeness(self, seen: Histogram) -> Likeness:
-        """Of what has that histogram."""
+        """How similar that histogram is to those of the target and of the look-alikes."""
         others = None if self.others is None else _coefficient(seen, self.others)
         return Likeness(_coefficient(seen, self.first), _coefficient(seen, self.mean), others)
 
     def learnt(self, seen: Histogram, beside: Histogram | None = None) -> Colours:
-        """After a frame in which the target was surely seen, and perhaps a look-alike beside it."""
+        """Update the running means after a frame in which the target was surely found.
+
+        seen: histogram of the target. beside: of a look-alike beside it, if there was one.
+        """
         others = self.others
         if beside is not None:
             others = beside if others is None else others + OTHERS_RATE * (beside - others)
@@ -67,15 +70,15 @@ class Colours:
 
 
 def start(image: Image, box: Box) -> Colours:
-    """Of a new target."""
+    """The histograms of a new target."""
     seen = histogram(image, box)
     return Colours(seen, seen)
 
 
 def histogram(image: Image, box: Box) -> Histogram:
-    """Of the part of the frame (H x W x 3, BGR, any strides) around the box; outside of it of the nearest pixels."""
+    """The histogram of the region around the box in a frame (H x W x 3, BGR, any strides), cut to the frame."""
     height, width = image.shape[:2]
-    x1, y1, x2, y2 = Box.from_cxcywh(*box.center, AROUND * box.w, AROUND * box.h).xyxy
+    x1, y1, x2, y2 = Box.from_cxcywh(*box.center, ENLARGEMENT * box.w, ENLARGEMENT * box.h).xyxy
     left, top = (round(min(max(at, 0), length - 1)) for at, length in ((x1, width), (y1, height)))
     right, bottom = (round(min(max(at, 1), length)) for at, length in ((x2, width), (y2, height)))
     step = max(1, (right - left) // (2 * SIDE), (bottom - top) // (2 * SIDE))
@@ -87,7 +90,7 @@ def histogram(image: Image, box: Box) -> Histogram:
 
 
 def _channels(small: Image) -> Integers:
-    """2 x pixels, a and b of CIELAB: exactly OpenCV's for 8 bits, but its tables take 40 ms and 5 MB to make."""
+    """2 x pixels, a and b of CIELAB. The values are exactly OpenCV's for 8 bits, whose tables take 40 ms and 5 MB."""
     grey_levels, roots, matrix = _tables()
     light = grey_levels.take(small.reshape(-1, 3)) @ matrix  # whole numbers below 2**24: exact in float32
     x, y, z = roots.take((light.T.astype(np.int32) + 2048) >> 12)
@@ -96,9 +99,9 @@ def _channels(small: Image) -> Integers:
 
 @functools.cache
 def _tables() -> tuple[Floats, Integers, Floats]:
-    """In fixed point: linear light of a grey level, CIELAB's root of that, and BGR to XYZ in daylight (D65).
+    """Fixed-point tables: grey level to linear light, linear light to CIELAB's cube root, and BGR to XYZ (D65).
 
-    Computed in float32, as OpenCV's are: in float64 a few entries round to their neighbours.
+    They are computed in float32 as in OpenCV: in float64 a few entries would be rounded differently.
     """
     grey = np.arange(256, dtype=np.float32) / 255
     linear = np.where(grey <= 0.04045, grey / 12.92, ((grey + 0.055) / 1.055) ** 2.4)

@@ -1,7 +1,7 @@
-"""How far a network's box can be believed: numbers from one run of the network on a frame, a look.
+"""How reliable a network's box is: features computed from one search.
 
-They are read from its maps and from how the box moved. `calibration.py` makes a probability of them, and `states.py`
-takes the reasons of states from them.
+They come from the network's maps, from the colours in the box and from how the box moved. `calibration.py` computes a
+probability from them; `step.py` passes some of them to `states.py`, which decides the state and its reason.
 """
 
 from __future__ import annotations
@@ -22,28 +22,27 @@ if TYPE_CHECKING:
 
 Grid = npt.NDArray[np.float32]
 
-AROUND = 2
-"""Cells around the chosen one that belong to its peak: the target is four cells wide."""
-
+PEAK_RADIUS = 2
+"""Cells this far from the chosen one, in x and y, still belong to its peak: the target is four cells wide."""
 
 _RECENT, _MEMORY = 0.3, 0.1
 """Weights of a new score in its two running means."""
-_FORGETS = 0.97
-"""Share of the largest jump of the last frames that is left of it in the next."""
-_AT_FIRST = 3.0
-"""First value of the running means, as logits: the first box was given, so it is right."""
-_NO_LOOK_ALIKE = 0.4
-"""By how much a box is nearer to the target's colours than to those of look-alikes, where none has been seen."""
+_JUMP_DECAY = 0.97
+"""Factor by which the largest jump so far decays per frame."""
+_FIRST_MEAN = 3.0
+"""First value of the running means, as a logit. It is high because the first box is the user's, and so right."""
+_DEFAULT_NEARER = 0.4
+"""Value of the feature "nearer" as long as no look-alike has been seen."""
 
 
 @dataclass(frozen=True, slots=True)
 class MapEvidence:
-    """Of one map of g x g cells.
+    """Numbers computed from one score map of g x g cells.
 
-    peak: highest value without any window, 0 to 1. chosen: value at the chosen cell. second: highest value more than
-    `AROUND` cells away from the chosen one. mass: sum over all cells, in cells. spread: root of the variance of the
-    map around its centre of mass, in cells. second_at: x and y of the second peak's middle in fractions of the search
-    crop's side; None where the map does not say where targets are in the middle, as of corners.
+    peak: highest value, before any window is applied, 0 to 1. chosen: value at the chosen cell. second: highest value
+    more than `PEAK_RADIUS` cells away from the chosen one. mass: sum over all cells. spread: standard deviation of the
+    map around its centre of mass, in cells. second_at: x and y of the second peak in fractions of the search crop's
+    side; None for corner maps, whose peaks are not at the middle of objects.
     """
 
     peak: float
@@ -60,33 +59,33 @@ class MapEvidence:
 
 
 UNREADABLE = MapEvidence(0.0, 0.0, 0.0, 0.0, 0.0)
-"""Of maps that are not finite."""
+"""The evidence of maps that are not finite."""
 
 
 def read_maps(maps: Maps, found: Decoded) -> MapEvidence:
-    """What the maps of one search show besides the box; `found` is what they decode to."""
+    """The evidence in the maps of one search; `found` is the box that they decode to."""
     if not found.is_finite:
         return UNREADABLE
     grid = score_grid(maps)
     g = grid.shape[0]
     row, col = divmod(found.index, g)
     others = grid.copy()
-    others[max(0, row - AROUND) : row + AROUND + 1, max(0, col - AROUND) : col + AROUND + 1] = 0
+    others[max(0, row - PEAK_RADIUS) : row + PEAK_RADIUS + 1, max(0, col - PEAK_RADIUS) : col + PEAK_RADIUS + 1] = 0
     return MapEvidence(
         peak=float(grid.max()),
         chosen=float(grid[row, col]),
         second=float(others.max()),
         mass=float(grid.sum()),
         spread=_spread(grid),
-        second_at=None if "tl" in maps else _middle(int(others.argmax()), g),
+        second_at=None if "tl" in maps else _cell_center(int(others.argmax()), g),
     )
 
 
 def score_grid(maps: Maps) -> Grid:
-    """g x g values of 0 to 1 that say where the target is, whatever the decoding.
+    """A g x g score map, 0 to 1, whatever the decoding.
 
-    Centre networks have them; of tokens it is the foreground probability; of corner networks the probability of the
-    top-left corner.
+    It is the score map of a centre network, the foreground probability of a token network, and the probability of the
+    top-left corner of a corner network.
     """
     if "score" in maps:
         return np.asarray(maps["score"][0], np.float32)
@@ -100,16 +99,16 @@ def score_grid(maps: Maps) -> Grid:
 
 
 def features_of(found: Measurement, box: Box, lost_frames: int, before: Mapping[str, float]) -> Mapping[str, float]:
-    """Name -> value of everything that a calibration may use; all of them finite.
+    """Name -> value of all features that a calibration may use; all values are finite.
 
-    box: as reported. before: the features of the last look, empty at the first. The box is compared with the one
-    around which was searched: where the last look, or optical flow since then, put it.
+    box: the reported one, which is compared with the box around which was searched (the last one, or where optical flow
+    predicted it). before: the features of the last search, empty in the first.
     """
     evidence, expected, now = found.evidence, found.window.box, _logit(found.score)
-    recent, memory = before.get("recent", _AT_FIRST), before.get("memory", _AT_FIRST)
+    recent, memory = before.get("recent", _FIRST_MEAN), before.get("memory", _FIRST_MEAN)
     jump = math.log1p(math.dist(box.center, expected.center) / math.sqrt(max(expected.area, 1.0)))
     likeness = found.likeness
-    apart = _distance(likeness.mean)
+    distance = _distance(likeness.mean)
     return {
         "score": now,
         "peak": _logit(evidence.peak),
@@ -123,28 +122,28 @@ def features_of(found: Measurement, box: Box, lost_frames: int, before: Mapping[
         "lost": math.log1p(lost_frames),
         "recent": recent + _RECENT * (now - recent),
         "memory": memory + _MEMORY * (now - memory),
-        "jumped": max(jump, _FORGETS * before.get("jumped", 0.0)),
+        "jumped": max(jump, _JUMP_DECAY * before.get("jumped", 0.0)),
         "colour": likeness.first,
         "colour_memory": likeness.mean,
         "differs": _distance(likeness.first),
-        "differs_memory": apart,
-        "nearer": _NO_LOOK_ALIKE if likeness.others is None else _distance(likeness.others) - apart,
+        "differs_memory": distance,
+        "nearer": _DEFAULT_NEARER if likeness.others is None else _distance(likeness.others) - distance,
     }
 
 
 def _distance(similarity: float) -> float:
-    """Hellinger's distance, 0 to 1, of two histograms whose Bhattacharyya coefficient is `similarity`."""
+    """The Hellinger distance, 0 to 1, of two histograms whose Bhattacharyya coefficient is `similarity`."""
     return math.sqrt(max(0.0, 1 - similarity))
 
 
-def _middle(index: int, cells: int) -> tuple[float, float]:
-    """Of that cell of a square grid with so many cells per side."""
+def _cell_center(index: int, cells: int) -> tuple[float, float]:
+    """x and y of the middle of a cell, in fractions of the side of a square grid of `cells` x `cells`."""
     row, column = divmod(index, cells)
     return (column + 0.5) / cells, (row + 0.5) / cells
 
 
 def _logit(value: float) -> float:
-    """Of a value held in 0.001 to 0.999."""
+    """The logit of the value, after limiting it to 0.001..0.999."""
     value = min(max(value, 1e-3), 1 - 1e-3)
     return math.log(value / (1 - value))
 

@@ -1,12 +1,12 @@
-"""Where a target is expected in a new frame, before the network looks at it.
+"""Where a target is expected in a new frame, before the network searches it.
 
 The trackers as published search a window around the last box. A pan of the camera or a fast target can move the target
-out of that window, or to its border, where the Hann window suppresses it. So optical flow on the target, the
-background's motion and the target's own velocity (`fusion.py`) first predict its place, which takes a millisecond, and
-the search is around that place. The prediction moves the search, not the reported box.
+out of that window, or to its border, where the Hann window suppresses it. So its position is first predicted from
+optical flow on the target, the background's motion and the target's own velocity (`fusion.py`), which takes a
+millisecond, and the search is around that position. The prediction moves the search, not the reported box.
 
-All functions are pure. `flow` is None where nothing is remembered: expectation is off, or the box was set from
-outside for the next frame; then the box stays.
+All functions are pure. `flow` is None if there is no last frame to compare with: prediction is off, or the caller has
+set the box for the next frame (`Tracker.move`). Then the box stays where it is.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ _PLACE_ALONE = fusion.FlowPolicy(use_scale=False)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Expectation:
-    """state: the target's, `box` and `suspect` moved into the new frame. moved: what moved them, if anything."""
+    """A target's state with `box` and `suspect` moved into the new frame. moved: how they moved, None if not at all."""
 
     state: TargetState
     moved: fusion.Moved | None = None
 
 
 def expect(targets: Sequence[tuple[TargetState, fusion.FlowState | None]], image: Image) -> list[Expectation]:
-    """Where the targets of the last frame, whose pictures `flow` holds, are expected in `image` (of the same size).
+    """Where the targets are expected in `image`, given each one's state and the `flow` remembered from its last frame.
 
-    A box keeps its size, which is the network's to change. A lost target's place goes with the background alone. The
-    background's motion is measured once for all targets that were last seen in the same frame.
+    Frames must be of one size. A box keeps its size: only the network changes sizes. The position of a lost target
+    moves with the background alone. The background's motion is measured once for all targets with the same last frame.
     """
     first = next((flow for _, flow in targets if flow is not None), None)
     if first is None:
@@ -52,7 +52,7 @@ def expect(targets: Sequence[tuple[TargetState, fusion.FlowState | None]], image
 
 
 def _same_frame(one: fusion.FlowState, other: fusion.FlowState | None) -> bool:
-    """Whether both remember the same frame."""
+    """Whether both were made from the same frame."""
     if other is None or one.reduced is None or other.reduced is None:
         return other is one
     return one.reduced is other.reduced or np.array_equal(one.reduced.pixels, other.reduced.pixels)
@@ -68,19 +68,19 @@ def _expect(state: TargetState, flow: fusion.FlowState, image: Image, behind: fu
 
 
 def remember(expectation: Expectation, image: Image, box: Box) -> fusion.FlowState:
-    """What the next frame is compared with, given the box that was decided on in this one."""
+    """The flow state to compare the next frame with, given the final box in this one."""
     if expectation.moved is None:
         return fusion.start(image, box)
     return fusion.settle(expectation.moved, image, box)
 
 
 def recentered(flow: fusion.FlowState | None) -> fusion.FlowState | None:
-    """What is remembered of a frame after the target turned out to be elsewhere in it: not how it moved."""
+    """The flow state after the target was set to another position in its frame: its velocity is forgotten."""
     return None if flow is None else replace(flow, velocity=Velocity())
 
 
 def _carried(suspect: Box | None, moved: fusion.Moved) -> Box | None:
-    """The place of a possible return, moved with the camera."""
+    """The position of a possible return, moved with the background."""
     if suspect is None or not moved.camera.is_known:
         return suspect
     return Box.from_cxcywh(*moved.camera.moved(*suspect.center), suspect.w, suspect.h)

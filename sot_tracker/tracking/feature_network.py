@@ -1,4 +1,4 @@
-"""What a second opinion (`second_opinion.py`) sees of search patches: features of a network that gives them."""
+"""Features of search patches, computed by a network, as the input of the filter in `second_opinion.py`."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ Array = npt.NDArray[np.float32]
 
 
 class FeatureNetwork:
-    """A network whose search maps hold `FEATURES`, which depend on the search patch alone.
+    """Computes features with a network whose search maps contain `FEATURES`, which do not depend on the template.
 
-    Raises UserError where its maps do not.
+    Raises UserError if the network's maps do not contain them.
     """
 
     def __init__(self, network: Network, spec: NetworkSpec) -> None:
         self._network, self._size = network, spec.search_size
-        self._anything = network.template(_grey(spec.template_size))
-        if FEATURES not in network.search(self._anything, _grey(spec.search_size)):
+        self._template = network.template(_grey(spec.template_size))
+        if FEATURES not in network.search(self._template, _grey(spec.search_size)):
             raise UserError(f"{network.facts.weights} gives no features, which second_opinion needs: export it again")
 
     def of(self, patches: Sequence[npt.NDArray[np.generic]]) -> list[Array]:
-        """C x g x g of each search patch (S x S x 3, RGB), which is brought to the size of this network."""
-        looks = [(self._anything, self._readable(patch)) for patch in patches]
-        maps = [self._network.search(*looks[0])] if len(looks) == 1 else self._network.search_many(looks)
+        """The features (C x g x g) of each search patch (S x S x 3, RGB), resized to this network's input size."""
+        inputs = [(self._template, self._resized(patch)) for patch in patches]
+        maps = [self._network.search(*inputs[0])] if len(inputs) == 1 else self._network.search_many(inputs)
         return [each[FEATURES] for each in maps]
 
-    def _readable(self, patch: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
+    def _resized(self, patch: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
         values = np.ascontiguousarray(patch, np.uint8)
         if len(values) == self._size:
             return values

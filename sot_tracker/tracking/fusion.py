@@ -1,14 +1,15 @@
-"""How the answers of optical flow and of the network are put together.
+"""How the results of optical flow and of the network are combined.
 
-Flow says in every frame, for a millisecond or two, where the box went; the network says, more seldom or later, where
-the target is. So flow carries the box between two looks of the network, puts the network's search window where the
-target moved to, steadies the network's centre, and carries an answer that comes late to the newest frame. Where both
-differ the network's box replaces flow's: flow drifts, and follows whatever covers the target.
+Optical flow measures in every frame, in a millisecond or two, how the box moved. The network finds the target itself,
+but not in every frame, or only some frames later. So flow moves the box between two searches of the network, predicts
+where the network should search, reduces the jitter of the network's centre, and moves a late result of the network to
+the newest frame. If both disagree, the network's box is taken: flow drifts, and follows whatever covers the target.
 
     flow = start(image, box)
-    per frame: moved = follow(flow, image, box, lost)
-               box = blended(the network's around moved.box, moved), where it looks; else moved.box
-               flow = settle(moved, image, box)
+    in every frame: moved = follow(flow, image, box, lost)
+                    if the network searches (around moved.box): box = blended(its box, moved)
+                    otherwise: box = moved.box
+                    flow = settle(moved, image, box)
 
 All functions are pure.
 """
@@ -39,9 +40,9 @@ Image = npt.NDArray[np.uint8]
 
 
 BLEND = 0.5
-"""Most of the way from the network's centre to flow's."""
+"""Largest weight of flow's centre against the network's."""
 SAME = 0.5
-"""Overlap above which network and flow mean the same thing."""
+"""If the boxes of network and flow overlap by more than this (IoU), they show the same object."""
 
 
 class Source(Enum):
@@ -49,16 +50,16 @@ class Source(Enum):
 
     FLOW = "flow"
     CAMERA = "camera"  # the background's motion and the target's own velocity
-    HELD = "held"  # nothing: the box is where it was
+    HELD = "held"  # nothing: the box stayed where it was
 
 
 @dataclass(frozen=True, slots=True)
 class FlowPolicy:
-    """When which motion counts.
+    """Which motions are used.
 
-    least_kept: share of the points that must come back for flow to move the box, 0 to 1.
-    use_camera: measure the camera's motion, for where to look next and for boxes that flow cannot follow.
-    use_velocity: expect the target to go on as it did, relative to the background.
+    least_kept: flow moves the box only if at least this share of its points returned (`Motion.kept`), 0 to 1.
+    use_camera: measure the camera's motion, as a first estimate for flow, and to move boxes that flow cannot track.
+    use_velocity: assume that the target keeps its velocity relative to the background.
     use_scale: let flow change the box's size too.
     """
 
@@ -73,7 +74,7 @@ DEFAULT = FlowPolicy()
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FlowState:
-    """What is remembered of the last frame: its grey square around the box, its small copy, the target's velocity."""
+    """What flow needs of the last frame: grey square around the box, reduced copy, and the target's velocity."""
 
     window: GreyWindow
     reduced: ReducedFrame | None
@@ -82,7 +83,7 @@ class FlowState:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Background:
-    """What all targets of a frame share. reduced: its small copy. camera: how the background moved into it."""
+    """What all targets of a frame share. reduced: its reduced copy. camera: how the background moved into it."""
 
     reduced: ReducedFrame | None
     camera: CameraMotion
@@ -90,10 +91,11 @@ class Background:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Moved:
-    """Where a box went in one frame, before the network looked.
+    """How a box moved into a frame, before the network searches it.
 
-    last, box: in the last frame and in this one. motion: flow's, `UNKNOWN` where it was not asked. camera: the
-    background's. source: what moved the box. window, reduced: of this frame. velocity: as it was.
+    last, box: the box in the last frame and in this one. motion: measured by flow, `UNKNOWN` where flow was not used or
+    failed. camera: motion of the background. source: what moved the box. window, reduced: of this frame. velocity: of
+    the target before this frame.
     """
 
     last: Box
@@ -107,12 +109,12 @@ class Moved:
 
 
 def start(image: Image, box: Box, policy: FlowPolicy = DEFAULT) -> FlowState:
-    """On a new target."""
+    """The flow state of a new target."""
     return FlowState(grey_window(image, box), reduced_frame(image) if policy.use_camera else None)
 
 
 def background(state: FlowState, image: Image, boxes: Sequence[Box], policy: FlowPolicy = DEFAULT) -> Background:
-    """The background of the last frame, all that is not in `boxes`, in this one. Frames must be of one size."""
+    """How the background (everything outside of `boxes` in the last frame) moved. Frames must be of one size."""
     reduced = reduced_frame(image) if policy.use_camera else None
     if state.reduced is None or reduced is None:
         return Background(reduced, STILL)
@@ -127,12 +129,11 @@ def follow(
     policy: FlowPolicy = DEFAULT,
     behind: Background | None = None,
 ) -> Moved:
-    """The box of the last frame in this one. Frames must be of one size.
+    """Move the box of the last frame to this one. Frames must be of one size.
 
-    lost: the target is not where the box is: then what is there is not followed, and the box, as the place to search
-        around, goes with the background alone. A box at the border of the frame stays: a target that left is looked
-        for where it went out.
-    behind: the background's motion, where it is known already, as for several targets in one frame.
+    lost: the target is lost, so the box is only the position to search around. It moves with the background alone. A
+        box at the border of the frame stays: a target that left the frame is searched for where it left.
+    behind: the background's motion if it is known already, as with several targets in one frame.
     """
     behind = behind or background(state, image, [box], policy)
     reduced, camera = behind.reduced, behind.camera
@@ -154,15 +155,15 @@ def _at_border(box: Box, image: Image) -> bool:
 
 
 def settle(moved: Moved, image: Image, box: Box) -> FlowState:
-    """What to remember of the frame, given the box that was decided on in it: flow's own or the network's."""
+    """The flow state after a frame, given the final box in it (flow's or the network's)."""
     window = moved.window if moved.window.fits(box) else grey_window(image, box)
     return FlowState(window, moved.reduced, updated_velocity(moved.velocity, moved.camera, moved.last, box))
 
 
 def blended(seen: Box, moved: Moved, share: float = BLEND) -> Box:
-    """The network's box, its centre drawn towards flow's where both mean the same thing: flow has less jitter.
+    """The network's box, with its centre averaged with flow's if both show the same object: flow has less jitter.
 
-    Up to `share` of the way, by the share of points that came back; the size is the network's.
+    The weight of flow's centre is `share` times `Motion.kept`. The size is the network's.
     """
     if agreement(seen, moved) <= SAME:
         return seen
@@ -172,15 +173,15 @@ def blended(seen: Box, moved: Moved, share: float = BLEND) -> Box:
 
 
 def carried(box: Box, motions: Iterable[Motion]) -> Box:
-    """A box of an earlier frame in the newest one: the network's late answer, and the motions since, oldest first."""
+    """Move the network's box in an earlier frame to the newest one by the motions since then, oldest first."""
     for motion in motions:
         box = apply(motion, box)
     return box
 
 
 def agreement(seen: Box, moved: Moved) -> float:
-    """Overlap, 0 to 1, of the network's box with where flow took the last one; 0 where flow could not say.
+    """IoU of the network's box with the box that flow moved here; 0 where flow did not move it.
 
-    Evidence for the score, not a vote: flow agrees with a network that stays on what covers the target.
+    A high value does not prove that the box is right: flow also follows what covers the target.
     """
     return seen.iou(moved.box) if moved.source is Source.FLOW else 0.0

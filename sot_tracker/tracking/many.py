@@ -1,4 +1,4 @@
-"""Many targets in one stream of frames: `MultiTracker`, a tracker per target around one network."""
+"""`MultiTracker`: tracks several targets in one stream of frames, with one tracker per target and one network."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from sot_tracker.tracking.realtime import RealtimeTracker
 
 
 class MultiTracker:
-    """Targets by name, each given once by a box and followed until `stop`.
+    """Tracks several named targets, each from its initial box until `stop`.
 
-    trackers: one for each target that may be followed at a time; network trackers share one network, and are searched
-        for together.
+    trackers: as many as targets can be tracked at a time. Network trackers must share one network; their targets are
+        searched for together.
     """
 
     def __init__(self, trackers: Sequence[Tracker]) -> None:
@@ -31,7 +31,7 @@ class MultiTracker:
 
     @property
     def ids(self) -> tuple[str, ...]:
-        """Of the targets that are followed, in the order in which they were started."""
+        """Names of the targets that are tracked, in the order in which they were started."""
         return tuple(self._followed)
 
     @property
@@ -40,7 +40,7 @@ class MultiTracker:
 
     @property
     def policy(self) -> Policy:
-        """Of all targets; may be replaced at any time."""
+        """The policy for all targets; may be replaced at any time."""
         return self._any.policy
 
     @policy.setter
@@ -49,10 +49,10 @@ class MultiTracker:
             tracker.policy = policy
 
     def start(self, target_id: str, image: Image, box: BoxLike, stamp_ns: int | None = None) -> Estimate:
-        """Follow one more target; one of that name is given anew.
+        """Track one more target. A target that already has this name is started again with the new box.
 
         Raises UserError, changing nothing, if the box cannot be tracked in this image, for an empty name, and if
-        `max_targets` are followed already.
+        `max_targets` are tracked already.
         """
         if not target_id:
             raise UserError("a target needs a name: give a text that is not empty")
@@ -65,16 +65,16 @@ class MultiTracker:
         return estimate
 
     def stop(self, target_id: str = "") -> bool:
-        """Forget that target, or all of them; False if there was none."""
-        gone = [target_id] if target_id in self._followed else [] if target_id else list(self._followed)
-        for name in gone:
+        """Stop tracking that target, or all targets without a name. Returns False if there was none."""
+        names = [name for name in self._followed if target_id in ("", name)]
+        for name in names:
             self._free.append(self._followed.pop(name))
-        return bool(gone)
+        return bool(names)
 
     def update(self, image: Image, stamp_ns: int | None = None) -> dict[str, Estimate]:
-        """Follow all targets into the next frame; their names and estimates, empty without a target.
+        """Find all targets in the next frame. Returns the estimate of each by name; empty without a target.
 
-        Where targets are searched for together, the stage times of each estimate are those of all together.
+        Where targets are searched for together, each estimate has the stage times of all together.
         Raises UserError for a frame of another size than a target's.
         """
         frame_size(image)
@@ -87,10 +87,10 @@ class MultiTracker:
 
 
 def search_together(trackers: Sequence[Tracker], image: Image, stamp_ns: int | None = None) -> None:
-    """Search for the targets of all these trackers at once. Each tracker's next `update`, with this very image, takes
-    its part of the result. All must share one network.
+    """Search for the targets of all these trackers in one run of their network, which they must share.
 
-    A `RealtimeTracker` decides itself when to search: it only learns how many trackers take turns.
+    Each tracker keeps its result for its next `update`, which must be with this very image object. A `RealtimeTracker`
+    decides itself when to search; it is only told how many trackers share its executor.
     """
     for tracker in trackers:
         if isinstance(tracker, RealtimeTracker):
@@ -100,5 +100,5 @@ def search_together(trackers: Sequence[Tracker], image: Image, stamp_ns: int | N
 
 
 def full(most: int, ids: Sequence[str]) -> str:
-    """Why no more targets can be added."""
+    """The error message for one target too many."""
     return f"max_targets={most} are followed ({', '.join(ids)}): stop one first, or raise max_targets"

@@ -1,4 +1,4 @@
-"""`NetworkTracker`: one target followed by a network, a `Session` and what it knows of its target."""
+"""`NetworkTracker`: tracks one target with a network. It holds a `Session` and the state of its target."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PUBLISHED = Policy()
 
 
 class NetworkTracker:
-    """One target followed by a network; a `Tracker`.
+    """A `Tracker` that tracks one target with a network.
 
     name, spec: the catalogue row (`catalog.py`); network: an engine with its weights, which may be shared.
     policy: of the online loop; may be replaced at any time. exact_padding, calibration, features: see `Session`.
@@ -86,7 +86,7 @@ class NetworkTracker:
         applied = policy
         if policy.lost_threshold < 0:
             applied = replace(policy, lost_threshold=self.network.lost_threshold)
-        # Each in one step: a `RealtimeTracker` may be in `update` in another thread.
+        # One assignment each: a `RealtimeTracker` may be in `update` in another thread.
         self._policy, self._applied, self._ahead = policy, applied, None
 
     @property
@@ -96,7 +96,7 @@ class NetworkTracker:
 
     @property
     def state(self) -> TargetState:
-        """What is remembered of the target. Raises UserError before `init`."""
+        """The target's state after the last frame. Raises UserError before `init`."""
         return self._require_target().state
 
     @property
@@ -105,12 +105,12 @@ class NetworkTracker:
         return self.state.box
 
     def init(self, image: Image, box: BoxLike, stamp_ns: int | None = None) -> Estimate:
-        """Start on a target, see `Session.start`. Where that raises UserError the old target, if any, is kept."""
+        """Start on a target, see `Session.start`. If that raises UserError, the old target, if any, is kept."""
         self._target, estimate = self._session.start(image, box, self.policy, stamp_ns)
         return estimate
 
     def update(self, image: Image, stamp_ns: int | None = None) -> Estimate:
-        """Follow the target into the next frame; stage times "crop", "search" and "decode" in milliseconds.
+        """Find the target in the next frame. The estimate has the times of all stages (`Session.advance`).
 
         Raises UserError before `init`, or for a frame of another size.
         """
@@ -124,10 +124,11 @@ class NetworkTracker:
 
     @staticmethod
     def look_ahead(trackers: Sequence[NetworkTracker], image: Image, stamp_ns: int | None = None) -> None:
-        """One search for the targets of all these trackers, which must share a network, and whose next `update` is with
-        this very image: it takes its part of the result. Where a target is changed before, it searches anew.
+        """Search for the targets of all these trackers in one run of their network, which they must share.
 
-        Trackers without a target, with one of another frame size, or with another policy than the first are left out.
+        Each tracker keeps its result for its next `update`, which must be with this very image object. If its target is
+        changed before that, `update` searches again. Trackers without a target, with a target in frames of another
+        size, or with another policy than the first tracker are left out.
         """
         size = frame_size(image)
         ready = [one for one in trackers if one._target is not None and one._target.state.frame_size == size]
@@ -151,7 +152,7 @@ class NetworkTracker:
         self._target = replace(target, state=loop.recentered(target.state, box), flow=flow)
 
     def move(self, box: BoxLike) -> None:
-        """Search the next frame around another box, which is in it already. Raises UserError as `recenter`."""
+        """Search the next frame around this box, given in that frame's pixels. Raises UserError as `recenter`."""
         target = self._require_target()
         height, width = target.state.frame_size
         box = require_trackable(box, width, height)

@@ -1,12 +1,12 @@
-"""A filter that learns one target while it is followed: ridge regression from a network's features to a peak on it.
+"""A correlation filter trained on one target while it is tracked: ridge regression from features to a Gaussian peak.
 
-In the way of ATOM (Danelljan et al., CVPR 2019) and DiMP (Bhat et al., ICCV 2019), with nothing trained before: a small
-filter f, so that the features of a search patch, correlated with f, give a Gaussian peak on the target's centre and
-nothing elsewhere. It minimises sum_n w_n |X_n f - y_n|^2 + ridge |f|^2 by conjugate gradients.
+As in ATOM (Danelljan et al., CVPR 2019) and DiMP (Bhat et al., ICCV 2019), but with nothing trained offline. The
+features of a search patch, correlated with a small filter f, are to give a Gaussian peak at the target's centre and 0
+elsewhere: conjugate gradients minimise sum_n w_n |X_n f - y_n|^2 + ridge |f|^2.
 
-ATOM keeps some fifty samples and goes through all of them in each step. Here a sample goes into the normal equations
-(X'X and X'y) at once and is forgotten: the sums are a moving average over all frames, and one step of the solver is one
-small matrix times a vector, whatever the number of samples. The first frame keeps a fixed share of the weight.
+ATOM stores some fifty samples and uses all of them in each step. Here a sample is added to the normal equations (X'X
+and X'y) and not stored. The sums are a moving average over all frames, so one step of the solver is the product of a
+small matrix and a vector, whatever the number of samples. The first frame keeps a fixed share of the weight.
 
 All functions are pure. Features are C x g x g, float32, of the search patch; responses and labels are g x g.
 """
@@ -23,19 +23,19 @@ from numpy.lib.stride_tricks import sliding_window_view
 Array = npt.NDArray[np.float32]
 
 CHANNELS = 48
-"""Features after the projection."""
+"""Number of features after the projection."""
 REACH = 1
-"""Cells around each cell that the filter sees: 3 x 3."""
+"""Radius of the filter in cells: it covers 3 x 3 cells."""
 RIDGE = 0.03
 """Regularisation, as a share of the mean of the diagonal of X'X."""
 FIRST_SHARE = 0.35
-"""Weight of the first frame for good."""
+"""Share of the weight that the first frame always keeps."""
 SIGMA = 0.25
-"""Of the peak, in sides of the target, sqrt(w h)."""
+"""Standard deviation of the Gaussian peak, in sides of the target, sqrt(w h)."""
 FIRST_STEPS, STEPS = 40, 4
-"""Of the solver: at the start and after each new sample."""
-_FLOOR = 0.15  # of the spectrum's head, added before whitening: directions of noise are not blown up
-_NEAR_WEIGHT = 4.0  # of cells on the target, against 1 for the background
+"""Steps of the solver: for the first frame, and after each new sample."""
+_FLOOR = 0.15  # share of the largest standard deviation, added to all before whitening so as not to amplify noise
+_NEAR_WEIGHT = 4.0  # weight of cells on the target; background cells have 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,13 +48,13 @@ class Projection:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Equations:
-    """X'WX (D x D) and X'Wy (D), D the filter's coefficients; per unit of weight."""
+    """Normal equations: X'WX (D x D) and X'Wy (D) for D filter coefficients, divided by the total weight."""
 
     gram: Array
     moment: Array
 
     def mixed(self, other: Equations, share: float) -> Equations:
-        """These with `share` of the other ones."""
+        """The weighted mean of both, where `other` has the weight `share`, 0 to 1."""
         return Equations(
             self.gram + share * (other.gram - self.gram), self.moment + share * (other.moment - self.moment)
         )
@@ -62,7 +62,7 @@ class Equations:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OnlineFilter:
-    """What is remembered of a target: the projection and equations of the first frame, those since, the solution."""
+    """The filter of one target: projection and equations of the first frame, equations since then, and coefficients."""
 
     projection: Projection
     first: Equations
@@ -71,26 +71,26 @@ class OnlineFilter:
 
 
 def start(features: Sequence[Array], labels: Sequence[Array]) -> OnlineFilter:
-    """The filter of a target from patches of its first frame (shifted, scaled, flipped) and where it is in them."""
+    """Train a filter on patches of a first frame (shifted, scaled, flipped), given their features and labels."""
     projection = fit_projection(features)
     first = mean(equations(samples(projection, item), label) for item, label in zip(features, labels, strict=True))
     return OnlineFilter(projection, first, first, solve(first, np.zeros_like(first.moment), FIRST_STEPS))
 
 
 def learn(known: OnlineFilter, features: Array, label: Array, rate: float = 0.1, steps: int = STEPS) -> OnlineFilter:
-    """The filter after one more patch; `rate`, 0 to 1, is its share of what was learnt since the first frame."""
+    """The filter trained on one more patch; `rate`, 0 to 1, is the patch's weight in the moving average."""
     return learn_rows(known, samples(known.projection, features), label, rate, steps)
 
 
 def learn_rows(known: OnlineFilter, rows: Array, label: Array, rate: float = 0.1, steps: int = STEPS) -> OnlineFilter:
-    """`learn`, given what `samples` made of the features."""
+    """As `learn`, given the rows that `samples` made from the features."""
     since = known.since.mixed(equations(rows, label), rate)
     both = since.mixed(known.first, FIRST_SHARE)
     return replace(known, since=since, coefficients=solve(both, known.coefficients, steps))
 
 
 def respond(known: OnlineFilter, features: Array) -> Array:
-    """Where the target is: about 1 on its centre, about 0 elsewhere; may be a little outside of 0..1."""
+    """The response map: about 1 at the target's centre, about 0 elsewhere; it may be a little outside of 0..1."""
     response: Array = samples(known.projection, features) @ known.coefficients
     return response.reshape(features.shape[1:])
 
@@ -102,7 +102,7 @@ def peak_label(x: float, y: float, sigma: float, grid: int) -> Array:
 
 
 def fit_projection(features: Sequence[Array], channels: int = CHANNELS) -> Projection:
-    """Principal components of all cells, whitened, at most `channels` of them and scaled to a sum of squares near 1."""
+    """At most `channels` whitened principal components of all cells, scaled so that the sum of squares is near 1."""
     cells = np.concatenate([item.reshape(len(item), -1).T for item in features])
     mean = cells.mean(axis=0)
     spectrum, vectors = np.linalg.eigh(np.cov(cells - mean, rowvar=False).astype(np.float64))
@@ -113,7 +113,7 @@ def fit_projection(features: Sequence[Array], channels: int = CHANNELS) -> Proje
 
 
 def samples(projection: Projection, features: Array) -> Array:
-    """g * g x D: what the filter sees at each cell, zero beyond the patch."""
+    """The filter's inputs at each cell, g * g x D; zero outside of the patch."""
     channels, rows, columns = features.shape
     cells = (features.reshape(channels, -1).T - projection.mean) @ projection.matrix
     padded = np.pad(cells.reshape(rows, columns, -1), ((REACH, REACH), (REACH, REACH), (0, 0)))
@@ -122,7 +122,7 @@ def samples(projection: Projection, features: Array) -> Array:
 
 
 def weights(label: Array) -> Array:
-    """g * g, sum 1: the cells on the target count more, since there are so few of them."""
+    """Weights of the cells, g * g, sum 1. Cells on the target have a higher weight, since there are few of them."""
     values: Array = 1 + (_NEAR_WEIGHT - 1) * label.ravel()
     return np.asarray(values / values.sum(), np.float32)
 
@@ -135,7 +135,7 @@ def equations(rows: Array, label: Array) -> Equations:
 
 
 def mean(every: Iterable[Equations]) -> Equations:
-    """Added up one after the other, since all of a first frame's together take 18 MB."""
+    """The mean of normal equations, computed one after the other: those of a first frame take 18 MB together."""
     count, gram, moment = 0, np.float32(0), np.float32(0)
     for item in every:
         count, gram, moment = count + 1, gram + item.gram, moment + item.moment
@@ -143,14 +143,14 @@ def mean(every: Iterable[Equations]) -> Equations:
 
 
 def solve(known: Equations, guess: Array, steps: int) -> Array:
-    """Conjugate gradients on (X'WX + ridge) f = X'Wy from `guess`; stops where nothing is left to gain."""
+    """Solve (X'WX + ridge) f = X'Wy by conjugate gradients from `guess`; stops early when it has converged."""
     ridge = np.float32(RIDGE * np.trace(known.gram) / len(guess) + 1e-12)
     f = guess
     residual = known.moment - known.gram @ f - ridge * f
     direction, left = residual, float(residual @ residual)
-    enough = 1e-12 * float(known.moment @ known.moment)
+    converged = 1e-12 * float(known.moment @ known.moment)
     for _ in range(steps):
-        if left <= enough:
+        if left <= converged:
             break
         turned = known.gram @ direction + ridge * direction
         step = np.float32(left / float(direction @ turned))

@@ -1,7 +1,7 @@
 """Where to search for a lost target: at its last position, and in turn at positions around it.
 
-The published loops keep searching where they are, or go wherever their best guess leads. A target that left the picture
-and came back, or passed behind a truck, is then outside of the search window for good.
+The published loops keep searching at the last position, or follow whatever has the highest score. A target that left
+the picture and came back elsewhere, or passed behind a truck, then stays outside of the search window for good.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ import math
 from sot_tracker.box import Box
 
 STEP = 3.0
-"""Between neighbouring positions, in sides of the target: training moved targets up to 1.5 sides from the middle."""
+"""Distance between neighbouring positions, in sides of the target. In training, targets were up to 1.5 sides away from
+the middle of the search crop."""
 PATIENCE = 3
-"""Lost frames before the first search elsewhere: most losses are a blur or an occlusion on the spot."""
+"""Lost frames before the first search elsewhere: after most losses (blur, occlusion) the target reappears in place."""
 
 
 def position(lost_frames: int, last: Box, frame_size: tuple[int, int], count: int) -> Box | None:
@@ -33,8 +34,8 @@ def around(
 ) -> list[tuple[float, float]]:
     """The `count` nearest points of a grid of `step` pixels around `center` that lie in the frame (height, width).
 
-    The centre itself is left out. Points more than 2 sqrt(count) steps away are too: enough for a corner of the frame,
-    and the search for a tiny target does not go through the whole grid of a large frame.
+    The centre itself is left out, and so are points more than 2 sqrt(count) steps away in x or y. This is far enough
+    even for a center in a corner of the frame, and for a tiny target avoids listing the whole grid of a large frame.
     """
     height, width = frame_size
     reach = 2 * math.ceil(math.sqrt(count))

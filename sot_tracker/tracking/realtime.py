@@ -1,11 +1,11 @@
-"""A box for every frame within milliseconds: the tracker looks in a thread of its own, optical flow does the rest.
+"""A box for every frame within milliseconds: the tracker runs in a thread of its own, optical flow fills the gaps.
 
-A look is one run of the tracker on one frame.
+A search is one run of the tracker on one frame.
 
-`update` never waits for a slow tracker. It carries the box into the frame by optical flow, takes over what the tracker
-found meanwhile in an earlier frame, carried to this one through the motions since, and gives the tracker the newest
-frame as soon as it is idle. Where the tracker keeps pace with the frames it is asked at once instead, so that a fast
-network loses nothing.
+`update` never waits for a slow tracker. It moves the box into the new frame by optical flow. If a search in an earlier
+frame has ended, its result is moved to the new frame by the motions measured since then, and replaces the box. As soon
+as the tracker is idle, it gets the newest frame. A tracker that keeps pace with the frames is waited for instead, so
+that a fast network gives the same boxes as without this class.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ from sot_tracker.tracking import expectation, fusion, states
 from sot_tracker.tracking.flow import Motion
 
 KEEPS_PACE, FALLS_BEHIND = 0.5, 0.8
-"""Shares of the time between two frames. Looks that take less than the first are waited for, looks that take more than
-the second are not; in between it stays as it was."""
-_SMOOTHING = 0.2  # share of a new duration in the running means
-_EARLY = 1e-3  # seconds by which a look may begin early: frames come a little irregularly
-_LONGEST_INTERVAL = 1.0  # seconds: a longer gap between frames is a pause, not a rate
+"""Shares of the time between two frames. A search that takes less than the first is waited for, one that takes more
+than the second is not; in between it stays as it was."""
+_SMOOTHING = 0.2  # weight of a new duration in the running means
+_EARLY = 1e-3  # seconds by which a search may begin too early: frames arrive a little irregularly
+_MAX_INTERVAL = 1.0  # seconds: a longer gap between frames is a pause, not a rate
 
 
 @dataclass(frozen=True, slots=True)
-class _Look:
-    """A look of the tracker under way. begin: by the clock; stamp_ns: of the frame."""
+class _Search:
+    """A search that is running. begin: when it began, by the clock. stamp_ns: capture time of its frame."""
 
     future: Future[Estimate]
     begin: float
@@ -52,27 +52,30 @@ class _Look:
 
 @dataclass(slots=True)
 class _Pace:
-    """Running means of how long a look takes and of how far apart frames are, seconds; 0 where not known."""
+    """Running means of the duration of a search and of the interval between frames, seconds; 0 where not known.
 
-    look: float = 0.0
+    keeps: whether the tracker kept pace with the frames so far.
+    """
+
+    search: float = 0.0
     interval: float = 0.0
     keeps: bool = False
 
     def judge(self) -> bool:
         """Whether the tracker keeps pace with the frames."""
-        if self.look and self.interval:
-            self.keeps = self.look < (FALLS_BEHIND if self.keeps else KEEPS_PACE) * self.interval
+        if self.search and self.interval:
+            self.keeps = self.search < (FALLS_BEHIND if self.keeps else KEEPS_PACE) * self.interval
         return self.keeps
 
 
 class RealtimeTracker:
     """Any tracker, with a box for every frame; itself a `Tracker`.
 
-    inner: the tracker; from `init` on nobody else may use it. executor: runs one look at a time; by default a thread of
-    its own, which ends with this object. clock: seconds, for the pace. max_search_rate: most looks per second, 0 for
-    no limit.
+    inner: the tracker; from `init` on nobody else may use it. executor: runs one search at a time; by default a thread
+    of its own, which ends with this object. clock: gives seconds, for measuring the pace. max_search_rate: upper limit
+    of searches per second, 0 for none.
 
-    Estimates say by `source` what gave the box, and by `look_age_ms` how long ago the tracker looked.
+    An estimate's `source` tells where its box comes from, its `look_age_ms` how old the last search is.
     """
 
     def __init__(
@@ -83,20 +86,20 @@ class RealtimeTracker:
         max_search_rate: float = 0.0,
     ) -> None:
         self._inner = inner
-        self._executor = executor or ThreadPoolExecutor(1, thread_name_prefix="look")
+        self._executor = executor or ThreadPoolExecutor(1, thread_name_prefix="search")
         self._clock = clock
         self._pace = _Pace()
-        self._apart = 1 / max_search_rate if max_search_rate else 0.0  # seconds between two looks, at least
-        self._look: _Look | None = None
+        self._min_interval = 1 / max_search_rate if max_search_rate else 0.0  # seconds between two searches, at least
+        self._search: _Search | None = None
         self._flow: fusion.FlowState | None = None
         self._latest: Estimate | None = None
-        self._since: deque[Motion] = deque()  # motions from the frame of the look under way to the newest
-        self._seen: tuple[float, int | None] = (0.0, None)  # time and stamp of the frame of the last look
-        self._due = 0.0  # when the next look may begin, by the clock
+        self._motions: deque[Motion] = deque()  # from the frame of the running search to the newest
+        self._searched: tuple[float, int | None] = (0.0, None)  # time and stamp of the frame of the last search
+        self._due = 0.0  # when the next search may begin, by the clock
         self._arrived = 0.0
         self._size = (0, 0)
         self.company = 1
-        """Trackers whose looks take turns in the executor, this one included."""
+        """Number of trackers that share the executor, this one included."""
 
     def __repr__(self) -> str:
         return f"<realtime {self._inner!r}>"
@@ -114,22 +117,23 @@ class RealtimeTracker:
         self._inner.policy = policy
 
     def init(self, image: Image, box: BoxLike, stamp_ns: int | None = None) -> Estimate:
-        """Start on a target; waits for a look under way and for the tracker. Raises UserError as the tracker does."""
+        """Start on a target. Waits for a running search and for the tracker. Raises UserError as the tracker does."""
         frame_size(image)
-        self._finish_look()
+        self._finish_search()
         estimate = self._inner.init(image, box, stamp_ns)
         self._flow = fusion.start(image, estimate.box)
         self._size = (image.shape[0], image.shape[1])
         self._arrived = self._clock()
-        self._due = self._arrived + self._apart
-        self._latest, self._seen = estimate, (self._arrived, stamp_ns)
-        self._since.clear()
+        self._due = self._arrived + self._min_interval
+        self._latest, self._searched = estimate, (self._arrived, stamp_ns)
+        self._motions.clear()
         return estimate
 
     def update(self, image: Image, stamp_ns: int | None = None) -> Estimate:
-        """The box in the next frame; stage "flow", and those of the tracker where it was waited for, in milliseconds.
+        """The estimate for the next frame, with the time of stage "flow", and the tracker's if it was waited for.
 
-        Raises UserError before `init` or for a frame of another size, and what a look before this frame raised.
+        Raises UserError before `init` or for a frame of another size; raises what the search of an earlier frame
+        raised.
         """
         if self._latest is None or self._flow is None:
             raise UserError(f"{self.info.name} has no target yet: call init(image, box) first")
@@ -138,90 +142,90 @@ class RealtimeTracker:
         begin = self._clock()
         self._notice_interval(begin)
         moved = fusion.follow(self._flow, image, self._latest.box, lost=not self._latest.is_there)
-        self._since.append(_motion(moved.last, moved.box))
+        self._motions.append(_motion(moved.last, moved.box))
         estimate = replace(self._latest, box=moved.box, source=moved.source.value)
-        if self._look is not None and self._look.future.done():
-            estimate = self._taken_over(self._look, estimate)
+        if self._search is not None and self._search.future.done():
+            estimate = self._taken_over(self._search, estimate)
         times = {"flow": 1e3 * (self._clock() - begin)}
-        if self._look is None and begin >= self._due - _EARLY:
+        if self._search is None and begin >= self._due - _EARLY:
             waits = self._pace.judge()
-            self._begin_look(image if waits else _own(image), estimate, stamp_ns)
+            self._begin_search(image if waits else _own(image), estimate, stamp_ns)
             if waits:
                 estimate = self._waited_for(estimate)
                 times = {**times, **estimate.times}
         self._flow = fusion.settle(moved, image, estimate.box)
         age_ms = self._age_ms(begin, stamp_ns)
         self._latest = replace(estimate, times=times, look_age_ms=age_ms)
-        return states.between_looks(self._latest, self._size, self.policy.max_coast)
+        return states.between_searches(self._latest, self._size, self.policy.max_coast)
 
     def recenter(self, box: BoxLike) -> None:
-        """See `Tracker.recenter`; waits for a look under way."""
-        self._finish_look()
+        """See `Tracker.recenter`; waits for a running search."""
+        self._finish_search()
         self._inner.recenter(box)
         if self._latest is not None:
             self._latest = Estimate(Box.of(box), self._latest.score, State.TRACKING)
             self._flow = expectation.recentered(self._flow)
 
     def move(self, box: BoxLike) -> None:
-        """See `Tracker.move`; waits for a look under way."""
-        self._finish_look()
+        """See `Tracker.move`; waits for a running search."""
+        self._finish_search()
         self._inner.move(box)
         if self._latest is not None:
             self._latest = replace(self._latest, box=Box.of(box))
 
-    def _begin_look(self, image: Image, estimate: Estimate, stamp_ns: int | None) -> None:
+    def _begin_search(self, image: Image, estimate: Estimate, stamp_ns: int | None) -> None:
         height, width = self._size
-        # A box that is not accepted is a guess, and the tracker knows where the target was last.
+        # A box that was not accepted is a guess; then the tracker searches at its own last position.
         is_there = estimate.is_there and estimate.box.is_valid and estimate.box.overlaps(width, height)
         if is_there and self.info.can_recenter:
             self._inner.move(estimate.box)
-        self._since.clear()
+        self._motions.clear()
         now = self._clock()
-        self._due = max(self._due + self._apart, now)  # a look that begins late does not delay those after it
-        self._look = _Look(self._executor.submit(self._inner.update, image, stamp_ns), now, stamp_ns)
+        self._due = max(self._due + self._min_interval, now)  # a late search does not delay the next ones
+        self._search = _Search(self._executor.submit(self._inner.update, image, stamp_ns), now, stamp_ns)
 
-    def _taken_over(self, look: _Look, carried: Estimate) -> Estimate:
-        """The answer of a look at an earlier frame in the newest one."""
-        found = self._result_of(look)
+    def _taken_over(self, search: _Search, carried: Estimate) -> Estimate:
+        """The result of a search in an earlier frame, moved to the newest frame."""
+        found = self._result_of(search)
         if not found.is_there and not carried.is_there:
             return replace(found, box=carried.box, source=carried.source)
-        return replace(found, box=fusion.carried(found.box, self._since), source=carried.source)
+        return replace(found, box=fusion.carried(found.box, self._motions), source=carried.source)
 
     def _waited_for(self, carried: Estimate) -> Estimate:
-        """The answer of the look at this very frame; the carried box where the tracker says only that it failed."""
-        assert self._look is not None
-        found = self._result_of(self._look)
+        """The result of the search in this frame. If the tracker only reports failure, the box is the carried one."""
+        assert self._search is not None
+        found = self._result_of(self._search)
         return replace(found, box=carried.box, source=carried.source) if found.source == HELD else found
 
-    def _result_of(self, look: _Look) -> Estimate:
-        """Waits. Raises what the tracker raised; then, too, the next frame is looked at."""
-        self._look = None
-        found = look.future.result()
-        self._pace.look = _mean(self._pace.look, sum(found.times.values()) * 1e-3 * self.company)
-        self._seen = (look.begin, look.stamp_ns)
+    def _result_of(self, search: _Search) -> Estimate:
+        """Wait for the result of a search. Raises what the tracker raised; the next search can begin then, too."""
+        self._search = None
+        found = search.future.result()
+        self._pace.search = _mean(self._pace.search, sum(found.times.values()) * 1e-3 * self.company)
+        self._searched = (search.begin, search.stamp_ns)
         return found
 
-    def _finish_look(self) -> None:
-        """Wait for a look under way and forget what it says."""
-        if self._look is not None:
-            look, self._look = self._look, None
-            look.future.exception()
+    def _finish_search(self) -> None:
+        """Wait for a running search and discard its result."""
+        if self._search is not None:
+            search, self._search = self._search, None
+            search.future.exception()
 
     def _notice_interval(self, now: float) -> None:
-        if 0 < now - self._arrived < _LONGEST_INTERVAL:
+        if 0 < now - self._arrived < _MAX_INTERVAL:
             self._pace.interval = _mean(self._pace.interval, now - self._arrived)
         self._arrived = now
 
     def _age_ms(self, now: float, stamp_ns: int | None) -> float:
-        """From the frame of the last look to this one, by the stamps where both are known."""
-        begin, stamp = self._seen
+        """Milliseconds from the frame of the last search to this one, by the stamps where both are known."""
+        begin, stamp = self._searched
         if stamp is not None and stamp_ns is not None and stamp_ns >= stamp:
             return (stamp_ns - stamp) * 1e-6
         return 1e3 * max(0.0, now - begin)
 
 
 def _own(image: Image) -> Image:
-    """The picture as it is now: the caller may draw on it, or read the next frame into it, while the tracker looks."""
+    """A copy of the image as it is now: the caller may write to his array while the search runs in another thread."""
     return image.copy() if image.flags.writeable else image
 
 

@@ -1,13 +1,14 @@
-"""A second opinion on what a network finds: that of a filter which learns the target while it is followed.
+"""A second opinion on a network's result: a correlation filter that is trained on the target while it is tracked.
 
-The filter (`online_filter.py`) is learnt from the first frame and responds with 1 where the target is. Its response and
-the network's score are mapped to one scale, where 0.5 means an even chance of the target, and averaged. The average
-picks the place and becomes the score, so it also decides whether the target counts as lost or returned. Where the
-filter looks and sees nothing of the target, the score is below the threshold whatever the network says. The box is read
-from the network's maps at the chosen place.
+The filter (`online_filter.py`) is trained on the first frame; its response is about 1 at the target and 0 elsewhere.
+The response and the network's score are mapped to a common scale, on which 0.5 means that target and background are
+equally likely, and averaged. The position with the highest average is chosen. The average there is the score of the
+result, so it also decides whether the target counts as lost or as found again. If the filter does not respond at that
+position, the score is below the threshold whatever the network says. The size and offset of the box are read from the
+network's maps at the chosen position.
 
-The filter does not look in every frame (`response_held`): in between the network chooses the place, and the filter's
-last response has its part in the score.
+The filter does not run in every frame (`cached_response`). Where it does not, the network alone chooses the position,
+and the score is the average with the filter's last response.
 
 All functions are pure.
 """
@@ -26,59 +27,62 @@ from sot_tracker.box import Box
 from sot_tracker.crop import Crop
 from sot_tracker.decode import Decoded, Maps
 from sot_tracker.tracking import online_filter
-from sot_tracker.tracking.confidence import AROUND, score_grid
+from sot_tracker.tracking.confidence import PEAK_RADIUS, score_grid
 from sot_tracker.tracking.online_filter import OnlineFilter
 
 Array = npt.NDArray[np.float32]
 Patch = npt.NDArray[np.uint8]
 Features = Callable[[Patch], Array]
-"""What the filter sees of a search patch: C x g x g."""
+"""From a search patch to its features, C x g x g."""
 
 SHARE = 0.5
-"""Of the filter in the average; the rest is the network's."""
+"""Weight of the filter in the average; the network has the rest."""
 ABSENT, EVEN, PRESENT = 0.3, 0.45, 0.8
-"""Responses of the filter. On training-side clips, with every network: below the first there was hardly ever a target,
-at the second in half of the cases, at the last nearly always."""
+"""Three responses of the filter, measured on training-side clips with every network. Below ABSENT there was hardly ever
+a target, at EVEN there was one in half of the cases, and from PRESENT on nearly always."""
 PASSED = 5
-"""Looks in a row that must find the target without doubt before the filter learns from them (`session.py`): what is
-found just after a loss may be a look-alike."""
+"""Number of consecutive searches that must pass (`states.Condition.passed`) before the filter is trained on their boxes
+(`session.py`): what is found just after a loss may be a look-alike."""
 EVERY = 4
-"""Frames from one sample to the next, and the longest time without a look where nothing is in doubt."""
+"""The filter is trained on every fourth frame at most (look-alikes apart), and runs in every fourth at least."""
 CLEAR, ALONE = 0.6, 0.4
-"""The filter may skip a frame where the network's score, on the common scale, is at least CLEAR and its second peak is
-at most ALONE times the highest."""
+"""The filter may skip a frame if the network's score, on the common scale, is at least CLEAR and the second peak of its
+map is at most ALONE times the highest."""
 RATE, HARD_RATE = 0.07, 0.1
-"""Of learning; the second while something else responds too."""
+"""Learning rates; the second is used while there is a look-alike."""
 HARD = 0.6
-"""A response elsewhere of this share of the one on the target is a look-alike: it is learnt at once."""
+"""A response elsewhere of at least this share of the response at the target means a look-alike. The filter is then
+trained on this frame at once."""
 CORNERS = 8.0
-"""For a network that has corner maps and no score map: this times SHARE is the weight of the logarithm of the filter's
-likelihood, which is added to those maps."""
+"""For a network that has corner maps and no score map: the logarithm of the filter's likelihood is added to those maps
+with the weight SHARE times CORNERS."""
 
 _SHIFTS = (
     *((0.0, 0.0, 1.0), (0.6, 0.3, 1.0), (-0.5, 0.6, 1.0), (0.4, -0.7, 1.0), (-0.7, -0.4, 1.0)),
     *((0.0, 0.0, 1.12), (0.0, 0.0, 0.9), (0.3, 0.3, 1.1), (-0.3, 0.2, 0.92)),
 )
-"""Windows of the first frame: how far from the target's centre, in its sides, and how large for its size."""
-_BLURS = ((9, 3), (3, 9))
-_FLOOR = 0.05
+"""Search windows of the first frame on which the filter is trained: shift of the centre in x and y, in sides of the
+target, and scale of the window."""
+_BLURS = ((9, 3), (3, 9))  # Gaussian kernels, pixels
+_FLOOR = 0.05  # smallest response and smallest likelihood that are used
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Opinion:
-    """What is remembered of a target: its filter, and the frames since a sample was learnt.
+    """The filter of one target, and when it last ran.
 
-    held: the response on the target when the filter last looked; None if that left a doubt.
+    learnt: the filter. age: frames since it was last trained. cached: its response at the target when it last ran; None
+    if it must run in the next frame, because that response was low, there was a look-alike, or the box was doubtful.
     """
 
-    known: OnlineFilter
+    learnt: OnlineFilter
     age: int = 0
-    held: float | None = None
+    cached: float | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Seen:
-    """What the filter says of one search patch: its response, g x g, made of `rows` (`online_filter.samples`)."""
+class FilterResponse:
+    """The filter's response to one search patch, g x g, and the `online_filter.samples` (`rows`) that it is made of."""
 
     crop: Crop
     rows: Array
@@ -91,88 +95,92 @@ class Seen:
     def elsewhere(self, x: float, y: float) -> float:
         """The highest response away from (x, y)."""
         others = self.response.copy()
-        _part(others, x, y, AROUND)[:] = 0
+        _part(others, x, y, PEAK_RADIUS)[:] = 0
         return float(others.max())
 
 
 def start(crop: Callable[[Box], Crop], features: Features, box: Box) -> Opinion:
-    """Learn a target from its first frame: `crop` gives search patches of that frame around a box."""
-    seen, labels = [], []
+    """Train a filter on a target's first frame: `crop` gives search patches of that frame around a box."""
+    inputs, labels = [], []
     for patch, label in _first_samples(crop, box):
         found = features(patch)
-        seen.append(found)
+        inputs.append(found)
         labels.append(_label(*label, found.shape[-1]))
-    return Opinion(online_filter.start(seen, labels))
+    return Opinion(online_filter.start(inputs, labels))
 
 
-def response_held(opinion: Opinion, found: Decoded, rival: float, threshold: float) -> float | None:
-    """The last response on the target, where it still stands and the filter need not look; None where it has to look.
+def cached_response(opinion: Opinion, found: Decoded, rival: float, threshold: float) -> float | None:
+    """The filter's last response at the target if the filter may skip this frame; None if it must run.
 
-    found: what the network's maps alone decode to. rival: their second peak as a share of the highest. A look costs
-    more than all else but the network itself, and says little new where the target is clear and alone.
+    found: what the network's maps alone decode to. rival: their second peak as a share of the highest. Computing the
+    features and running the filter costs more than everything else but the network itself, and adds little where the
+    network is sure and sees no look-alike.
     """
     is_clear = _common(found.score, threshold) >= CLEAR and rival <= ALONE
-    return opinion.held if is_clear and opinion.age + 1 < EVERY else None
+    return opinion.cached if is_clear and opinion.age + 1 < EVERY else None
 
 
-def look(opinion: Opinion, features: Array, crop: Crop) -> Seen:
-    """The filter's answer to the features of a search patch."""
-    rows = online_filter.samples(opinion.known.projection, features)
-    response = (rows @ opinion.known.coefficients).reshape(features.shape[1:])
-    return Seen(crop, rows, response)
+def run_filter(opinion: Opinion, features: Array, crop: Crop) -> FilterResponse:
+    """The filter's response to the features of a search patch."""
+    rows = online_filter.samples(opinion.learnt.projection, features)
+    response = (rows @ opinion.learnt.coefficients).reshape(features.shape[1:])
+    return FilterResponse(crop, rows, response)
 
 
-def settle(opinion: Opinion, seen: Seen | None, box: Box, sure: bool) -> Opinion:
-    """The opinion after a frame in which that box was decided on; `sure`: that it is the target's.
+def settle(opinion: Opinion, seen: FilterResponse | None, box: Box, sure: bool) -> Opinion:
+    """The opinion after a frame with that final box. sure: whether it is certainly the target's.
 
-    seen: None where the filter did not look. A sure box is learnt every few frames, and at once while there is a
-    look-alike.
+    seen: the filter's response in this frame, None if it did not run. The filter is trained on a sure box every
+    `EVERY` frames, and at once while there is a look-alike.
     """
     if seen is None:
-        return replace(opinion, age=opinion.age + 1, held=opinion.held if sure else None)
+        return replace(opinion, age=opinion.age + 1, cached=opinion.cached if sure else None)
     x, y = _place(box, seen.crop)
     here = seen.at(x, y)
     hard = seen.elsewhere(x, y) > HARD * max(here, _FLOOR)
-    held = here if sure and here >= EVEN and not hard else None
+    cached = here if sure and here >= EVEN and not hard else None
     if not (sure and here >= ABSENT and (hard or opinion.age + 1 >= EVERY)):
-        return replace(opinion, age=opinion.age + 1, held=held)
+        return replace(opinion, age=opinion.age + 1, cached=cached)
     label = _label(x, y, _width(box, seen.crop), seen.response.shape[0])
-    return Opinion(online_filter.learn_rows(opinion.known, seen.rows, label, HARD_RATE if hard else RATE), held=held)
+    return Opinion(
+        online_filter.learn_rows(opinion.learnt, seen.rows, label, HARD_RATE if hard else RATE), cached=cached
+    )
 
 
-def weighed(maps: Maps, seen: Seen, size: tuple[float, float], threshold: float) -> Maps:
-    """The network's maps, with the filter's response mixed into those that pick the place; the rest is unchanged.
+def combined_maps(maps: Maps, seen: FilterResponse, size: tuple[float, float], threshold: float) -> Maps:
+    """The network's maps with the filter's response averaged into the map that decides the position; others unchanged.
 
-    size: of the target, width and height in pixels of the frame. threshold: score of the network that is as likely the
-    target's as not. The filter's peaks are widened by a cell, so that within a peak the network has the choice.
+    size: width and height of the target, pixels of the frame. threshold: the network's score at which target and
+    background are equally likely. The filter's peaks are dilated by one cell, so that the network decides which of the
+    cells of a peak is chosen.
     """
     if "tl" in maps:
-        return _weighed_corners(maps, seen, size)
+        return _combined_corners(maps, seen, size)
     grid = score_grid(maps)
-    score = agreed(grid, _fitted(_widened(seen.response, 1), grid.shape[0]), threshold)
+    score = combined_score(grid, _fitted(_widened(seen.response, 1), grid.shape[0]), threshold)
     if "score" in maps:
         return {**maps, "score": score[None]}
     safe = np.clip(score.ravel(), 1e-6, 1 - 1e-6)
     return {**maps, "logits": np.stack([np.log(safe / (1 - safe)), np.zeros_like(safe)], axis=1)}
 
 
-def judged(found: Decoded, maps: Maps, seen: Seen, threshold: float) -> Decoded:
-    """What `weighed` maps decoded to, with a score that both agree on, in the network's own scale."""
+def with_combined_score(found: Decoded, maps: Maps, seen: FilterResponse, threshold: float) -> Decoded:
+    """`found`, decoded from `combined_maps`, with the combined score on the network's own scale."""
     response, score = seen.at(found.cx, found.cy), found.score
     if "tl" in maps:
-        score = float(agreed(np.float32(score), np.float32(response), threshold))
+        score = float(combined_score(np.float32(score), np.float32(response), threshold))
     if response < ABSENT:
         score = min(score, threshold * max(response, 0.0) / ABSENT * (1 - _FLOOR))
     return replace(found, score=score)
 
 
-def held_score(score: float, held: float, threshold: float) -> float:
-    """What both agree on where the filter did not look: `held` (`response_held`) is its response."""
-    return float(agreed(np.float32(score), np.float32(held), threshold))
+def score_with_cached_response(score: float, cached: float, threshold: float) -> float:
+    """The combined score in a frame in which the filter did not run: `cached` is its response (`cached_response`)."""
+    return float(combined_score(np.float32(score), np.float32(cached), threshold))
 
 
-def agreed(score: Array, response: Array, threshold: float) -> Array:
-    """The average of both on a scale on which 0.5 is as likely the target as not, back in the score's own scale."""
+def combined_score(score: Array, response: Array, threshold: float) -> Array:
+    """The network's score and the filter's response averaged on the common scale, as a score on the network's scale."""
     own = _common(score, threshold)
     other = np.interp(response, (0, EVEN, PRESENT), (0, 0.5, 1))
     both = (1 - SHARE) * own + SHARE * other
@@ -180,12 +188,12 @@ def agreed(score: Array, response: Array, threshold: float) -> Array:
 
 
 def _common(score: Array | float, threshold: float) -> Array:
-    """A network's score on the scale on which 0.5 is as likely the target as not."""
+    """A network's score on the common scale, on which 0.5 means that target and background are equally likely."""
     return np.asarray(np.interp(score, (0, threshold, 1), (0, 0.5, 1)))
 
 
-def _weighed_corners(maps: Maps, seen: Seen, size: tuple[float, float]) -> Maps:
-    """Adds to each corner's map how likely the filter finds the centre that this corner implies at the last size."""
+def _combined_corners(maps: Maps, seen: FilterResponse, size: tuple[float, float]) -> Maps:
+    """The corner maps plus the log-likelihood, by the filter, of the centre that each corner implies at that size."""
     grid = maps["tl"].shape[0]
     cell = seen.crop.side / grid
     likely = np.interp(_fitted(_widened(seen.response, 2), grid), (0, EVEN, PRESENT), (_FLOOR, 0.5, 1))
@@ -198,7 +206,7 @@ def _weighed_corners(maps: Maps, seen: Seen, size: tuple[float, float]) -> Maps:
 
 
 def _first_samples(crop: Callable[[Box], Crop], box: Box) -> Sequence[tuple[Patch, tuple[float, float, float]]]:
-    """Patches, and where and how wide the target is in each: shifted, scaled, blurred, and one seen in a mirror."""
+    """Shifted, scaled, blurred and mirrored patches, with the target's x, y and width in fractions of the patch."""
     side = math.sqrt(box.area)
     found = []
     for dx, dy, scale in _SHIFTS:
@@ -236,7 +244,7 @@ def _widened(response: Array, reach: int) -> Array:
 
 
 def _fitted(response: Array, grid: int) -> Array:
-    """In as many cells as the network's map has."""
+    """The response, resized to the number of cells of the network's map."""
     if response.shape[0] == grid:
         return response
     return np.asarray(cv2.resize(response, (grid, grid), interpolation=cv2.INTER_LINEAR), np.float32)

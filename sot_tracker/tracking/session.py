@@ -1,6 +1,6 @@
-"""Networks at work on frames: crop, search, decode, step, in that order, for any number of targets.
+"""Running a network on frames: crop, search, decode and step, in that order, for any number of targets.
 
-`Session` holds no target: it turns targets and a frame into targets and estimates.
+`Session` keeps no target: from targets and a frame it computes the new targets and their estimates.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from sot_tracker.tracking.colour import Colours
 from sot_tracker.tracking.confidence import read_maps
 from sot_tracker.tracking.expectation import Expectation
 from sot_tracker.tracking.feature_network import FeatureNetwork
-from sot_tracker.tracking.second_opinion import Opinion, Seen
+from sot_tracker.tracking.second_opinion import FilterResponse, Opinion
 from sot_tracker.tracking.state import Measurement, SearchWindow, TargetState
 
 if TYPE_CHECKING:
@@ -34,17 +34,17 @@ if TYPE_CHECKING:
     from sot_tracker.engines.network import Network
 
 RIVAL = 0.25
-"""Share of the highest peak from which on the second one is a look-alike whose colours are worth knowing."""
+"""If the second peak of a map is at least this share of the highest, it is a look-alike, whose colours are learnt."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One followed target.
+    """One target that is tracked.
 
-    template: what the network knows of it, an opaque value. average: of the first frame, for HCAT's padding. stamp_ns:
-    of the newest frame, None where unknown. colours: of the target, for the probability; None leaves them out.
-    flow: what `expectation.py` remembers of the newest frame; None for nothing. opinion: the filter that learns it;
-    None without a second opinion.
+    template: the network's cached template output, opaque here. average: mean colour of the first frame, for HCAT's
+    padding. stamp_ns: capture time of the newest frame, None where unknown. colours: the target's histograms, used for
+    the probability; None leaves them out. flow: what `expectation.py` needs of the newest frame; None if it is off.
+    opinion: the target's own filter; None without a second opinion.
     """
 
     template: Any
@@ -57,20 +57,20 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class _Look:
-    """What one search for one target gave. second: the response of the target's filter, None where none looked."""
+class _Found:
+    """The result of one search for one target. response: of the target's filter, None where it did not run."""
 
     measurement: Measurement
-    second: Seen | None
+    response: FilterResponse | None
 
 
 class Session:
-    """One network and how it is used; the targets are the caller's, and immutable.
+    """One network with everything that a search needs besides the targets, which the caller keeps (they are immutable).
 
     exact_padding: HCAT's unrounded float padding, for comparison with the published numbers on engines that take float
         patches; the default rounds it to the grey levels that an exported graph takes.
-    calibration: what makes a probability of the network's maps; None leaves the score to judge by.
-    features: of search patches, for a second opinion (`second_opinion.py`); None leaves the network alone.
+    calibration: computes a probability from the network's maps; without it the states are decided by the score.
+    features: computes features of search patches for a second opinion (`second_opinion.py`); None: no second opinion.
     """
 
     def __init__(
@@ -106,15 +106,15 @@ class Session:
         target = replace(target, colours=colour.start(image, box))
         times = {"crop": 1e3 * (cropped - begin), "template": 1e3 * (time.perf_counter() - cropped)}
         if policy.init_size_correction > 0:
-            (look,), spent = self._search(image, [(target, SearchWindow(box))])
-            target = replace(target, state=loop.calibrated(target.state, look.measurement))
+            (found,), spent = self._search(image, [(target, SearchWindow(box))])
+            target = replace(target, state=loop.calibrated(target.state, found.measurement))
             times = {**times, **spent, "crop": times["crop"] + spent["crop"]}
         if policy.search_around == "expected":
             target = replace(target, flow=fusion.start(image, box))
         if self._features is not None:
             begin = time.perf_counter()
             target = replace(target, opinion=self._opinion(image, box, target.average, self._features))
-            heap.give_back()  # some 10 MB that learning took
+            heap.give_back()  # some 10 MB that training the filter took
             times["opinion"] = 1e3 * (time.perf_counter() - begin)
         return target, Estimate(box, 1.0, State.TRACKING, times)
 
@@ -134,23 +134,23 @@ class Session:
         expected = expectation.expect([(target.state, target.flow) for target in targets], image)
         times = {"flow": 1e3 * (time.perf_counter() - begin)} if policy.search_around == "expected" else {}
         windows = [loop.search_window(before.state, policy) for before in expected]
-        looks, search_times = self._search(image, list(zip(targets, windows, strict=True)))
+        results, search_times = self._search(image, list(zip(targets, windows, strict=True)))
         times = {**times, **search_times}
         advanced = []
-        for target, before, look in zip(targets, expected, looks, strict=True):
-            after, estimate, settle_times = self._settle(target, before, look, image, policy, stamp_ns)
+        for target, before, found in zip(targets, expected, results, strict=True):
+            after, estimate, settle_times = self._settle(target, before, found, image, policy, stamp_ns)
             advanced.append((after, estimate))
             times = {stage: ms + settle_times.get(stage, 0.0) for stage, ms in times.items()}
         return [(target, replace(estimate, times=times)) for target, estimate in advanced]
 
     def _settle(
-        self, target: Target, before: Expectation, look: _Look, image: Image, policy: Policy, stamp_ns: int | None
+        self, target: Target, before: Expectation, found: _Found, image: Image, policy: Policy, stamp_ns: int | None
     ) -> tuple[Target, Estimate, dict[str, float]]:
-        """One target after the look at its frame, its estimate, and the milliseconds that some stages took.
+        """The target after this frame, its estimate, and the milliseconds of the stages "flow" and "opinion".
 
-        before: the target as it was expected in this frame.
+        target: as it was after the last frame. before: where it was expected in this one.
         """
-        measurement, colours, seen = look.measurement, target.colours, None
+        measurement, colours, seen = found.measurement, target.colours, None
         if measurement.box is not None and colours is not None:
             seen = colour.histogram(image, measurement.box)
             measurement = replace(measurement, likeness=colours.likeness(seen))
@@ -166,88 +166,102 @@ class Session:
         remembered, opinion = time.perf_counter(), target.opinion
         if opinion is not None:
             settled = sure and state.condition.passed >= second_opinion.PASSED
-            opinion = second_opinion.settle(opinion, look.second, estimate.box, settled)
+            opinion = second_opinion.settle(opinion, found.response, estimate.box, settled)
         times = {"flow": 1e3 * (remembered - begin), "opinion": 1e3 * (time.perf_counter() - remembered)}
         after = replace(target, state=state, stamp_ns=stamp_ns, colours=colours, flow=flow, opinion=opinion)
         return after, estimate, times
 
     def _search(
-        self, image: Image, looks: Sequence[tuple[Target, SearchWindow]]
-    ) -> tuple[list[_Look], dict[str, float]]:
-        """What is found in each window, and the milliseconds of each stage."""
+        self, image: Image, searches: Sequence[tuple[Target, SearchWindow]]
+    ) -> tuple[list[_Found], dict[str, float]]:
+        """The result of each search, and the milliseconds of each stage."""
         factor, size = self._spec.search_factor, self._spec.search_size
         begin = time.perf_counter()
-        crops = [self._crop(image, window.box, target.average, factor, size) for target, window in looks]
+        crops = [self._crop(image, window.box, target.average, factor, size) for target, window in searches]
         cropped = time.perf_counter()
-        asked = [(target.template, crop.patch) for (target, _), crop in zip(looks, crops, strict=True)]
-        maps = [self._network.search(*asked[0])] if len(asked) == 1 else self._network.search_many(asked)
+        inputs = [(target.template, crop.patch) for (target, _), crop in zip(searches, crops, strict=True)]
+        maps = [self._network.search(*inputs[0])] if len(inputs) == 1 else self._network.search_many(inputs)
         searched = time.perf_counter()
-        alone = [self._without_look(target, its_maps) for (target, _), its_maps in zip(looks, maps, strict=True)]
-        due = [target.opinion if lone is None else None for (target, _), lone in zip(looks, alone, strict=True)]
-        responses = self._second_opinions(due, crops, maps)
-        judged = time.perf_counter()
-        found = []
-        for (target, window), crop, its_maps, response, lone in zip(looks, crops, maps, responses, alone, strict=True):
-            decoded = self._decode(its_maps, response, target.state) if lone is None else lone
-            box = crop.to_frame(decoded.cx, decoded.cy, decoded.w, decoded.h) if decoded.is_finite else None
-            evidence, rival = read_maps(its_maps, decoded), None
-            if evidence.second_at is not None and evidence.rival >= RIVAL:
-                rival = crop.to_frame(*evidence.second_at, decoded.w, decoded.h)
-            found.append(_Look(Measurement(window, box, decoded.score, evidence, rival), response))
+        skips = [
+            self._decode_with_cached(target, its_maps) for (target, _), its_maps in zip(searches, maps, strict=True)
+        ]
+        opinions = [target.opinion if skip is None else None for (target, _), skip in zip(searches, skips, strict=True)]
+        responses = self._filter_responses(opinions, crops, maps)
+        filtered = time.perf_counter()
+        results = []
+        for (target, window), crop, its_maps, response, skip in zip(
+            searches, crops, maps, responses, skips, strict=True
+        ):
+            decoded = self._decode(its_maps, response, target.state) if skip is None else skip
+            results.append(_Found(_measurement(window, crop, its_maps, decoded), response))
         times = {
             "crop": 1e3 * (cropped - begin),
             "search": 1e3 * (searched - cropped),
-            "decode": 1e3 * (time.perf_counter() - judged),
+            "decode": 1e3 * (time.perf_counter() - filtered),
         }
         if self._features is not None:
-            times["opinion"] = 1e3 * (judged - searched)
-        return found, times
+            times["opinion"] = 1e3 * (filtered - searched)
+        return results, times
 
-    def _without_look(self, target: Target, maps: Maps) -> Decoded | None:
-        """The box that the maps show, its score with the filter's last response, where that still stands; else None."""
+    def _decode_with_cached(self, target: Target, maps: Maps) -> Decoded | None:
+        """The network's box with the target's cached filter response in its score; None where the filter must run."""
         opinion = target.opinion
-        if opinion is None or opinion.held is None or target.state.condition.passed < second_opinion.PASSED:
+        if opinion is None or opinion.cached is None or target.state.condition.passed < second_opinion.PASSED:
             return None
         threshold = self._network.lost_threshold
         found = DECODERS[self._spec.decoding](maps)
-        held = second_opinion.response_held(opinion, found, read_maps(maps, found).rival, threshold)
-        return None if held is None else replace(found, score=second_opinion.held_score(found.score, held, threshold))
+        response = second_opinion.cached_response(opinion, found, read_maps(maps, found).rival, threshold)
+        if response is None:
+            return None
+        return replace(found, score=second_opinion.score_with_cached_response(found.score, response, threshold))
 
-    def _decode(self, maps: Maps, second: Seen | None, state: TargetState) -> Decoded:
-        """The box that the maps show, where a filter looked at the place that both choose."""
+    def _decode(self, maps: Maps, response: FilterResponse | None, state: TargetState) -> Decoded:
+        """The box of these maps, combined with the filter's response if there is one."""
         decode = DECODERS[self._spec.decoding]
-        if second is None:
+        if response is None:
             return decode(maps)
         threshold = self._network.lost_threshold
-        there = decode(second_opinion.weighed(maps, second, (state.box.w, state.box.h), threshold))
-        return second_opinion.judged(there, maps, second, threshold) if there.is_finite else there
+        found = decode(second_opinion.combined_maps(maps, response, (state.box.w, state.box.h), threshold))
+        return second_opinion.with_combined_score(found, maps, response, threshold) if found.is_finite else found
 
     def _opinion(self, image: Image, box: Box, average: Average, features: FeatureNetwork) -> Opinion:
-        """That of a new target, learnt from its first frame."""
+        """A filter for a new target, trained on its first frame."""
         factor, size = self._spec.search_factor, self._spec.search_size
         return second_opinion.start(
             lambda at: self._crop(image, at, average, factor, size), lambda patch: features.of([patch])[0], box
         )
 
-    def _second_opinions(
+    def _filter_responses(
         self, opinions: Sequence[Opinion | None], crops: Sequence[Crop], maps: Sequence[Maps]
-    ) -> list[Seen | None]:
-        """Of each search, None where there is none. The features are the network's own where it gives them."""
-        asked = [i for i, opinion in enumerate(opinions) if opinion is not None]
-        if self._features is None or not asked:
+    ) -> list[FilterResponse | None]:
+        """The response of each search's filter; None without a filter or for features that are not finite.
+
+        The features are those in the maps of the search, or else computed by the feature network.
+        """
+        wanted = [i for i, opinion in enumerate(opinions) if opinion is not None]
+        if self._features is None or not wanted:
             return [None] * len(crops)
-        if all(FEATURES in maps[i] for i in asked):
-            features = [maps[i][FEATURES] for i in asked]
+        if all(FEATURES in maps[i] for i in wanted):
+            features = [maps[i][FEATURES] for i in wanted]
         else:
-            features = self._features.of([crops[i].patch for i in asked])
-        seen: list[Seen | None] = [None] * len(crops)
-        for i, found in zip(asked, features, strict=True):
+            features = self._features.of([crops[i].patch for i in wanted])
+        responses: list[FilterResponse | None] = [None] * len(crops)
+        for i, its_features in zip(wanted, features, strict=True):
             opinion = opinions[i]
-            if opinion is not None and np.isfinite(found).all():
-                seen[i] = second_opinion.look(opinion, found, crops[i])
-        return seen
+            if opinion is not None and np.isfinite(its_features).all():
+                responses[i] = second_opinion.run_filter(opinion, its_features, crops[i])
+        return responses
 
     def _crop(self, image: Image, box: Box, average: Average, factor: float, size: int) -> Crop:
         if self._spec.crop == "average":
             return crop_average(image, box, factor, size, average, self._dtype)
         return crop_black(image, box, factor, size)
+
+
+def _measurement(window: SearchWindow, crop: Crop, maps: Maps, decoded: Decoded) -> Measurement:
+    """What the maps of one search show, in frame pixels."""
+    box = crop.to_frame(decoded.cx, decoded.cy, decoded.w, decoded.h) if decoded.is_finite else None
+    evidence, rival = read_maps(maps, decoded), None
+    if evidence.second_at is not None and evidence.rival >= RIVAL:
+        rival = crop.to_frame(*evidence.second_at, decoded.w, decoded.h)
+    return Measurement(window, box, decoded.score, evidence, rival)

@@ -20,27 +20,27 @@ from sot_tracker.tracker import Estimate, Policy
 from sot_tracker.tracking import box_size, confidence, reacquire, states
 from sot_tracker.tracking.state import Measurement, SearchWindow, TargetState
 
-SMALLEST_SIDE = 10.0
+MIN_SIDE = 10.0
 """Pixels: the published clips' margin, and the shortest side a box can have after the first frame."""
 SURE = 1 / 3
-"""Of the way from the threshold to 1 is the score of a sure box."""
+"""A box is sure if its score is at least this share of the way from the threshold to 1."""
 
 Clip = Callable[[Box, tuple[int, int]], Box]
-"""Box and frame size (height, width) -> the box held in the frame."""
+"""Box and frame size (height, width) -> the box limited to the frame."""
 
 
 def clip_box(box: Box, frame_size: tuple[int, int]) -> Box:
     """The box cut to the frame (FERMT, HiT, SMAT, MVT); see `Box.clipped`."""
     height, width = frame_size
-    return box.clipped(width, height, SMALLEST_SIDE)
+    return box.clipped(width, height, MIN_SIDE)
 
 
 def clip_center(box: Box, frame_size: tuple[int, int]) -> Box:
-    """The box with its centre held in the frame and no larger than it; its sides may lie outside (HCAT)."""
+    """The box with its centre moved into the frame, and no larger than the frame; it may extend beyond it (HCAT)."""
     height, width = frame_size
     cx, cy = min(max(box.center[0], 0.0), width), min(max(box.center[1], 0.0), height)
-    # As published, the upper bound first, then the minimum.
-    return Box.from_cxcywh(cx, cy, max(SMALLEST_SIDE, min(box.w, width)), max(SMALLEST_SIDE, min(box.h, height)))
+    # As published: first the upper bound, then the minimum.
+    return Box.from_cxcywh(cx, cy, max(MIN_SIDE, min(box.w, width)), max(MIN_SIDE, min(box.h, height)))
 
 
 def start(box: Box, frame_size: tuple[int, int]) -> TargetState:
@@ -49,7 +49,7 @@ def start(box: Box, frame_size: tuple[int, int]) -> TargetState:
 
 
 def calibrated(state: TargetState, measurement: Measurement) -> TargetState:
-    """The state with the size bias that a search of the initial frame shows, where it finds the target."""
+    """The state with the size bias measured by a search in the initial frame, if that search finds the target."""
     if measurement.box is None:
         return state
     return replace(state, size_bias=box_size.bias(measurement.box, state.box))
@@ -82,8 +82,7 @@ def step(
     """State and estimate (without times) after a frame in which `search_window` was searched.
 
     dt: seconds since the frame before, None where unknown. policy: its threshold must not be negative. clip: the
-    network's rule for boxes at the border. calibration: of the network; it decides how far the box is believed, not
-    where to search.
+    network's rule for boxes at the border. calibration: of the network; it affects the reported state, not the search.
     """
     box = state.box if measurement.box is None else clip(_sized(measurement.box, state, policy), state.frame_size)
     found = measurement.box is not None and measurement.score >= policy.lost_threshold
@@ -115,18 +114,18 @@ def _judged(
     dt: float | None,
     policy: Policy,
 ) -> states.Condition:
-    """How far the box of this search is believed: by its probability, or by the score where that is NaN."""
+    """The condition after this search, decided by the box's probability, or by its score where that is NaN."""
     expected, by_score = measurement.window.box, math.isnan(probability)
-    way = math.dist(box.center, expected.center) / math.sqrt(max(expected.area, 1.0))
-    look = states.Look(
+    distance = math.dist(box.center, expected.center) / math.sqrt(max(expected.area, 1.0))
+    seen = states.Observation(
         accepted=accepted,
         confidence=measurement.score if by_score else probability,
-        jump=0.0 if state.lost_frames else way,
+        jump=0.0 if state.lost_frames else distance,
         at_edge=states.touches_edge(box, state.frame_size),
         rival=measurement.evidence.rival,
     )
     limits = states.Limits.of_score(policy.lost_threshold) if by_score else states.BY_PROBABILITY
-    return states.judge(state.condition, look, limits, dt, policy.max_coast)
+    return states.judge(state.condition, seen, limits, dt, policy.max_coast)
 
 
 def is_sure(score: float, policy: Policy) -> bool:
@@ -141,14 +140,14 @@ def _tracking(state: TargetState, box: Box, score: float, policy: Policy) -> Tar
 
 def _lost(state: TargetState, suspect: Box | None, dt: float | None) -> TargetState:
     frames, box = state.lost_frames + 1, state.box
-    if frames == reacquire.PATIENCE:  # boxes grow or shrink before a loss: go on with the size of the last sure one
+    if frames == reacquire.PATIENCE:  # boxes often grow or shrink before a loss: use the size of the last sure one
         box = Box.from_cxcywh(*box.center, state.sure_box.w, state.sure_box.h)
     seconds = state.lost_seconds + (dt or 0.0)
     return replace(state, box=box, lost_frames=frames, lost_seconds=seconds, suspect=suspect)
 
 
 def _sized(box: Box, state: TargetState, policy: Policy) -> Box:
-    """The box at the size to report. After a loss it is not smoothed: the last size is old."""
+    """The box with its size corrected and smoothed. After a loss it is not smoothed, since the last size is old."""
     if policy.init_size_correction > 0:
         box = box_size.corrected(box, state.size_bias, policy.init_size_correction)
     if policy.size_smoothing < 1 and not state.lost_frames:

@@ -41,7 +41,7 @@ def place(
 def square_side(convention: str, w: float, h: float, factor: float) -> float:
     """Side of the square that a tracker crops around a box, before rounding; `sot_tracker.crop` has the conventions.
 
-    convention: `NetworkSpec.crop`. They differ for boxes that are no squares.
+    convention: `NetworkSpec.crop`. They differ for boxes that are not squares.
     """
     if convention == "black":
         return factor * math.sqrt(w * h)

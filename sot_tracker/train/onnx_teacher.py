@@ -208,7 +208,7 @@ def _read(path: Path, ends: tuple[str, ...]) -> onnx.ModelProto:
     except FileNotFoundError:
         raise UserError(f"no teacher in '{path.parent}': {path.name} is missing") from None
     except DecodeError:
-        raise UserError(f"'{path}' is no ONNX graph: give the folder of a released NanoTrack pair") from None
+        raise UserError(f"'{path}' is not an ONNX graph: give the folder of a released NanoTrack pair") from None
     found = tuple(tensor.name for tensor in (*model.graph.input, *model.graph.output))
     if found != ends:
         raise UserError(f"'{path}' has {', '.join(found)} where NanoTrack's graph has {', '.join(ends)}")

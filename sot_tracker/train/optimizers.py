@@ -12,7 +12,7 @@ from sot_tracker.train.recipe import Recipe
 
 MUON_FACTOR = 2.0
 """Muon's rate as a multiple of the recipe's; its steps are scaled to the size of AdamW's."""
-LEAST_SIDE = 16
+MIN_SIDE = 16
 """A matrix with a shorter side (a head's last layer) is left to AdamW, as are depth-wise filters."""
 
 
@@ -81,7 +81,7 @@ def is_matrix(name: str, parameter: Tensor) -> bool:
     """Whether Muon can orthogonalise a parameter: the weight of a linear layer or of a convolution of features."""
     if not name.endswith("weight") or parameter.dim() not in (2, 4) or parameter.shape[1] in (1, 3):
         return False  # of a depth-wise filter, or of pixels
-    return min(len(parameter), parameter[0].numel()) >= LEAST_SIDE
+    return min(len(parameter), parameter[0].numel()) >= MIN_SIDE
 
 
 def flattened(values: Tensor, weight: Tensor) -> Tensor:

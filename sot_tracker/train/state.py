@@ -68,9 +68,9 @@ def load(path: Path) -> dict[str, Any]:
         raise UserError(f"checkpoint '{path}' cannot be read: {error.strerror}") from None
     except _DAMAGE as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(f"'{path}' is no checkpoint of ours or is damaged ({reason})") from None
+        raise UserError(f"'{path}' is not a checkpoint of ours or is damaged ({reason})") from None
     if not isinstance(content, dict):
-        raise UserError(f"'{path}' is no checkpoint of ours: it holds a {type(content).__name__}")
+        raise UserError(f"'{path}' is not a checkpoint of ours: it holds a {type(content).__name__}")
     return content
 
 

@@ -82,7 +82,7 @@ def host_name(header: str | None) -> str | None:
         return None
     try:
         parts = urlsplit(f"//{header}")
-        _ = parts.port  # raises where it is no number
+        _ = parts.port  # raises where it is not a number
     except ValueError:
         return None
     if parts.path or parts.query or parts.fragment or parts.username is not None:

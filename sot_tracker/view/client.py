@@ -7,9 +7,9 @@ from collections import deque
 
 from aiohttp import web
 
-MOST_ON_THE_WAY = 2
+MAX_IN_FLIGHT = 2
 """Pictures that were sent and not yet shown."""
-MOST_TEXTS = 20
+MAX_TEXTS = 20
 SEND_TIMEOUT = 10.0
 """Seconds after which a browser that does not read is dropped."""
 
@@ -19,7 +19,7 @@ class Client:
 
     def __init__(self, socket: web.WebSocketResponse) -> None:
         self._socket = socket
-        self._texts: deque[str] = deque(maxlen=MOST_TEXTS)
+        self._texts: deque[str] = deque(maxlen=MAX_TEXTS)
         self._picture: bytes | None = None
         self._on_the_way = 0
         self._wake = asyncio.Event()
@@ -29,7 +29,7 @@ class Client:
 
     @property
     def wants_picture(self) -> bool:
-        return self.watching and self._picture is None and self._on_the_way < MOST_ON_THE_WAY
+        return self.watching and self._picture is None and self._on_the_way < MAX_IN_FLIGHT
 
     def offer(self, number: int, picture: bytes) -> None:
         self.number, self._picture = number, picture

@@ -6,7 +6,7 @@ from importlib import resources
 
 from aiohttp import web
 
-from sot_tracker.view.wire import MOST_BYTES
+from sot_tracker.view.wire import MAX_BYTES
 
 PAGE = {
     "/": ("index.html", "text/html"),
@@ -19,7 +19,7 @@ WRONG_TOKEN, TOO_MANY = 4401, 4503
 
 async def turned_away(request: web.Request, code: int, reason: bytes) -> web.StreamResponse:
     """Accept the connection and close it at once: of a refused one, a page cannot learn the reason."""
-    socket = web.WebSocketResponse(max_msg_size=MOST_BYTES, compress=False, timeout=1.0)
+    socket = web.WebSocketResponse(max_msg_size=MAX_BYTES, compress=False, timeout=1.0)
     await socket.prepare(request)
     await socket.close(code=code, message=reason)
     return socket

@@ -30,7 +30,7 @@ from sot_tracker.view.config import ViewConfig
 from sot_tracker.view.pages import PAGE, TOO_MANY, WRONG_TOKEN, headers, on_page, turned_away
 from sot_tracker.view.pictures import jpeg_of
 from sot_tracker.view.wire import (
-    MOST_BYTES,
+    MAX_BYTES,
     Choose,
     Command,
     Point,
@@ -138,7 +138,7 @@ class ViewServer:
 
     async def _open(self) -> None:
         self._wake = asyncio.Event()
-        app = web.Application(client_max_size=MOST_BYTES, middlewares=[self._guard])
+        app = web.Application(client_max_size=MAX_BYTES, middlewares=[self._guard])
         app.router.add_get("/ws", self._on_socket)
         for path in PAGE:
             app.router.add_get(path, on_page)
@@ -181,7 +181,7 @@ class ViewServer:
         if len(self._clients) >= self._config.clients:
             return await turned_away(request, TOO_MANY, b"too many browsers are connected")
         # Compression would cost more than it saves: nearly all bytes are JPEG already.
-        socket = web.WebSocketResponse(max_msg_size=MOST_BYTES, heartbeat=SEND_TIMEOUT, compress=False, timeout=1.0)
+        socket = web.WebSocketResponse(max_msg_size=MAX_BYTES, heartbeat=SEND_TIMEOUT, compress=False, timeout=1.0)
         client = Client(socket)
         self._clients.append(client)  # before the first await: the limit holds for who comes at the same time
         try:

@@ -19,7 +19,7 @@ from sot_tracker.errors import UserError
 from sot_tracker.stream.reports import Report
 from sot_tracker.stream.requests import Request
 
-MOST_BYTES = 2048
+MAX_BYTES = 2048
 """Of a message from the page."""
 _NAME_LENGTH = 40
 

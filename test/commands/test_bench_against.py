@@ -51,7 +51,7 @@ def test_best_against_best(with_auto: bool, chosen: str, ratio: float) -> None:
 def test_a_folder_without_the_package_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     require_checkout(ROOT)
     assert cli.main(["bench", "--model", "kcf", "--against", str(tmp_path)]) == 2
-    assert "is no checkout of sot_tracker" in capsys.readouterr().err
+    assert "is not a checkout of sot_tracker" in capsys.readouterr().err
 
 
 def test_a_build_that_fails_says_why(tmp_path: Path) -> None:

@@ -119,7 +119,7 @@ def test_the_saved_recording_is_a_source_again(run: Path, tmp_path: Path, capsys
     ("arguments", "words"),
     [
         (["--init", f"{BOX}@9"], "@9 starts after the end of the source"),
-        (["--init", f"{BOX}@x"], "has 'x' behind the @"),
+        (["--init", f"{BOX}@x"], "has 'x' after the @"),
         (["--init", f"{BOX}@1", "--start", "2"], "lies before --start 2"),
         (["--init", BOX, "--topic", "/nope"], f"has no image topic /nope; it has {IMAGES}"),
         (["--init", BOX, "--save-bag", "out.bag"], "must end in .mcap"),

@@ -31,7 +31,7 @@ def test_masks(annotation: Any) -> None:
         ([], 10, "a list of polygons"),
         ([3], 10, "three points"),
         ([[1, 2, 3, 4]], 10, "three points"),
-        ([[*SQUARE[:7], "4"]], 10, "no numbers"),
+        ([[*SQUARE[:7], "4"]], 10, "not numbers"),
         ([[*SQUARE[:7], float("nan")]], 10, "far outside"),
         ([[*SQUARE[:7], 1e9]], 10, "far outside"),
         ([SQUARE], 2**31, "whole number from 1"),

@@ -19,7 +19,7 @@ from sot_tracker.natural import natural
         ["frame2", "frame10", "frame10b", "other1"],
         ["a/2/x", "a/10/x", "b/1/x"],
         ["20240101_9", "20240101_10", "20240102_1"],
-        ["2²", "3²"],  # a digit that is no decimal number
+        ["2²", "3²"],  # a digit that is not a decimal number
     ],
 )
 def test_natural_order(ordered):

@@ -446,7 +446,7 @@ def test_int8_storage_gives_the_maps_of_its_rounded_weights(
     from sot_tracker.checkpoints import read_safetensors
     from sot_tracker.export import export
 
-    monkeypatch.setattr(storage, "_LARGEST_HALF_MATRIX", 4096)
+    monkeypatch.setattr(storage, "_MAX_HALF_MATRIX", 4096)
     out = tmp_path / "toy"
     export(toy, find_weights(toy, "random"), out, storage="int8")
     header = read_header(out / WEIGHTS, (out / WEIGHTS).read_bytes())

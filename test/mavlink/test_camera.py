@@ -354,7 +354,7 @@ def test_a_followed_target_is_reported_in_fractions(state: str) -> None:
         ("TRACKING", None, 0.0, 2),
         ("TRACKING", Box(math.nan, 0, 1, 1), 0.0, 2),
         ("TRACKING", Box(1e300, 0, 1, 1), 0.0, 2),
-        ("TRACKING", Box(160, 240, 160, 120), SILENT_S + 0.1, 2),  # the tracker is silent: an old box is no box
+        ("TRACKING", Box(160, 240, 160, 120), SILENT_S + 0.1, 2),  # the tracker is silent: an old box is not a box
         ("IDLE", None, SILENT_S + 0.1, 2),
         ("SILENT", None, 0.0, 2),
         (None, None, 0.0, 2),

@@ -7,7 +7,7 @@ import pytest
 
 
 def test_folder_holds_seeded_cases(parity_dir: Path) -> None:
-    assert parity_dir.is_dir(), f"{parity_dir} is no folder"
+    assert parity_dir.is_dir(), f"{parity_dir} is not a folder"
     assert [case for case in cases.find(parity_dir) if case.seed >= 0], f"{parity_dir} holds no <model>/*.seed*.npz"
 
 

@@ -208,6 +208,6 @@ def test_a_loss_is_new_once_and_old_targets_are_forgotten(setup: Any) -> None:
     assert not is_new("a", State.TRACKING, 1)
     assert is_new("a", State.LOST, 2)
     assert not is_new("a", State.LOST, 3)
-    for number in range(StateTimes.MOST):
+    for number in range(StateTimes.MAX):
         assert not is_new(str(number), State.TRACKING, 4 + number)
     assert is_new("a", State.LOST, 1000), "as of a target that was never seen"

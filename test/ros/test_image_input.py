@@ -85,5 +85,5 @@ def test_a_reliable_subscription_to_a_best_effort_camera_is_told(
     setup.watch(5.0)
     (text,) = [text for _, text in setup.said]
     assert (
-        "It is best effort, and a reliable subscription gets nothing from it: set reliability:=auto" in text
+        "It is best effort, so a reliable subscription receives nothing from it: set reliability:=auto" in text
     ) is told

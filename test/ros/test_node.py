@@ -375,7 +375,7 @@ DAMAGED = {
     "a cut JPEG": ("jpeg", cv2.imencode(".jpg", frame(0))[1].tobytes()[:300]),
     "foreign data": ("jpeg", b"no picture at all"),
     "nothing": ("png", b""),
-    "a format that is no picture": ("h264", b"\0\0\0\1\x67"),
+    "a format that is not a picture": ("h264", b"\0\0\0\1\x67"),
     "a header that claims any size": (
         "bmp",
         b"BM" + bytes(8) + b"\x36\0\0\0\x28\0\0\0" + b"\x60\xea\0\0" * 2 + bytes(40),

@@ -168,7 +168,7 @@ def test_a_model_that_cannot_be_loaded_fails_to_configure_and_says_why(tmp_path:
 
 def test_simulated_time_without_a_clock_is_told(tmp_path: Any) -> None:
     with tracker(tmp_path, "/timeless", use_sim_time=True) as (talker, _):
-        talker.said("use_sim_time is true, but no time comes on /clock")
+        talker.said("use_sim_time is true, but nothing is published on /clock")
         talker.connected()
         assert talker.result(talker.send(frame(0))).state == 0
 

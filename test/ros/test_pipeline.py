@@ -31,7 +31,7 @@ from vision_msgs.msg import Detection2DArray  # noqa: E402
 from sot_tracker.ros import messages, publishers  # noqa: E402
 from sot_tracker.ros import node as node_module  # noqa: E402
 from sot_tracker.ros.node import TrackerNode  # noqa: E402
-from sot_tracker.ros.pipeline import MOST_FAILURES  # noqa: E402
+from sot_tracker.ros.pipeline import MAX_FAILURES  # noqa: E402
 from sot_tracker.stream.object_search import Found  # noqa: E402
 
 DONE = TransitionCallbackReturn.SUCCESS
@@ -179,7 +179,7 @@ def test_an_unexpected_error_costs_its_frame(setup: Any, capfd: pytest.CaptureFi
     one.box(box_at(0))
     one.send()
     one.tracker.error = error
-    for _ in range(MOST_FAILURES - 1):
+    for _ in range(MAX_FAILURES - 1):
         one.send()
     one.tracker.error = None
     one.send()
@@ -199,7 +199,7 @@ def test_errors_frame_after_frame_end_in_unconfigured_and_can_be_tried_again(
     one.box(box_at(0))
     one.send()
     one.tracker.error = RuntimeError("device lost")
-    for _ in range(MOST_FAILURES):
+    for _ in range(MAX_FAILURES):
         one.send()
     one.node._pipeline._watch()
     assert one.state() == "unconfigured"
@@ -219,7 +219,7 @@ def test_a_frame_that_the_tracker_refuses_is_no_failure(setup: Any) -> None:
     one.box(box_at(0))
     one.send()
     one.tracker.error = UserError("of another size")
-    for _ in range(2 * MOST_FAILURES):
+    for _ in range(2 * MAX_FAILURES):
         one.send()
     one.node._pipeline._watch()
     assert one.state() == "active"

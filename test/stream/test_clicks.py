@@ -33,7 +33,7 @@ def picture(shift: int = 0) -> np.ndarray:
         (None, 1.0, (20, 90), Box(20, 50, 30, 40)),
         (None, CORNERS_S - 0.1, (90, 20), Box(50, 20, 40, 30)),
         (None, CORNERS_S + 0.1, (90, 20), None),
-        (None, 0.1, (52, 51), None),  # a double click is no box
+        (None, 0.1, (52, 51), None),  # a double click is not a box
         (PROPOSAL, 0.5, (60, 60), PROPOSAL),
         (PROPOSAL, PROPOSAL_S - 0.1, (60, 60), PROPOSAL),
         (PROPOSAL, PROPOSAL_S + 0.1, (60, 60), None),

@@ -133,7 +133,7 @@ def test_a_start_behind_the_end(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         assert len(run([Start(A), Start(B, 9.0)])) == 6
     assert "starts after the end" in caplog.messages[0]
-    with pytest.raises(UserError, match="--start 9 lies behind the end of the source"):
+    with pytest.raises(UserError, match="--start 9 is after the end of the source"):
         run([Start(A)], start=9.0)
 
 
@@ -153,8 +153,8 @@ def test_the_loop_of_the_readme(tmp_path: Path) -> None:
     ("source", "box", "options", "words"),
     [
         ("no.mp4", A, {}, "'no.mp4' does not exist"),
-        (None, A, {}, "source is None: give a text"),
-        (True, A, {}, "source is True: give a text"),
+        (None, A, {}, "source is None: give a string"),
+        (True, A, {}, "source is True: give a string"),
         (77, A, {}, "camera 77 gives no picture"),
         ("clip", None, {}, "box None is not four numbers"),
         ("clip", A, {"model": "kfc"}, "did you mean kcf"),

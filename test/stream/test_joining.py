@@ -6,7 +6,7 @@ import pytest
 
 from sot_tracker.box import Box
 from sot_tracker.stream.frame import Frame
-from sot_tracker.stream.joining import MOST_KEPT, PATIENCE_S, Joiner
+from sot_tracker.stream.joining import MAX_KEPT, PATIENCE_S, Joiner
 from sot_tracker.stream.reports import SILENT, Report
 
 from ros_clips import frame
@@ -97,7 +97,7 @@ def test_a_state_alone_is_no_report_where_pictures_are_shown():
 
 def test_little_is_kept():
     rig = Rig()
-    for stamp in range(MOST_KEPT + 1):
+    for stamp in range(MAX_KEPT + 1):
         rig.give("picture", stamp)
     assert rig.give("state", 0, "IDLE") is None
     assert rig.give("state", 2, "IDLE").stamp == 2

@@ -13,7 +13,7 @@ from sot_tracker.errors import UserError
 from sot_tracker.opencv import OpenCVTracker
 from sot_tracker.stream import live
 from sot_tracker.stream.frame import Frame
-from sot_tracker.stream.live import MOST_FAILURES, MOST_WAITING, LiveFollower
+from sot_tracker.stream.live import MAX_FAILURES, MAX_WAITING, LiveFollower
 from sot_tracker.stream.reports import IDLE, Report
 from sot_tracker.stream.requests import Request
 
@@ -165,7 +165,7 @@ def test_a_second_model_waits_for_the_first():
 
 def test_too_many_requests_are_refused():
     rig = Rig(Clip())  # its thread does not run
-    for _ in range(MOST_WAITING + 3):
+    for _ in range(MAX_WAITING + 3):
         rig.follower.stop(rig.answers.put)
     assert all("too many" in rig.answer() for _ in range(3))
 
@@ -235,7 +235,7 @@ class Failing(OpenCVTracker):
         return super().update(image, stamp_ns)
 
 
-@pytest.mark.parametrize("failures", [1, MOST_FAILURES])
+@pytest.mark.parametrize("failures", [1, MAX_FAILURES])
 def test_errors_of_an_engine_cost_their_frames_and_end_it_where_they_go_on(failures):
     with Rig(Clip()) as rig:
         rig.follower._follower = rig.follower._follower_of(Failing("kcf"))
@@ -246,7 +246,7 @@ def test_errors_of_an_engine_cost_their_frames_and_end_it_where_they_go_on(failu
         for _ in range(failures):
             rig.clip.allowed.put(1)
         assert rig.said.get(timeout=PATIENCE) == "frame failed: RuntimeError: of an engine"
-        if failures < MOST_FAILURES:
+        if failures < MAX_FAILURES:
             assert rig.next().state == "TRACKING"
             return
         rig.follower._thread.join(PATIENCE)
@@ -294,7 +294,7 @@ class Interrupted(Clip):
 
 
 def test_a_gap_in_the_stamps_is_cut(monkeypatch):
-    monkeypatch.setattr(live, "LONGEST_GAP_S", 0.01)
+    monkeypatch.setattr(live, "MAX_GAP_S", 0.01)
     with Rig(Interrupted(3, live=False)) as rig:
         assert [rig.reports.get(timeout=PATIENCE).stamp for _ in range(3)][2] > 2 * 86_400 * 10**9
 

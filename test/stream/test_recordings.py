@@ -92,7 +92,7 @@ def test_damaged_frames_come_and_say_so(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kept", [0, 3, 8, 60])
 def test_a_damaged_message_costs_its_frame_alone(tmp_path: Path, kept: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Bytes that are no message, as a writer leaves them that was stopped or a disk that lost some."""
+    """Bytes that are not a message, as a writer leaves them that was stopped or a disk that lost some."""
     messages = clip(TRUTH)
     whole = types().serialize_cdr
     spoilt = messages[1][2]

@@ -87,7 +87,7 @@ def link(folder: Path, name: str, to: str, hard: bool) -> Path:
         (lambda folder: folder / "groundtruth.txt", "is a file of the data set and would be destroyed"),
         (lambda folder: link(folder, "truth.csv", "groundtruth.txt", hard=False), "is a file of the data set"),
         (lambda folder: "", "--csv is empty"),
-        (lambda folder: "-", "--csv - is no file name: give /dev/stdout"),
+        (lambda folder: "-", "--csv - is not a file name: give /dev/stdout"),
         (lambda folder: folder, "is a folder"),
         (lambda folder: folder / "no" / "a.csv", "does not exist, make it first"),
         (lambda folder: "x" * 300 + ".csv", "cannot be written: File name too long"),

@@ -300,5 +300,5 @@ def test_a_range_of_16_bit_values():
 
 @pytest.mark.parametrize("text", ["", "7000", "9000,7000", "a,b", "1,2,3", "nan,5", "-1,5"])
 def test_what_is_no_range_is_refused(text):
-    with pytest.raises(UserError, match="is no range of 16-bit values"):
+    with pytest.raises(UserError, match="is not a range of 16-bit values"):
         parse_range16(text)

@@ -89,7 +89,7 @@ def test_states_of_many_targets_have_times_of_their_own() -> None:
     tracked = Estimate(Box(0, 0, 9, 9), 0.5, State.TRACKING)
     since = StateTimes()
     assert [since.see(name, tracked, now) for now, name in enumerate("abab", 10)] == [10, 11, 10, 11]
-    for name in range(2 * StateTimes.MOST):
+    for name in range(2 * StateTimes.MAX):
         since.see(str(name), tracked, 50)
     assert since.see("a", tracked, 60) == 60, "so many others came since that it is forgotten"
 

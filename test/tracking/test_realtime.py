@@ -1,4 +1,4 @@
-"""A box for every frame, with a tracker whose looks end when the test says so."""
+"""A box for every frame, with a tracker whose searches end when the test says so."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sot_tracker.tracking.realtime import RealtimeTracker
 
 from ros_clips import box_at, frame
 
-LOOK_MS = 100.0
+SEARCH_MS = 100.0
 
 
 class Scripted:
@@ -27,7 +27,7 @@ class Scripted:
     def __init__(self, can_recenter: bool = True) -> None:
         self.policy = Policy()
         self.info = TrackerInfo("scripted", "none", "none", "cpu", "scripted", can_recenter=can_recenter)
-        self.off, self.state, self.error, self.look_ms = 0.0, State.TRACKING, None, LOOK_MS
+        self.off, self.state, self.error, self.search_ms = 0.0, State.TRACKING, None, SEARCH_MS
         self.frames: list[int] = []
         self.moves: list[Box] = []
 
@@ -41,7 +41,7 @@ class Scripted:
         truth = box_at(stamp_ns)
         score = 0.9 if self.state is State.TRACKING else 0.1
         box = Box(truth.x + self.off, truth.y, truth.w, truth.h)
-        return Estimate(box, score, self.state, {"track": self.look_ms})
+        return Estimate(box, score, self.state, {"track": self.search_ms})
 
     def recenter(self, box):
         self.recentered = box
@@ -114,26 +114,26 @@ def follow(tracker, clock, first, last):
     return estimate
 
 
-def test_every_frame_has_a_box_while_the_tracker_looks(tracker, inner, worker, clock):
+def test_every_frame_has_a_box_while_the_tracker_searches(tracker, inner, worker, clock):
     for index in range(1, 11):
         estimate = follow(tracker, clock, index, index)
         assert estimate.source == "flow"
         assert estimate.box.iou(box_at(index)) > 0.9
     assert inner.frames == []
-    assert len(worker.waiting) == 1  # one look at a time
+    assert len(worker.waiting) == 1  # one search at a time
 
 
 def test_a_late_answer_is_carried_to_the_newest_frame(tracker, inner, worker, clock):
     follow(tracker, clock, 1, 6)
     inner.off = 5.0
-    worker.run()  # the look at frame 1 ends after frame 6
+    worker.run()  # the search in frame 1 ends after frame 6
     estimate = follow(tracker, clock, 7, 7)
     assert inner.frames == [1]
     assert estimate.box.x == pytest.approx(box_at(7).x + 5, abs=0.5)
     assert estimate.score == 0.9
 
 
-def test_the_next_look_is_at_the_newest_frame_around_the_carried_box(tracker, inner, worker, clock):
+def test_the_next_search_is_in_the_newest_frame_around_the_carried_box(tracker, inner, worker, clock):
     follow(tracker, clock, 1, 6)
     worker.run()
     follow(tracker, clock, 7, 9)
@@ -150,8 +150,8 @@ def test_a_tracker_that_cannot_be_moved_is_not(worker, clock):
     assert inner.moves == []
 
 
-def test_a_tracker_that_keeps_pace_looks_at_every_frame(tracker, inner, worker, clock):
-    inner.look_ms, worker.at_once = 5.0, True
+def test_a_tracker_that_keeps_pace_searches_every_frame(tracker, inner, worker, clock):
+    inner.search_ms, worker.at_once = 5.0, True
     follow(tracker, clock, 1, 3)
     estimate = follow(tracker, clock, 4, 8)
     assert inner.frames[-5:] == [4, 5, 6, 7, 8]
@@ -160,7 +160,7 @@ def test_a_tracker_that_keeps_pace_looks_at_every_frame(tracker, inner, worker, 
 
 
 @pytest.mark.parametrize(
-    ("rate", "looked"),
+    ("rate", "searched"),
     [
         (0.0, [5, 6, 7, 8, 9, 10, 11, 12, 13, 14]),
         (1000.0, [5, 6, 7, 8, 9, 10, 11, 12, 13, 14]),
@@ -169,21 +169,21 @@ def test_a_tracker_that_keeps_pace_looks_at_every_frame(tracker, inner, worker, 
         (12.0, [5, 8, 10, 13]),
     ],
 )
-def test_no_more_looks_than_asked_for(inner, worker, clock, rate, looked):
+def test_max_search_rate(inner, worker, clock, rate, searched):
     """At 30 frames per second, of a tracker that keeps pace; optical flow has the frames between."""
-    inner.look_ms, worker.at_once = 5.0, True
+    inner.search_ms, worker.at_once = 5.0, True
     tracker = RealtimeTracker(inner, worker, clock, max_search_rate=rate)
     tracker.init(frame(0), box_at(0), 0)
     for index in range(1, 15):
         estimate = follow(tracker, clock, index, index)
         assert estimate.box.iou(box_at(index)) > 0.9
         if index >= 5:
-            assert (estimate.source == "tracker") is (index in looked)
-    assert [index for index in inner.frames if index >= 5] == looked
+            assert (estimate.source == "tracker") is (index in searched)
+    assert [index for index in inner.frames if index >= 5] == searched
 
 
 def test_the_rate_holds_for_a_target_that_is_lost_too(inner, worker, clock):
-    inner.look_ms, worker.at_once = 5.0, True
+    inner.search_ms, worker.at_once = 5.0, True
     tracker = RealtimeTracker(inner, worker, clock, max_search_rate=10.0)
     tracker.init(frame(0), box_at(0), 0)
     inner.state = State.LOST
@@ -192,16 +192,16 @@ def test_the_rate_holds_for_a_target_that_is_lost_too(inner, worker, clock):
 
 
 def test_a_tracker_that_falls_behind_is_not_waited_for_any_more(tracker, inner, worker, clock):
-    inner.look_ms, worker.at_once = 5.0, True
+    inner.search_ms, worker.at_once = 5.0, True
     follow(tracker, clock, 1, 8)
-    inner.look_ms = 500.0
+    inner.search_ms = 500.0
     follow(tracker, clock, 9, 12)
     worker.at_once = False
     assert follow(tracker, clock, 13, 16).source == "flow"
 
 
 @pytest.mark.parametrize("stamped", [True, False])
-def test_the_age_of_the_last_look_is_reported(inner, worker, clock, stamped):
+def test_the_age_of_the_last_search_is_reported(inner, worker, clock, stamped):
     tracker = RealtimeTracker(inner, worker, clock)
     step = 33_000_000
     tracker.init(frame(0), box_at(0), 0 if stamped else None)
@@ -227,7 +227,7 @@ def test_a_lost_target_is_not_carried_by_flow(tracker, inner, worker, clock):
 
 
 def test_a_failure_without_a_box_of_its_own_has_flows(tracker, inner, worker, clock):
-    inner.look_ms, worker.at_once = 5.0, True
+    inner.search_ms, worker.at_once = 5.0, True
     follow(tracker, clock, 1, 8)
     plain = inner.update
     inner.update = lambda *given: replace(
@@ -249,7 +249,7 @@ def test_the_guess_for_a_lost_target_does_not_move_the_tracker(tracker, inner, w
     assert len(inner.moves) == moves == 1
 
 
-def test_an_error_of_a_look_is_raised_once_and_the_next_frame_looked_at(tracker, inner, worker, clock):
+def test_an_error_of_a_search_is_raised_once_and_the_next_frame_is_searched(tracker, inner, worker, clock):
     follow(tracker, clock, 1, 2)
     inner.error = UserError("no")
     worker.run()
@@ -262,7 +262,7 @@ def test_an_error_of_a_look_is_raised_once_and_the_next_frame_looked_at(tracker,
     assert inner.frames == [4]
 
 
-def test_a_new_target_forgets_the_look_at_the_old_one(tracker, inner, worker, clock):
+def test_a_new_target_drops_the_search_for_the_old_one(tracker, inner, worker, clock):
     worker.at_once = True
     follow(tracker, clock, 1, 2)
     tracker.init(frame(5), box_at(5), 5)
@@ -309,7 +309,7 @@ def test_it_ends_with_its_last_reference():
     tracker = RealtimeTracker(inner)
     tracker.init(frame(0), box_at(0), 0)
     tracker.update(frame(1), 1)
-    tracker._finish_look()
+    tracker._finish_search()
     gone = weakref.ref(inner)
     del tracker, inner
     gc.collect()
@@ -343,7 +343,7 @@ def test_a_frame_may_be_drawn_on_while_the_tracker_looks_at_it(tracker, inner, w
 
 
 def test_a_frame_that_is_looked_at_at_once_is_not_copied(tracker, inner, worker, clock):
-    inner.look_ms, worker.at_once = 5.0, True
+    inner.search_ms, worker.at_once = 5.0, True
     seen, plain = [], inner.update
     inner.update = lambda image, stamp_ns=None: seen.append(image) or plain(image, stamp_ns)
     follow(tracker, clock, 1, 5)
@@ -367,6 +367,6 @@ def test_after_a_recenter_the_old_velocity_is_forgotten(tracker, inner, worker, 
     follow(tracker, clock, 1, 8)
     moving = tracker._flow.velocity
     assert abs(moving.x) + abs(moving.y) > 1
-    worker.run()  # it waits for the look under way
+    worker.run()  # it waits for the running search
     tracker.recenter(Box(4, 90, 20, 20))
     assert tracker._flow.velocity == type(moving)()

@@ -1,4 +1,4 @@
-"""A second opinion on what a network finds: how both are put together, and what it is good for in the loop."""
+"""The second opinion: how the filter and the network are combined, and what this changes in the online loop."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from sot_tracker.tracker import Policy, State
 from sot_tracker.tracking import second_opinion
 from sot_tracker.tracking.feature_network import FeatureNetwork
 from sot_tracker.tracking.network_tracker import NetworkTracker
-from sot_tracker.tracking.second_opinion import ABSENT, ALONE, EVEN, EVERY, PASSED, PRESENT, Seen
+from sot_tracker.tracking.second_opinion import ABSENT, ALONE, EVEN, EVERY, PASSED, PRESENT, FilterResponse
 
 G, CENTER = 16, network_spec("lite")
 THRESHOLD = 0.4
 HEIGHT, WIDTH, SIDE = 160, 320, 24
 
 
-def seen(*peaks: tuple[int, int, float], floor: float = 0.0) -> Seen:
+def seen(*peaks: tuple[int, int, float], floor: float = 0.0) -> FilterResponse:
     """A response with those values at (column, row), of a patch of 160 pixels around (100, 100)."""
     response = np.full((G, G), floor, np.float32)
     for column, row, value in peaks:
         response[row, column] = value
     crop = Crop(np.zeros((256, 256, 3), np.uint8), (20, 20), 160, (100.0, 100.0))
-    return Seen(crop, np.zeros((G * G, 1), np.float32), response)
+    return FilterResponse(crop, np.zeros((G * G, 1), np.float32), response)
 
 
 def maps(kind: str, *peaks: tuple[int, int, float], grid: int = G) -> dict[str, Any]:
@@ -79,13 +79,13 @@ def maps(kind: str, *peaks: tuple[int, int, float], grid: int = G) -> dict[str, 
     ],
 )
 def test_both_have_the_same_say(score: float, response: float, expected: float) -> None:
-    found = second_opinion.agreed(np.float32([score]), np.float32([response]), THRESHOLD)
+    found = second_opinion.combined_score(np.float32([score]), np.float32([response]), THRESHOLD)
     assert found == pytest.approx([expected], abs=1e-6)
 
 
 @pytest.mark.parametrize("threshold", [0.0, 1.0])
 def test_a_threshold_at_the_end_of_the_scale(threshold: float) -> None:
-    found = second_opinion.agreed(np.float32([0, 0.5, 1]), np.float32([0.0, EVEN, PRESENT]), threshold)
+    found = second_opinion.combined_score(np.float32([0, 0.5, 1]), np.float32([0.0, EVEN, PRESENT]), threshold)
     assert np.isfinite(found).all()
     assert (np.diff(found) >= 0).all()
 
@@ -100,7 +100,7 @@ def test_a_threshold_at_the_end_of_the_scale(threshold: float) -> None:
 )
 def test_the_filter_says_which_peak_is_the_target(kind: str, response: Any, column: int) -> None:
     of = maps(kind, (6, 8, 0.8), (10, 8, 0.78))
-    found = DECODERS[kind](second_opinion.weighed(of, seen(*response), (40, 40), THRESHOLD))
+    found = DECODERS[kind](second_opinion.combined_maps(of, seen(*response), (40, 40), THRESHOLD))
     assert found.cx * G == pytest.approx(column + 0.5, abs=1.01)
     assert abs(found.cx * G - (16.5 - column)) > 2, "not the other one"
     assert (found.w, found.h) == pytest.approx((0.25, 0.25), abs=0.07)
@@ -108,7 +108,9 @@ def test_the_filter_says_which_peak_is_the_target(kind: str, response: Any, colu
 
 @pytest.mark.parametrize("kind", ["center", "token"])
 def test_within_a_peak_the_network_has_the_choice_of_the_cell(kind: str) -> None:
-    found = DECODERS[kind](second_opinion.weighed(maps(kind, (6, 8, 0.8)), seen((7, 9, 0.9)), (40, 40), THRESHOLD))
+    found = DECODERS[kind](
+        second_opinion.combined_maps(maps(kind, (6, 8, 0.8)), seen((7, 9, 0.9)), (40, 40), THRESHOLD)
+    )
     assert divmod(found.index, G) == (8, 6)
 
 
@@ -117,14 +119,14 @@ def test_a_network_without_a_score_map_has_an_agreed_score(response: float, leas
     of, second = maps("corner", (8, 8, 0.99)), seen((8, 8, response))
     found = DECODERS["corner"](of)
     assert found.score > 0.9
-    assert least < second_opinion.judged(found, of, second, THRESHOLD).score < most
+    assert least < second_opinion.with_combined_score(found, of, second, THRESHOLD).score < most
 
 
 @pytest.mark.parametrize("kind", ["center", "token", "corner"])
 def test_a_filter_that_cannot_say_leaves_the_choice_to_the_network(kind: str) -> None:
     of = maps(kind, (6, 8, 0.8), (10, 8, 0.7))
     alone = DECODERS[kind](of)
-    both = DECODERS[kind](second_opinion.weighed(of, seen(floor=EVEN), (40, 40), THRESHOLD))
+    both = DECODERS[kind](second_opinion.combined_maps(of, seen(floor=EVEN), (40, 40), THRESHOLD))
     assert (both.cx, both.cy) == pytest.approx((alone.cx, alone.cy), abs=0.03)
 
 
@@ -132,7 +134,7 @@ def test_a_filter_that_cannot_say_leaves_the_choice_to_the_network(kind: str) ->
 def test_the_box_is_the_networks_and_its_maps_stay_as_they_were(kind: str) -> None:
     of = maps(kind, (6, 8, 0.8))
     kept = {name: value.copy() for name, value in of.items()}
-    changed = second_opinion.weighed(of, seen((6, 8, 0.9)), (40, 40), THRESHOLD)
+    changed = second_opinion.combined_maps(of, seen((6, 8, 0.9)), (40, 40), THRESHOLD)
     assert all((of[name] == kept[name]).all() for name in of)
     for name in of.keys() & {"size", "offset", "boxes"}:
         assert changed[name] is of[name]
@@ -140,7 +142,7 @@ def test_the_box_is_the_networks_and_its_maps_stay_as_they_were(kind: str) -> No
 
 def test_a_map_with_more_cells_than_the_filter() -> None:
     of = maps("token", (6, 8, 0.8), (10, 8, 0.78), grid=32)
-    found = DECODERS["token"](second_opinion.weighed(of, seen((10, 8, 0.9)), (40, 40), THRESHOLD))
+    found = DECODERS["token"](second_opinion.combined_maps(of, seen((10, 8, 0.9)), (40, 40), THRESHOLD))
     assert found.cx * G == pytest.approx(10.25, abs=0.5)
 
 
@@ -151,8 +153,8 @@ def test_a_map_with_more_cells_than_the_filter() -> None:
 def test_no_target_where_the_filter_sees_nothing_of_it(kind: str, response: float, is_there: bool) -> None:
     """However sure the network is."""
     of, second = maps(kind, (8, 8, 0.99)), seen((8, 8, response))
-    found = DECODERS[kind](second_opinion.weighed(of, second, (40, 40), THRESHOLD))
-    score = second_opinion.judged(found, of, second, THRESHOLD).score
+    found = DECODERS[kind](second_opinion.combined_maps(of, second, (40, 40), THRESHOLD))
+    score = second_opinion.with_combined_score(found, of, second, THRESHOLD).score
     assert 0 <= score <= 1
     assert (score >= THRESHOLD) is is_there
 
@@ -191,8 +193,8 @@ class ColourBlind:
         }
         return {**found, "features": features_of(patch)} if self.gives_features else found
 
-    def search_many(self, looks: Iterable[Any]) -> list[dict[str, Any]]:
-        return [self.search(*look) for look in looks]
+    def search_many(self, inputs: Iterable[Any]) -> list[dict[str, Any]]:
+        return [self.search(*one) for one in inputs]
 
 
 class Narrow(ColourBlind):
@@ -251,16 +253,16 @@ def test_a_look_alike_in_the_place_of_a_target_that_left(second: bool, fooled: b
     assert made.update(frame(150, None)).accepted, "the target is back"
 
 
-def test_a_clear_target_alone_is_looked_at_in_every_fourth_frame_and_a_look_alike_at_once() -> None:
+def test_the_filter_runs_in_every_fourth_frame_and_at_once_for_a_look_alike() -> None:
     features, network = ColourBlind(), Narrow(False)
     made = tracker(True, network, features=features)
-    looked = []
+    runs = []
     made.init(frame(None, 150), box(150))
     for _ in range(3 * EVERY + PASSED):
         before = features.searches
         made.update(frame(None, 150))
-        looked.append(features.searches - before)
-    assert sum(looked[PASSED:]) == 3
+        runs.append(features.searches - before)
+    assert sum(runs[PASSED:]) == 3
     for k in range(3):
         before, image = features.searches, frame(None, 150)
         image[68 : 68 + SIDE, 200 + k : 200 + k + SIDE] = GREEN
@@ -268,30 +270,32 @@ def test_a_clear_target_alone_is_looked_at_in_every_fourth_frame_and_a_look_alik
         assert features.searches == before + 1
 
 
-def test_between_looks_the_last_response_has_its_part_in_the_score() -> None:
+def test_where_the_filter_does_not_run_its_cached_response_is_part_of_the_score() -> None:
     features, image = ColourBlind(), frame(None, 150)
     made, plain = tracker(True, Narrow(False), features=features), tracker(False, Narrow(False))
     for one in (made, plain):
         one.init(image, box(150))
-    without_a_look = 0
+    skipped = 0
     for _ in range(3 * EVERY + PASSED):
-        held, before = made._require_target().opinion.held, features.searches
+        cached, before = made._require_target().opinion.cached, features.searches
         found, alone = made.update(image), plain.update(image)
         if features.searches == before:
-            without_a_look += 1
-            assert found.score == pytest.approx(second_opinion.held_score(alone.score, held, THRESHOLD))
+            skipped += 1
+            assert found.score == pytest.approx(
+                second_opinion.score_with_cached_response(alone.score, cached, THRESHOLD)
+            )
             assert found.score > alone.score + 0.01
-    assert without_a_look > 2 * EVERY
+    assert skipped > 2 * EVERY
 
 
-def test_a_place_that_somebody_gives_is_looked_at_at_once() -> None:
+def test_the_filter_runs_in_the_frame_after_recenter() -> None:
     features, image = ColourBlind(), frame(None, 150)
     made = tracker(True, Narrow(False), features=features)
     made.init(image, box(150))
     for _ in range(PASSED + EVERY):
         before = features.searches
         made.update(image)
-    assert features.searches == before, "clear and alone"
+    assert features.searches == before, "the target is clear and there is no look-alike"
     made.recenter(box(152))
     before = features.searches
     made.update(image)
@@ -299,9 +303,9 @@ def test_a_place_that_somebody_gives_is_looked_at_at_once() -> None:
 
 
 @pytest.mark.parametrize("response", [EVEN, 0.6, PRESENT])
-def test_between_looks_the_score_is_what_both_agreed_on(response: float) -> None:
-    both = second_opinion.agreed(np.float32([0.8]), np.float32([response]), THRESHOLD)
-    assert second_opinion.held_score(0.8, response, THRESHOLD) == pytest.approx(both[0])
+def test_the_score_with_a_cached_response_is_the_combined_score(response: float) -> None:
+    both = second_opinion.combined_score(np.float32([0.8]), np.float32([response]), THRESHOLD)
+    assert second_opinion.score_with_cached_response(0.8, response, THRESHOLD) == pytest.approx(both[0])
 
 
 def test_the_filter_follows_a_target_that_changes_slowly() -> None:
@@ -317,7 +321,9 @@ def test_the_filter_follows_a_target_that_changes_slowly() -> None:
         assert estimate.accepted, k
     assert estimate.box.iou(box(150)) > 0.5
     crop, last = crop_of(image)(box(150)), made._require_target().opinion
-    before, after = (second_opinion.look(one, features_of(crop.patch), crop).at(0.5, 0.5) for one in (first, last))
+    before, after = (
+        second_opinion.run_filter(one, features_of(crop.patch), crop).at(0.5, 0.5) for one in (first, last)
+    )
     assert after > before + 0.1
 
 
@@ -336,10 +342,10 @@ def test_what_is_learnt(sure: bool, elsewhere: float, frames: int, learns: bool)
     crop = crop_of(frame(150, None))(box(150))
     now = target
     for _ in range(frames):
-        look = second_opinion.look(now, features_of(crop.patch), crop)
-        look.response[2, 2] = elsewhere
-        now = second_opinion.settle(now, look, box(150), sure)
-    assert (now.known is not target.known) is learns
+        response = second_opinion.run_filter(now, features_of(crop.patch), crop)
+        response.response[2, 2] = elsewhere
+        now = second_opinion.settle(now, response, box(150), sure)
+    assert (now.learnt is not target.learnt) is learns
     assert now.age == (0 if learns else frames)
     assert target.age == 0, "the opinion before stays as it was"
 
@@ -349,23 +355,23 @@ def found(score: float) -> Decoded:
 
 
 @pytest.mark.parametrize(
-    ("held", "age", "score", "rival", "expected"),
+    ("cached", "age", "score", "rival", "expected"),
     [
         (0.7, 0, 0.9, 0.1, 0.7),
         (0.7, EVERY - 2, 0.9, 0.1, 0.7),
         (0.7, EVERY - 1, 0.9, 0.1, None),  # time for a sample
-        (None, 0, 0.9, 0.1, None),  # the last look left a doubt
+        (None, 0, 0.9, 0.1, None),  # the last response was in doubt
         (0.7, 0, 0.55, 0.1, 0.7),  # on the common scale, with this threshold, 0.62
         (0.7, 0, 0.5, 0.1, None),  # a score of which the network is not sure
         (0.7, 0, math.nan, 0.1, None),
         (0.7, 0, 0.9, ALONE + 0.01, None),  # something else looks like the target
     ],
 )
-def test_when_the_filter_need_not_look(
-    held: float | None, age: int, score: float, rival: float, expected: float | None
+def test_when_the_filter_may_skip_a_frame(
+    cached: float | None, age: int, score: float, rival: float, expected: float | None
 ) -> None:
-    opinion = replace(start_of(frame(150, None)), held=held, age=age)
-    assert second_opinion.response_held(opinion, found(score), rival, THRESHOLD) == expected
+    opinion = replace(start_of(frame(150, None)), cached=cached, age=age)
+    assert second_opinion.cached_response(opinion, found(score), rival, THRESHOLD) == expected
 
 
 @pytest.mark.parametrize(
@@ -380,13 +386,13 @@ def test_when_the_filter_need_not_look(
 )
 def test_which_response_holds_for_the_next_frames(target: float, elsewhere: float, sure: bool, holds: bool) -> None:
     opinion, crop = start_of(frame(150, None)), crop_of(frame(150, None))(box(150))
-    look = second_opinion.look(opinion, features_of(crop.patch), crop)
-    look.response[:] = 0
-    look.response[8, 8], look.response[2, 2] = target, elsewhere
-    after = second_opinion.settle(opinion, look, box(150), sure)
-    assert after.held == (pytest.approx(target) if holds else None)
-    assert second_opinion.settle(after, None, box(150), sure=True).held == after.held, "not looked"
-    assert second_opinion.settle(after, None, box(150), sure=False).held is None
+    response = second_opinion.run_filter(opinion, features_of(crop.patch), crop)
+    response.response[:] = 0
+    response.response[8, 8], response.response[2, 2] = target, elsewhere
+    after = second_opinion.settle(opinion, response, box(150), sure)
+    assert after.cached == (pytest.approx(target) if holds else None)
+    assert second_opinion.settle(after, None, box(150), sure=True).cached == after.cached, "the filter did not run"
+    assert second_opinion.settle(after, None, box(150), sure=False).cached is None
     assert second_opinion.settle(after, None, box(150), sure=True).age == after.age + 1
 
 
@@ -395,8 +401,10 @@ def test_a_sure_box_that_the_filter_does_not_know_is_not_learnt() -> None:
     crop = crop_of(frame(None, 150))(box(150))
     now = target
     for _ in range(3 * EVERY):
-        now = second_opinion.settle(now, second_opinion.look(now, features_of(crop.patch), crop), box(150), sure=True)
-    assert now.known is target.known
+        now = second_opinion.settle(
+            now, second_opinion.run_filter(now, features_of(crop.patch), crop), box(150), sure=True
+        )
+    assert now.learnt is target.learnt
 
 
 def test_after_a_loss_nothing_is_learnt_until_the_target_was_found_for_a_while() -> None:
@@ -407,7 +415,7 @@ def test_after_a_loss_nothing_is_learnt_until_the_target_was_found_for_a_while()
     lost, learnt = made._require_target().opinion, []
     for _ in range(PASSED + EVERY):
         assert made.update(frame(None, 150)).accepted
-        learnt.append(made._require_target().opinion.known is not lost.known)
+        learnt.append(made._require_target().opinion.learnt is not lost.learnt)
     assert learnt == [k + 1 >= PASSED for k in range(PASSED + EVERY)]
 
 
@@ -474,7 +482,7 @@ def test_features_that_are_not_finite_are_no_opinion() -> None:
     for one in (made, plain):
         one.init(frame(150, 230), box(150))
     search = network.search
-    network.search = lambda *look: search(*look) | {"features": np.full((11, G, G), math.nan, np.float32)}  # type: ignore[method-assign]
+    network.search = lambda *inputs: search(*inputs) | {"features": np.full((11, G, G), math.nan, np.float32)}  # type: ignore[method-assign]
     found, expected = made.update(frame(150, 200)), plain.update(frame(150, 200))
     assert (found.box, found.score) == (expected.box, expected.score)
 
@@ -496,7 +504,7 @@ def test_patches_are_brought_to_the_network(size: int, dtype: type) -> None:
 def test_trackers_without_a_network_refuse_it(name: str) -> None:
     with pytest.raises(UserError, match=f"not {name}: leave it out"):
         load(name, second_opinion="on")
-    assert load(name).name == name, "auto is no wish"
+    assert load(name).name == name, "auto does not count as a request"
 
 
 @pytest.mark.parametrize(

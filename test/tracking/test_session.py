@@ -235,7 +235,7 @@ def searching(*answers: dict[str, np.ndarray]) -> NetworkTracker:
 def test_a_lost_target_that_returns_elsewhere_is_found_and_confirmed() -> None:
     made = searching(THERE, THERE)
     there = made.update(IMAGE)
-    assert not there.accepted, "one search is no proof"
+    assert not there.accepted, "one search is not a proof"
     assert there.box.iou(START) == 0
     assert made.box == START
     found = made.update(IMAGE)

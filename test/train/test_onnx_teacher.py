@@ -41,7 +41,7 @@ def test_cells_lie_where_ours_do(tmp_path, cells):
     ("spoil", "reason"),
     [
         (lambda folder: (folder / "head.onnx").unlink(), "head.onnx is missing"),
-        (lambda folder: (folder / "head.onnx").write_bytes(b"no graph"), "no ONNX graph"),
+        (lambda folder: (folder / "head.onnx").write_bytes(b"no graph"), "not an ONNX graph"),
         (lambda folder: (folder / "head.onnx").write_bytes((folder / "backbone.onnx").read_bytes()), "where NanoTrack"),
     ],
 )

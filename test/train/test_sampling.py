@@ -242,7 +242,7 @@ def test_bent_object_changes_shape_and_its_outline_follows(small_cache):
         area, before = ((c.picture[..., 3] > 127).sum() for c in (bent, straight))
         assert 0.5 < area / before < 1.6
         filled = [(c.picture[..., 3] > 127).sum() / np.prod(np.ptp(c.points, axis=0)) for c in (bent, straight)]
-        assert filled[0] < 0.97 < filled[1], "a rectangle is no rectangle any more"
+        assert filled[0] < 0.97 < filled[1], "a rectangle is no longer one"
 
 
 def test_every_video_and_every_still_is_one_scene(small_cache):

@@ -51,7 +51,7 @@ def test_checkpoint_on_a_disk_that_gets_full(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [[1, 2], "text", 3, None])
 def test_a_file_of_another_content_is_one_line(tmp_path: Path, content: object) -> None:
     torch.save(content, tmp_path / "x.pt")
-    with pytest.raises(UserError, match=r"x\.pt' is no checkpoint of ours"):
+    with pytest.raises(UserError, match=r"x\.pt' is not a checkpoint of ours"):
         state.load(tmp_path / "x.pt")
 
 

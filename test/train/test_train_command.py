@@ -261,7 +261,7 @@ def test_a_list_that_is_no_text(trained, tmp_path, capsys):
     (tmp_path / "names.txt").write_bytes(b"\xff\xfe\x00")
     given = ["--cache", str(out / "cache"), "--exclude", str(tmp_path / "names.txt"), "--out", str(tmp_path)]
     assert main(["train", *SMALL, *given]) == 2
-    assert "is no UTF-8 text" in capsys.readouterr().err
+    assert "is not a UTF-8 text" in capsys.readouterr().err
 
 
 def test_other_data_than_the_cache_was_made_from_is_refused(data, trained, tmp_path, capsys):

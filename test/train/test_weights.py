@@ -161,7 +161,7 @@ def test_checkpoint_gives_its_average(tmp_path):
     ("name", "content", "message"),
     [
         ("none.safetensors", None, "does not exist"),
-        ("bad.safetensors", b"xx", "is no readable safetensors file"),
+        ("bad.safetensors", b"xx", "is not a readable safetensors file"),
         ("bad.pt", b"xx", "damaged"),
         ("other.safetensors", {"a": 1}, "nothing that fits"),
         ("misshapen.safetensors", {"stages.0.0.conv1_1x1.conv.weight": 1}, "nothing that fits"),

@@ -27,7 +27,7 @@ from sot_tracker.view import server as view_server  # noqa: E402
 from sot_tracker.view.config import ViewConfig  # noqa: E402
 from sot_tracker.view.pages import TOO_MANY, WRONG_TOKEN  # noqa: E402
 from sot_tracker.view.server import Facts, ViewServer  # noqa: E402
-from sot_tracker.view.wire import MOST_BYTES  # noqa: E402
+from sot_tracker.view.wire import MAX_BYTES  # noqa: E402
 
 from ros_clips import box_at  # noqa: E402
 from view_peer import PATIENCE, Asked, Peer, report  # noqa: E402
@@ -424,7 +424,7 @@ def test_a_message_that_is_too_long_ends_the_connection() -> None:
 
     async def check(server: ViewServer, net: Net) -> None:
         peer, other = await net.connect(), await net.connect()
-        await peer.socket.send_str(json.dumps({"do": "stop", "more": "x" * MOST_BYTES}))
+        await peer.socket.send_str(json.dumps({"do": "stop", "more": "x" * MAX_BYTES}))
         assert await peer.closed() == 1009
         await until(lambda: len(server._clients) == 1)
         assert control.calls.empty()

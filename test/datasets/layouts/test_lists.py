@@ -16,9 +16,9 @@ import trees
     ("line", "words"),
     [
         ("{", "annotations.jsonl:1 is not JSON"),
-        ("[1, 2]", "annotations.jsonl:1 is no picture with objects"),
-        ('{"objects": []}', "annotations.jsonl:1 is no picture with objects .*'file'"),
-        ('{"file": "a.png", "objects": [{"id": 0}]}', "annotations.jsonl:1 is no picture with objects .*'box'"),
+        ("[1, 2]", "annotations.jsonl:1 is not a picture with objects"),
+        ('{"objects": []}', "annotations.jsonl:1 is not a picture with objects .*'file'"),
+        ('{"file": "a.png", "objects": [{"id": 0}]}', "annotations.jsonl:1 is not a picture with objects .*'box'"),
         ('{"file": "a.png", "objects": [{"box": [1, 2, 3]}]}', "annotations.jsonl:1 .*box has 3 numbers"),
         ('{"file": "a.png", "objects": [{"box": [1, 2, 3, "x"]}]}', "annotations.jsonl:1 .* a value in it is wrong"),
         ('{"file": "a.png", "frame": "x", "objects": []}', "annotations.jsonl:1 .* a value in it is wrong"),
@@ -38,11 +38,11 @@ def test_a_bad_line_of_a_list_is_named(line, words, tmp_path):
     [
         ("{", "is not JSON"),
         ("[" * 100000, "is not JSON"),
-        ('{"images": []}', "no listing of COCO"),
-        ("[]", "no listing of COCO"),
-        ('{"images": [{"id": 1}], "annotations": [{"image_id": 1}]}', "annotation 1 is no object of COCO"),
-        ('{"images": [], "annotations": [{"image_id": 1}]}', "annotation 1 is no object of COCO"),
-        ('{"images": [], "annotations": [7]}', "annotation 1 is no object of COCO"),
+        ('{"images": []}', "not a listing of COCO"),
+        ("[]", "not a listing of COCO"),
+        ('{"images": [{"id": 1}], "annotations": [{"image_id": 1}]}', "annotation 1 is not an object of COCO"),
+        ('{"images": [], "annotations": [{"image_id": 1}]}', "annotation 1 is not an object of COCO"),
+        ('{"images": [], "annotations": [7]}', "annotation 1 is not an object of COCO"),
     ],
 )
 def test_a_bad_listing_of_coco_is_named(content, words, tmp_path):
