@@ -154,7 +154,7 @@ def test_command_goes_on_after_a_mistake(tmp_path: Path, capsys: pytest.CaptureF
         (["--size", "large"], "--size 'large'"),
         (["--frames", "0"], "--frames 0"),
         (["--threads", "-1"], "--threads -1"),
-        (["--targets", "0"], "--max-targets 0"),
+        (["--targets", "0"], "error: --targets 0 is out of range: give 1 to 64"),
         (["--model", "kcf", "--json", "/dev/null/speed.json"], "--json /dev/null/speed.json cannot be written"),
     ],
 )

@@ -158,8 +158,13 @@ def test_command_replaces_a_folder_by_fp32(
     command = ["export", "--model", "toy", "--weights", str(weights), "--out", str(out), "--storage", "fp32"]
     assert cli.main([*command, "--lost-threshold", "2"]) == 2
     assert "--lost-threshold 2" in capsys.readouterr().err
+    for unused in (["--data", "clips"], ["--pictures", "8"]):
+        assert cli.main([*command, *unused]) == 2
+        assert f"{unused[0]} has no effect with --precision fp32" in capsys.readouterr().err
     assert cli.main([*command, "--lost-threshold", "0.4"]) == 0
-    assert "0.03 M parameters" in capsys.readouterr().out
+    told = capsys.readouterr()
+    assert "0.03 M parameters" in told.out
+    assert "%|" not in told.err, "a progress bar is for terminals"
     manifest = open_folder(out, toy).manifest
     assert manifest is not None
     assert (manifest.lost_threshold, manifest.storage) == (0.4, "fp32")

@@ -172,7 +172,7 @@ def _require_writable(path: Path) -> None:
 def _jobs(model: ModelSpec, args: argparse.Namespace) -> list[dict[str, Any]]:
     """Options of every run of that model; what OpenCV runs only varies in threads."""
     threads = [check("threads", value, Config) for value in args.threads or [DEFAULTS["threads"]]]
-    targets = [check("max_targets", value, Config) for value in args.targets or [1]]
+    targets = [_targets(value) for value in args.targets or [1]]
     if model.network is None:
         given = {"weights": args.weights} if model.takes_weights else {}
         return [{"model": model.name, "threads": n, "max_targets": t, **given} for n in threads for t in targets]
@@ -183,6 +183,14 @@ def _jobs(model: ModelSpec, args: argparse.Namespace) -> list[dict[str, Any]]:
         run = {"model": model.name, "engine": engine, "precision": precision, "threads": n, "max_targets": t}
         jobs.append({**run, "device": args.device, "weights": weights})
     return jobs
+
+
+def _targets(value: int) -> int:
+    """Checked as `max_targets`, named as the flag."""
+    try:
+        return int(check("max_targets", value, Config))
+    except UserError as error:
+        raise UserError(str(error).replace("max_targets", "targets")) from None
 
 
 def _with_weights(options: dict[str, Any], place: Path) -> dict[str, Any]:

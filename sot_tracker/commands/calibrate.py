@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sot_tracker.commands.options import add_tracker_options, tracker_options
+from sot_tracker.commands.options import EVERY_FRAME_IS_SEARCHED, add_tracker_options, tracker_options
 from sot_tracker.errors import UserError
 from sot_tracker.manifest import DEFAULT_VARIANT, WEIGHTS
 
@@ -59,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--save-looks", type=Path, metavar="FILE", help="save the measurements, to learn from them again"
     )
     parser.add_argument("--dry-run", action="store_true", help="print the figures, but do not change the model folder")
-    add_tracker_options(parser)
+    add_tracker_options(parser, without=EVERY_FRAME_IS_SEARCHED)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
     from sot_tracker.config import Config
     from sot_tracker.evaluate import calibrating, looks, plots
 
-    config = Config.from_mapping({**tracker_options(args), "model": args.model})
+    config = Config.from_mapping({**tracker_options(args, without=EVERY_FRAME_IS_SEARCHED), "model": args.model})
     network_spec(config.model)  # or it has no score map
     model = spec(config.model)
     names = tuple(args.features.split(",")) if args.features else calibrating.CHOSEN

@@ -18,7 +18,7 @@ from sot_tracker.model_folder import Source, find_weights
 from sot_tracker.stream.pictures import read_picture
 from sot_tracker.tracker import Image
 
-_STEPS = 5
+_STEPS, _PICTURES = 5, 96
 _MIN_SIDE = 8.0
 """Pixels: shortest side of a box to calibrate on."""
 
@@ -63,7 +63,7 @@ def _add_variants(add: Callable[..., argparse.Action]) -> None:
         help="annotated pictures or sequences, as for `train`, to calibrate int8 and to compare the variants; "
         "repeatable",
     )
-    add("--pictures", type=int, default=96, metavar="N", help="number of pictures of --data to use (default: 96)")
+    add("--pictures", type=int, metavar="N", help=f"number of pictures of --data to use (default: {_PICTURES})")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -75,9 +75,14 @@ def run(args: argparse.Namespace) -> int:
     source = find_weights(model, args.weights)
     if args.precision != "fp32":
         return _export_variant(args, model, source)
+    for name in ("data", "pictures"):
+        if getattr(args, name) is not None:
+            raise UserError(
+                f"--{name} has no effect with --precision fp32: leave it out, or give --precision int8 or bf16"
+            )
     from sot_tracker.export import export
 
-    with tqdm(total=_STEPS, unit="step", leave=False) as bar:
+    with tqdm(total=_STEPS, unit="step", leave=False, disable=None) as bar:
 
         def progress(step: str) -> None:
             bar.set_description(step)
@@ -98,7 +103,7 @@ def _export_variant(args: argparse.Namespace, model: ModelSpec, source: Source) 
         )
     from sot_tracker.variants import add_bf16, add_int8
 
-    pictures = _pictures(args.data, args.pictures)
+    pictures = _pictures(args.data, _PICTURES if args.pictures is None else args.pictures)
     add = add_int8 if args.precision == INT8 else add_bf16
     written = add(model, source, args.out, pictures, lambda step: print(f"{model.name}: {step}"))
     measured = ", ".join(f"{name} {value:.3f}" for name, value in written.files.agreement.items())

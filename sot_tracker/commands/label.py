@@ -9,7 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sot_tracker.box import Box
-from sot_tracker.commands.options import add_ray_option, add_tracker_options, tracker_options
+from sot_tracker.commands.options import (
+    EVERY_FRAME_IS_SEARCHED,
+    add_ray_option,
+    add_tracker_options,
+    tracker_options,
+)
 from sot_tracker.datasets import find, labelling
 from sot_tracker.datasets.layouts.annotation_list import FILE
 from sot_tracker.datasets.list_writer import ListWriter
@@ -64,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"frames to track forward before tracking backward (default: {labelling.SPAN})",
     )
     add_ray_option(parser)
-    add_tracker_options(parser, without=("model",))
+    add_tracker_options(parser, without=("model", *EVERY_FRAME_IS_SEARCHED))
 
 
 def run(args: argparse.Namespace) -> int:
@@ -118,7 +123,7 @@ def _starts(source: str, given: list[str]) -> list[Box]:
 def _entries(args: argparse.Namespace) -> list[Entry]:
     from sot_tracker.evaluate.ope import Entry
 
-    options = tracker_options(args)
+    options = tracker_options(args, without=EVERY_FRAME_IS_SEARCHED)
     return [Entry.parse(text, options) for text in args.model]
 
 

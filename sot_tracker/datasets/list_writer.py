@@ -34,6 +34,8 @@ class ListWriter:
     """
 
     def __init__(self, folder: Path) -> None:
+        if folder.exists() and not folder.is_dir():
+            raise UserError(f"'{folder}' is a file: give a new folder")
         if (folder / FILE).exists():
             raise UserError(f"'{folder}' holds a data set already: give a new folder")
         self.folder, self.boxes = folder, 0

@@ -66,6 +66,8 @@ def test_several_targets_share_the_pictures(tmp_path, capsys):
         (["clip", "--box", "900,900,5,5"], "lies outside"),
         (["clip", "--model", "resnet"], "unknown model"),
         (["clip", "--out", "full"], "holds a data set already"),
+        (["clip", "--out", "full/annotations.jsonl"], "'full/annotations.jsonl' is a file: give a new folder"),
+        (["clip", "--max-search-rate", "5"], "unrecognized arguments: --max-search-rate"),  # had no effect
         (["clip", "--ray", " "], "--ray is empty"),
     ],
 )
