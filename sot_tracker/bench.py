@@ -8,6 +8,7 @@ import multiprocessing
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from sot_tracker.loading import load_trackers
 from sot_tracker.synth import ClipConfig, builtin_pictures, procedural_pictures, render
 from sot_tracker.tracker import Image, Tracker, TrackerInfo
 from sot_tracker.tracking.many import MultiTracker
+from sot_tracker.workers import end_with_parent
 
 Row = dict[str, Any]
 STAGES = ("flow", "crop", "template", "search", "opinion", "decode", "total")
@@ -67,10 +69,13 @@ def make_clip(frames: int, width: int, height: int) -> Clip:
 def measure_apart(clip: Path, options: dict[str, Any]) -> Row:
     """`measure` in a fresh process, so that threads and memory of one configuration do not colour the next.
 
-    Raises UserError as the tracker's loading does.
+    Raises UserError as the tracker's loading does, and if that process was killed.
     """
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        row, mistake = pool.submit(_measure_or_explain, clip, options).result()
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), end_with_parent) as pool:
+        try:
+            row, mistake = pool.submit(_measure_or_explain, clip, options).result()
+        except BrokenProcessPool:
+            raise UserError("the process that measured it was killed, perhaps for want of memory") from None
     if mistake:
         raise UserError(mistake)
     return row

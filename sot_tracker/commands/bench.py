@@ -18,6 +18,7 @@ from sot_tracker import cpus
 from sot_tracker.bench import Row, make_clip, measure_apart, measure_pipeline
 from sot_tracker.catalog import MODELS, ModelSpec, spec
 from sot_tracker.commands.bench_against import compare, measure_checkout, print_rows, require_checkout
+from sot_tracker.commands.termination import sigterm_as_ctrl_c
 from sot_tracker.config import DEFAULTS, OPTIONS, Config
 from sot_tracker.cpus import processor
 from sot_tracker.errors import UserError
@@ -101,7 +102,7 @@ def run(args: argparse.Namespace) -> int:
     if args.against is not None:
         return _run_against(args, models)
     rows, mistakes = [], []
-    with tempfile.TemporaryDirectory(prefix="sot_tracker-") as place:
+    with sigterm_as_ctrl_c(), tempfile.TemporaryDirectory(prefix="sot_tracker-") as place:
         clip = Path(place) / "clip.npz"
         make_clip(args.frames, width, height).save(clip)
         jobs = [options for model in models for options in _jobs(model, args)]
@@ -134,6 +135,7 @@ def _run_against(args: argparse.Namespace, models: Sequence[ModelSpec]) -> int:
     print(machine, file=sys.stderr if args.json == "-" else sys.stdout)
     here, there = Path(sot_tracker.__file__).resolve().parents[1], args.against.resolve()
     with (
+        sigterm_as_ctrl_c(),
         tempfile.TemporaryDirectory(prefix="sot_tracker-") as place,
         tqdm(total=2 * args.rounds * len(jobs), unit="run", disable=None) as bar,
     ):

@@ -20,6 +20,7 @@ from sot_tracker.agreement import agreement
 from sot_tracker.bench import Clip, make_clip, measure_apart
 from sot_tracker.box import Box
 from sot_tracker.catalog import ModelSpec, network_spec, spec
+from sot_tracker.commands.termination import sigterm_as_ctrl_c
 from sot_tracker.config import Config
 from sot_tracker.engines.network import ENGINES
 from sot_tracker.errors import UserError
@@ -81,7 +82,7 @@ def tune(model: ModelSpec, weights: str, engines: Sequence[str]) -> tuple[list[R
         raise UserError(f"{source.name} is not a model folder: `sot-tracker tune` measures model folders")
     ways = list(itertools.product(engines, tuning.candidates_of_threads(cpus.usable())))
     jobs = [Run(e, p, n, 0.0) for e, n in ways for p in _precisions(e, source)]
-    with tempfile.TemporaryDirectory(prefix="sot_tracker-") as place:
+    with sigterm_as_ctrl_c(), tempfile.TemporaryDirectory(prefix="sot_tracker-") as place:
         path = Path(place) / "clip.npz"
         clip = make_clip(_FRAMES, 640, 480)
         clip.save(path)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -12,10 +10,8 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
-from multiprocessing import get_context, parent_process
-from multiprocessing.connection import wait
+from multiprocessing import get_context
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import cv2
@@ -31,6 +27,7 @@ from sot_tracker.manifest import MANIFEST
 from sot_tracker.model_folder import find_weights, shipped_folder
 from sot_tracker.stream.range16 import Range16
 from sot_tracker.tracker import State, Tracker
+from sot_tracker.workers import end_with_parent
 
 
 @dataclass(frozen=True)
@@ -181,13 +178,13 @@ def run(tasks: list[Task], jobs: int) -> Iterator[tuple[Task, UserError | None]]
     """Run the tasks and save their results, in `jobs` processes.
 
     Yields each task when its file is written, or with what was wrong: one damaged picture leaves the others alone.
-    Raises UserError if a process was killed; what is finished then is kept.
+    Raises UserError if a process was killed; what is finished then is kept, since results are written whole.
     """
     if jobs == 1:
         for task in tasks:
             yield task, _work(task, jobs)
         return
-    pool = ProcessPoolExecutor(min(jobs, len(tasks) or 1), get_context("spawn"), _end_with_parent)
+    pool = ProcessPoolExecutor(min(jobs, len(tasks) or 1), get_context("spawn"), end_with_parent)
     try:
         running = {pool.submit(_work, task, jobs): task for task in tasks}
         for future in as_completed(running):
@@ -257,15 +254,6 @@ def _saved(task: Task, track: raw.Track) -> UserError | None:
 @lru_cache(maxsize=1)
 def _loaded(entry: Entry, jobs: int) -> Tracker:
     return entry.load(jobs)
-
-
-def _end_with_parent() -> None:
-    """Workers end at once and in silence, on Ctrl-C, which reaches all processes of a terminal, and when the parent was
-    killed, which would otherwise leave them waiting for ever; results are written whole.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    if parent := parent_process():
-        Thread(target=lambda: (wait([parent.sentinel]), os._exit(1)), daemon=True).start()
 
 
 def _fingerprint(model: str, weights: str) -> list[list[Any]]:

@@ -29,6 +29,7 @@ from sot_tracker.datasets.records import XYWH, Cutter, Frame, Track
 from sot_tracker.errors import UserError
 from sot_tracker.stream.pictures import read_picture
 from sot_tracker.train import masks
+from sot_tracker.workers import end_with_parent
 
 CONTEXT = 8.0
 TARGET = 80.0
@@ -166,7 +167,7 @@ def _mapper(jobs: int) -> Iterator[Callable[..., Iterable[Any]]]:
     if jobs == 1:
         yield map
         return
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(jobs, get_context("spawn"), end_with_parent) as pool:
         yield partial(pool.map, chunksize=CHUNK)
 
 

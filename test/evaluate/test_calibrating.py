@@ -220,6 +220,7 @@ def test_nothing_to_learn_from(toy: Any, capsys: Any) -> None:
         (["--features", "luck"], "--features luck: known are score"),
         (["--frames", "1"], "give 2 or more"),
         (["--weights", "random"], "export the weights first"),
+        (["--max-search-rate", "5"], "unrecognized arguments: --max-search-rate"),  # had no effect
     ],
 )
 def test_what_cannot_be_calibrated(toy: Any, tmp_path: Any, capsys: Any, more: list[str], told: str) -> None:

@@ -1,0 +1,88 @@
+"""Processes that measure, evaluate and cut pictures end with the program that started them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+PATIENCE = 60
+BUSY = {  # programs whose workers are busy for ever
+    "bench": "from sot_tracker.bench import measure_apart\nmeasure_apart(Path({fifo!r}), {{}})",
+    "train": "from sot_tracker.train.cache import _mapper\nwith _mapper(2) as each: list(each(time.sleep, [900, 900]))",
+}
+
+
+def workers_of(parent: int) -> list[int]:
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            status, command = (process / "stat").read_text(), (process / "cmdline").read_text()
+        except OSError:  # it has ended meanwhile
+            continue
+        if int(status.rpartition(")")[2].split()[1]) == parent and "spawn_main" in command:
+            found.append(int(process.name))
+    return found
+
+
+def is_alive(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
+@pytest.mark.parametrize("program", BUSY)
+def test_workers_end_with_a_program_that_is_killed(program: str, tmp_path: Path) -> None:
+    """They waited for ever, with the memory of a network each."""
+    if program == "train":
+        pytest.importorskip("torch")
+    fifo = tmp_path / "clip.npz"
+    os.mkfifo(fifo)  # nobody writes into it: who opens it waits
+    code = f"import time\nfrom pathlib import Path\n{BUSY[program].format(fifo=str(fifo))}"
+    with subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL) as parent:
+        wait_for(lambda: workers_of(parent.pid) or parent.poll() is not None)
+        workers = workers_of(parent.pid)
+        try:
+            assert workers
+            parent.send_signal(signal.SIGKILL)
+            parent.wait(PATIENCE)
+            wait_for(lambda: not any(is_alive(worker) for worker in workers))
+        finally:
+            for worker in filter(is_alive, workers):
+                os.kill(worker, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("command", ["tune", "bench"])
+def test_sigterm_leaves_no_clip_behind(command: str, tmp_path: Path) -> None:
+    """As `timeout` and `docker stop` send it: the clip of a benchmark takes hundreds of megabytes."""
+    pytest.importorskip("onnxruntime")
+    words = [command, "--model", "lite", "--engine", "onnx"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "sot_tracker", *words],
+        env={**os.environ, "TMPDIR": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as child:
+        wait_for(lambda: workers_of(child.pid) or child.poll() is not None)
+        assert list(tmp_path.glob("sot_tracker-*"))
+        child.send_signal(signal.SIGTERM)
+        told = child.communicate(timeout=PATIENCE)[1]
+    assert child.returncode == 130, told
+    assert told.splitlines()[-1] == "sot-tracker: interrupted"
+    assert not list(tmp_path.glob("sot_tracker-*"))
