@@ -62,8 +62,9 @@ class ManyTargets:
 
     def _on_stop(self, request: Any, response: Any) -> Any:
         response.success = self._followers.stop(request.target_id)
-        name = f"target {request.target_id!r}" if request.target_id else "targets"
-        known = ", ".join(self._followers.target_ids) or "none"
-        response.message = f"{name} forgotten" if response.success else f"there is no {name}: followed are {known}"
+        name = f"target {request.target_id!r}" if request.target_id else "all targets"
+        known = ", ".join(self._followers.target_ids)
+        none = f"there is no {name}: followed are {known}" if known else "there is no target"
+        response.message = f"{name} forgotten" if response.success else none
         self._log.info(f"stop_target: {response.message}")
         return response

@@ -56,7 +56,11 @@ class Outputs:
             detection = messages.detection_of(found.box, found.confidence, header, result.target_id)
             self._detection.publish(detection)
         self._control.publish(result)
-        since = self._since.see(result.target_id, result.estimate, self._node.get_clock().now().nanoseconds)
+        now = self._node.get_clock().now().nanoseconds
+        since = self._since.see(result.target_id, result.estimate, now)
+        if since > now:  # a simulated clock was set back, as by a bag that loops
+            self._since = StateTimes()
+            since = self._since.see(result.target_id, result.estimate, now)
         if self._state is not None:
             state = messages.state_of(self._state_type, result, stages, age_ms, counts, since)
             self._state.publish(state)

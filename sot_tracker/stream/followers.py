@@ -82,7 +82,7 @@ class Followers:
     @property
     def refusal(self) -> str:
         """The error message for one target too many."""
-        return full(len(self._all), [_names(one)[0] for one in self._all if _names(one)])
+        return full(len(self._all), [_names(one)[0] or "one without an id" for one in self._all if _names(one)])
 
     def process(self, frame: Frame, decode: bool = False) -> list[Result]:
         """Process the next frame. Returns one result per target; without a target, one result without an estimate.

@@ -355,7 +355,8 @@ def test_stop_one_and_all(setup: Any) -> None:
     assert (refused.success, refused.message) == (False, "there is no target 'b': followed are a, c")
     assert stop(one, "").success
     one.send()
-    assert not stop(one, "").success
+    nobody = stop(one, "")
+    assert (nobody.success, nobody.message) == (False, "there is no target")
     assert one.record.together == [["a", "b", "c"], ["a", "c"], []]
 
 
@@ -405,6 +406,33 @@ def test_detection_and_detections_have_one_score(monkeypatch: pytest.MonkeyPatch
     outputs.publish(result, {}, 0.0, (1, 0, 0))
     outputs.publish_all([result])
     assert sent["detections"].detections == [sent["detection"]]
+
+
+def test_no_state_begins_in_the_future(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A simulated clock that is set back, as by a bag that loops, would give states a negative age."""
+    from types import SimpleNamespace
+
+    from sot_tracker.ros.publishers import Outputs
+    from sot_tracker.stream.follower import Result
+    from sot_tracker.stream.frame import Frame
+
+    sent: list[Any] = []
+    clock = SimpleNamespace(nanoseconds=0)
+    node = SimpleNamespace(
+        create_lifecycle_publisher=lambda kind, name, qos: SimpleNamespace(
+            publish=sent.append if name == "state" else lambda message: None
+        ),
+        get_clock=lambda: SimpleNamespace(now=lambda: clock),
+    )
+    monkeypatch.setattr(publishers, "ControlOutputs", lambda node: SimpleNamespace(publish=lambda result: None))
+    outputs = Outputs(node)  # type: ignore[arg-type]
+    frame = Frame(0, lambda: None, header=Image().header)  # type: ignore[arg-type, return-value]
+    began = []
+    for clock.nanoseconds in (100, 104, 50, 54):
+        for name in ("a", "b"):
+            outputs.publish(Result(frame, name, Estimate(box_at(0), 0.5, State.TRACKING)), {}, 0.0, (1, 0, 0))
+            began.append(sent[-1].since.nanosec)
+    assert began == [100, 100, 100, 100, 50, 50, 50, 50]
 
 
 @pytest.mark.parametrize("stamp", [0, 1])

@@ -63,8 +63,12 @@ def test_a_full_house_refuses_and_changes_nothing() -> None:
         one.ask("c")
     assert one.feed(1) == ["a", "b"]
     assert one.followers.stop("a")
+    one.ask("")
+    assert one.followers.refusal.startswith("max_targets=2 are followed (one without an id, b)")
+    assert one.feed(2) == ["1", "b"]
+    assert one.followers.stop("1")
     one.ask("c")
-    assert one.feed(2) == ["c", "b"]
+    assert one.feed(3) == ["c", "b"]
 
 
 def test_a_past_stamp_catches_up_beside_other_targets() -> None:
