@@ -14,12 +14,12 @@ from typing import Any
 
 from sot_tracker import cpus, heap, tuning
 from sot_tracker.catalog import FEATURE_MODEL, MODELS, ModelSpec, network_spec, spec
-from sot_tracker.config import OPTIONS, RENAMED, Config
+from sot_tracker.config import DEFAULTS, OPTIONS, RENAMED, Config
 from sot_tracker.engines.network import ENGINES, Network
 from sot_tracker.errors import MissingPackage, UserError, did_you_mean
 from sot_tracker.manifest import DEFAULT_VARIANT, INT8, export_hint
 from sot_tracker.model_folder import Source, find_weights
-from sot_tracker.opencv import OpenCVTracker
+from sot_tracker.opencv import PLAIN, OpenCVTracker
 from sot_tracker.options import Scope
 from sot_tracker.tracker import Policy, Tracker
 from sot_tracker.tracking.feature_network import FeatureNetwork
@@ -81,12 +81,16 @@ def load_trackers(config: Config, realtime: bool = False) -> list[Tracker]:
 
 
 def _warn_of_no_effect(config: Config) -> None:
-    """Warn of options without effect: OpenCV's trackers run on the CPU only.
+    """Warn of options without effect: OpenCV's trackers run on the CPU only, and have no part of the loop around a network.
 
     This is no error, since `eval` gives the same options to all models.
     """
-    given = {"engine": config.engine, "device": config.device, "precision": config.precision}
-    without = [f"{name}={value}" for name, value in given.items() if value not in ("auto", "cpu", "fp32")]
+    given = {name: getattr(config, name) for name in ("engine", "device", "precision")}
+    given = {name: value for name, value in given.items() if value not in ("auto", "cpu", "fp32")}
+    loop = ["lost_threshold"] * (config.model in PLAIN and config.lost_threshold >= 0)
+    loop += ["reacquire_positions", "init_size_correction", "size_smoothing", "search_around"]
+    given |= {name: value for name in loop if (value := getattr(config, name)) != DEFAULTS[name]}
+    without = [f"{name}={value}" for name, value in given.items()]
     if without:
         log.warning("%s runs in OpenCV on the CPU: %s has no effect", config.model, " and ".join(without))
 

@@ -1,8 +1,10 @@
 """What `load` says of names and options that it cannot use, in the form in which Python gives them."""
 
+import numpy as np
 import pytest
 
 from sot_tracker import load, loading
+from sot_tracker.config import Config
 from sot_tracker.errors import UserError
 
 
@@ -30,6 +32,20 @@ def test_options_without_effect_are_told(caplog):
     assert not caplog.messages
     load("kcf", device="cuda", precision="int8")
     assert caplog.messages == ["kcf runs in OpenCV on the CPU: device=cuda and precision=int8 has no effect"]
+    caplog.clear()
+    load("csrt", lost_threshold=-0.5, threads=1, max_coast=1, second_opinion="off")
+    assert not caplog.messages
+    load("csrt", lost_threshold=0.3, size_smoothing=1)
+    assert caplog.messages == [
+        "csrt runs in OpenCV on the CPU: lost_threshold=0.3 and size_smoothing=1.0 has no effect"
+    ]
+
+
+@pytest.mark.parametrize("number", [np.int64(2), np.uint8(2), np.float32(0.5), np.float64(0.5)])
+def test_numbers_of_numpy_are_numbers(number):
+    name = "threads" if isinstance(number, np.integer) else "lost_threshold"
+    value = getattr(Config.from_mapping({name: number}), name)
+    assert (value, type(value)) == (number, int if name == "threads" else float)
 
 
 def test_in_real_time_searches_can_be_limited(monkeypatch):

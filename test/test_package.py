@@ -49,6 +49,8 @@ def test_type_checkers_of_users_see_the_types() -> None:
     assert (Path(sot_tracker.__file__).parent / "py.typed").is_file()
     settings = (Path(__file__).parents[1] / "pyproject.toml").read_text()
     assert '"sot_tracker" = ["py.typed"]' in settings
+    # colcon installs it beside the generated `sot_tracker.msg`, whose names mypy then refuses: "does not export".
+    assert 'PATTERN "py.typed" EXCLUDE' in (Path(__file__).parents[1] / "CMakeLists.txt").read_text()
 
 
 def test_a_tracker_shows_what_it_is_and_where() -> None:

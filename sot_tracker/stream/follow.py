@@ -174,6 +174,8 @@ def track(
     """
     if isinstance(source, bool) or not isinstance(source, (str, int, os.PathLike)):
         raise UserError(f"source is {source!r:.40}: give a string, as for `sot-tracker track`, or a camera number")
+    if "realtime" in options:
+        raise UserError("realtime is on for cameras and streams, and off for files: leave it out")
     start = Start(Box.of(box), target_id="1")
     opened = open_source(str(source), topic=topic)
     targets = load_many(model or DEFAULTS["model"], 1, realtime=opened.live, **options)

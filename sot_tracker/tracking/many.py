@@ -54,6 +54,7 @@ class MultiTracker:
         Raises UserError, changing nothing, if the box cannot be tracked in this image, for an empty name, and if
         `max_targets` are tracked already.
         """
+        _require_string(target_id)
         if not target_id:
             raise UserError("a target needs a name: give a text that is not empty")
         if target_id in self._followed:
@@ -65,7 +66,11 @@ class MultiTracker:
         return estimate
 
     def stop(self, target_id: str = "") -> bool:
-        """Stop tracking that target, or all targets without a name. Returns False if there was none."""
+        """Stop tracking that target, or all targets without a name. Returns False if there was none.
+
+        Raises UserError if the name is not a string.
+        """
+        _require_string(target_id)
         names = [name for name in self._followed if target_id in ("", name)]
         for name in names:
             self._free.append(self._followed.pop(name))
@@ -84,6 +89,12 @@ class MultiTracker:
     @property
     def _any(self) -> Tracker:
         return next(iter((*self._followed.values(), *self._free)))
+
+
+def _require_string(target_id: object) -> None:
+    """Raise UserError for anything else: a detector's number 0 must not mean "all targets"."""
+    if not isinstance(target_id, str):
+        raise UserError(f"target {target_id!r} is not a string: give a name, for example str(number)")
 
 
 def search_together(trackers: Sequence[Tracker], image: Image, stamp_ns: int | None = None) -> None:

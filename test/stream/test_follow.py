@@ -160,6 +160,7 @@ def test_the_loop_of_the_readme(tmp_path: Path) -> None:
         ("clip", A, {"model": "kfc"}, "did you mean kcf"),
         ("clip", A, {"topic": "/a"}, "topic /a is for recordings"),
         ("clip", A, {"autostart": True}, "autostart"),
+        ("clip", A, {"realtime": True}, "realtime is on for cameras and streams, and off for files: leave it out"),
     ],
 )
 def test_wrong_arguments_are_told_at_the_call(tmp_path: Path, source: Any, box: Any, options: dict, words: str) -> None:

@@ -109,6 +109,17 @@ def test_names() -> None:
     assert targets.stop() is False
 
 
+@pytest.mark.parametrize("number", [0, 1, None])
+def test_a_name_is_a_string(number: Any) -> None:
+    """A number 0 meant "all": `stop` of a detector's first object ended every target."""
+    targets = many(Grey(), 2)
+    targets.start("a", IMAGES[0], BOXES[0])
+    for call in (lambda: targets.start(number, IMAGES[0], BOXES[1]), lambda: targets.stop(number)):
+        with pytest.raises(UserError, match=f"target {number} is not a string: give a name, for example str"):
+            call()
+    assert targets.ids == ("a",)
+
+
 @pytest.mark.parametrize(("name", "box"), [("", BOXES[0]), ("a", Box(500, 500, 10, 10))])
 def test_a_refused_target_takes_no_place(name: str, box: Box) -> None:
     targets = many(Grey(), 1)
