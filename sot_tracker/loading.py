@@ -81,7 +81,7 @@ def load_trackers(config: Config, realtime: bool = False) -> list[Tracker]:
 
 
 def _warn_of_no_effect(config: Config) -> None:
-    """Warn of options without effect: OpenCV's trackers run on the CPU only, and have no part of the loop around a network.
+    """Warn of options without effect: OpenCV's trackers run on the CPU only, without the loop around a network.
 
     This is no error, since `eval` gives the same options to all models.
     """
