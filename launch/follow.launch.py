@@ -7,12 +7,12 @@ from pathlib import Path
 
 from ament_index_python.packages import get_package_share_directory
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, LogInfo, OpaqueFunction
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch_ros.actions import Node
 
 from sot_tracker.follow.config import FollowConfig
-from sot_tracker.ros import launching
+from sot_tracker.ros import launching, params_file
 
 TRACK = Path(get_package_share_directory("sot_tracker")) / "launch" / "track.launch.py"
 ARGUMENTS = {
@@ -29,7 +29,9 @@ def start(context):
     topics = [(name, given[name]) for name in ("image", "cmd_vel", "camera_info") if given[name]]
     shared = {"package": "sot_tracker", "namespace": given["namespace"], "remappings": topics, "output": "screen"}
     follow = {**launching.values(given, FollowConfig), **clock}
-    nodes = [Node(executable="follow", name="follow", parameters=[follow], **shared)]
+    files, complaint = params_file.of_launch(given, "follow", follow)
+    nodes = [LogInfo(msg=f"WARNING: {complaint}")] if complaint else []
+    nodes.append(Node(executable="follow", name="follow", parameters=[*files, follow], **shared))
     if launching.switch("range", given["range"]):
         nodes.append(Node(executable="range", name="range", **shared))
     return nodes

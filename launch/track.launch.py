@@ -38,20 +38,10 @@ def start(context):
     options = config.present_names({name: text for name, text in given.items() if text})
     values = launching.values(options)
     values["use_sim_time"] = launching.switch("use_sim_time", given["use_sim_time"])
-    files, told = own_file(context, given, values)
-    nodes = [
-        *told,
-        Node(
-            package="sot_tracker",
-            executable="tracker_node",
-            name="tracker_node",
-            namespace=given["namespace"],
-            parameters=[*files, values],
-            remappings=[(name, given[name]) for name in ("image", "camera_info") if given[name]],
-            output="screen",
-        ),
-    ]
-    nodes += beside(given, values)
+    topics = [(name, given[name]) for name in ("image", "camera_info") if given[name]]
+    nodes = tell_and_start(context, "tracker_node", values, topics)
+    for name, options in beside(given, values).items():
+        nodes += tell_and_start(context, name, options, [("image", given["image"])])
     if launching.switch("rviz", given["rviz"]):
         nodes.append(
             Node(
@@ -65,30 +55,30 @@ def start(context):
     return nodes
 
 
-def own_file(context, given, values):
-    """The user's file of parameters, if any, and a warning where it does not fit the node."""
-    path = given["params_file"]
-    if not path:
-        return [], []
-    if not Path(path).is_file():
-        raise RuntimeError(f"params_file '{path}' does not exist")
-    base = context.launch_configurations.get("ros_namespace", "")
-    node = params_file.full_name(base, given["namespace"], "tracker_node")
-    complaint = params_file.complaint(path, node, values)
-    return [path], [LogInfo(msg=f"WARNING: {complaint}")] if complaint else []
+def tell_and_start(context, name, values, topics):
+    """The node with the user's file of parameters, after a warning where that does not fit it."""
+    files, complaint = params_file.of_launch(context.launch_configurations, name, values)
+    node = Node(
+        package="sot_tracker",
+        executable=name,
+        name=name,
+        namespace=context.launch_configurations["namespace"],
+        parameters=[*files, values],
+        remappings=topics,
+        output="screen",
+    )
+    return [LogInfo(msg=f"WARNING: {complaint}"), node] if complaint else [node]
 
 
 def beside(given, values):
-    """The page and the MAVLink camera, where they are asked for."""
+    """Names and parameters of the page and the MAVLink camera, where they are asked for."""
     shared = {name: values[name] for name in ("image_transport", "use_sim_time") if name in values}
     asked = {}
     if launching.switch("view", given["view"]):
         asked["view"] = {**shared, "port": launching.value("port", given["view_port"], ViewNodeConfig)}
     if given["mavlink"]:
         asked["mavlink"] = {**shared, "connection": given["mavlink"]}
-    topics = [("image", given["image"])]
-    common = {"package": "sot_tracker", "namespace": given["namespace"], "remappings": topics, "output": "screen"}
-    return [Node(executable=name, name=name, parameters=[options], **common) for name, options in asked.items()]
+    return asked
 
 
 def generate_launch_description():

@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ import yaml
 
 from sot_tracker.errors import UserError
 
+TRACKER, BESIDE = "tracker_node", ("follow", "view", "mavlink")
+"""Names of our nodes in the launch files."""
 _PARAMETERS = "ros__parameters"
 _FORM = f"write '/**:', in the next line '  {_PARAMETERS}:', and below it, further in, the parameters"
 
@@ -30,20 +32,48 @@ def sections(path: str) -> dict[str, dict[str, Any]]:
     return found
 
 
-def complaint(path: str, node: str, given: Mapping[str, Any]) -> str:
-    """What the user should know of the file; "" where it fits. node: full name of the one that starts.
+def fitted(path: str, node: str, given: Mapping[str, Any]) -> tuple[list[str], str]:
+    """The file as that node should get it, none or one; and what the user should know of it, else "".
 
-    given: its parameters by launch argument. Raises UserError where one of them would have no effect.
+    path: "" without a file. node: full name of the one that starts. given: its parameters by launch argument.
+    The tracker node gets every file. The others get one that names them: with a section `/**`, which is mostly the
+    tracker node's, each would warn of parameters that it does not have.
+    Raises UserError where an argument would have no effect, RuntimeError for a file that is not there.
     """
+    if not path:
+        return [], ""
+    if not Path(path).is_file():
+        raise RuntimeError(f"params_file '{path}' does not exist")
     found = sections(path)
-    for name, value in found.get(node, {}).items():
+    is_tracker = _own_name(node) == TRACKER
+    names = {_own_name(name) for name in found}
+    if node in found or (is_tracker and any("*" in name for name in found)):
+        _require_effect(path, node, found.get(node, {}), given)
+        return [path], ""
+    is_meant = _own_name(node) in names or (is_tracker and names.isdisjoint(BESIDE))
+    return [path] * is_tracker, _nothing_for(path, node, found) if is_meant else ""
+
+
+def of_launch(given: Mapping[str, str], name: str, values: Mapping[str, Any]) -> tuple[list[str], str]:
+    """`fitted` for a node of that name, from the configurations of a launch."""
+    node = full_name(given.get("ros_namespace", ""), given["namespace"], name)
+    return fitted(given["params_file"], node, values)
+
+
+def _own_name(node: str) -> str:
+    return node.rpartition("/")[2]
+
+
+def _require_effect(path: str, node: str, parameters: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    for name, value in parameters.items():
         if name in given and _kind(value) is not _kind(given[name]):
             raise UserError(
                 f"{name}:={given[name]} would have no effect: params_file '{path}' has {name}: {value} for {node}, of"
                 " another type: leave out one of them"
             )
-    if node in found or any("*" in name for name in found):
-        return ""
+
+
+def _nothing_for(path: str, node: str, found: Collection[str]) -> str:
     others = f", only for {', '.join(found)}" if found else ""
     return f"params_file '{path}' has nothing for {node}{others}: it changes nothing; {_FORM}"
 

@@ -216,6 +216,46 @@ def test_a_params_file_for_other_nodes_is_told(
         assert f"has nothing for /{namespace}{'/' * bool(namespace)}tracker_node, only for " in told[0]
 
 
+NAMED = "{section}: {{ros__parameters: {{{value}}}}}"
+
+
+@pytest.mark.parametrize(
+    ("section", "namespace", "gets", "warned"),
+    [
+        ("follow", "", True, False),  # ROS would ignore `max_yaw_rate: 0.2` in a file that it is not given
+        ("/drone/follow", "drone", True, False),
+        ("follow", "drone", False, True),
+        ("/**", "", False, False),  # as documented for the tracker node, which the others' names would only confuse
+        ("tracker_node", "", False, False),
+    ],
+)
+def test_the_follow_node_gets_a_file_that_names_it(
+    launch: Any, tmp_path: Path, section: str, namespace: str, gets: bool, warned: bool
+) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text(NAMED.format(section=section, value="gain: 1.0"))
+    *told, node = follow(launch, params_file=str(own), namespace=namespace)
+    assert node.parameters[:-1] == [str(own)] * gets
+    assert len(told) == warned
+    beside = told_of(launch, own, own.read_text(), namespace=namespace)
+    assert len(beside) == (section == "tracker_node" and bool(namespace)), "the tracker node is not meant"
+
+
+def test_page_and_mavlink_camera_get_a_file_that_names_them(launch: Any, tmp_path: Path) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text("view: {ros__parameters: {names: drone}}\n/a/mavlink: {ros__parameters: {system: 7}}")
+    tracker, view, warning, mavlink = nodes(launch, params_file=str(own), view="true", mavlink="udpin:0.0.0.0:14550")
+    assert [node.parameters[:-1] for node in (tracker, view, mavlink)] == [[str(own)], [str(own)], []]
+    assert "has nothing for /mavlink" in warning.msg
+
+
+def test_an_argument_of_the_follow_node_that_would_lose_is_told(launch: Any, tmp_path: Path) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text(NAMED.format(section="follow", value="gain: 1"))
+    with pytest.raises(UserError, match=r"gain:=0.5 would have no effect"):
+        follow(launch, params_file=str(own), gain="0.5")
+
+
 def test_sections_may_be_nested(launch: Any, tmp_path: Path) -> None:
     nested = "drone: {tracker_node: {ros__parameters: {model: kcf}}}"
     assert told_of(launch, tmp_path / "own.yaml", nested, namespace="drone") == []
@@ -304,6 +344,7 @@ def follow(launch: Any, **given: str) -> list[Any]:
         "camera_info": "",
         "namespace": "",
         "use_sim_time": "false",
+        "params_file": "",
     }  # as the file that it includes declares them
     return file.start(SimpleNamespace(launch_configurations={**defaults, **track, **given}))
 
