@@ -10,6 +10,7 @@ import dataclasses
 import json
 import logging
 import math
+import tempfile
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Any
 from sot_tracker import cpus, user_cache
 from sot_tracker.atomic import write_text
 from sot_tracker.config import Config
+from sot_tracker.errors import UserError
 from sot_tracker.manifest import BF16
 from sot_tracker.model_folder import Source
 
@@ -142,11 +144,23 @@ def read(source: Source) -> list[Run]:
         return []
 
 
+def require_writable() -> None:
+    """Raise UserError where `store` could not write, before minutes of measuring."""
+    folder = user_cache.place(_FOLDER)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise UserError(
+            f"the result cannot be stored in {folder}: {error.strerror}; set XDG_CACHE_HOME to a folder that you may"
+            " write to"
+        ) from None
+
+
 def store(source: Source, runs: list[Run]) -> Path:
     """Keep the measurements; the file they are in. Raises UserError if it cannot be written."""
     path = _file(source)
     values = {"machine": _machine(), "runs": [dataclasses.asdict(run) for run in runs]}
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, json.dumps(values, indent=1) + "\n")
     return path
 

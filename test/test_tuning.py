@@ -155,6 +155,26 @@ def test_command(
     assert (found.engine, found.threads) == ("onnx", 1), "as fast with fewer threads"
 
 
+@pytest.mark.parametrize("place", ["file", "nowhere"])
+def test_command_measures_nothing_that_it_cannot_store(
+    toy: catalog.ModelSpec,
+    toy_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    place: str,
+) -> None:
+    """As with a home folder that is read-only: it took minutes, and ended with "No such file or directory"."""
+    (tmp_path / "file").touch()
+    folder = tmp_path / "file" if place == "file" else Path("/proc/nowhere")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
+    monkeypatch.setattr(command, "measure_apart", lambda *_: pytest.fail("measured"))
+    assert cli.main(["tune", "--model", "toy", "--weights", str(toy_folder), "--engine", "onnx"]) == 2
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert f"the result cannot be stored in {folder}/sot_tracker/tune: " in told
+    assert told.endswith("set XDG_CACHE_HOME to a folder that you may write to")
+
+
 def test_command_needs_a_model_folder(toy: catalog.ModelSpec) -> None:
     with pytest.raises(UserError, match="is not a model folder"):
         command.tune(toy, "random", ["onnx"])

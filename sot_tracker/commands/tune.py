@@ -80,6 +80,7 @@ def tune(model: ModelSpec, weights: str, engines: Sequence[str]) -> tuple[list[R
     source = find_weights(model, weights)
     if source.manifest is None:
         raise UserError(f"{source.name} is not a model folder: `sot-tracker tune` measures model folders")
+    tuning.require_writable()
     ways = list(itertools.product(engines, tuning.candidates_of_threads(cpus.usable())))
     jobs = [Run(e, p, n, 0.0) for e, n in ways for p in _precisions(e, source)]
     with sigterm_as_ctrl_c(), tempfile.TemporaryDirectory(prefix="sot_tracker-") as place:
