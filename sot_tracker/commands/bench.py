@@ -19,6 +19,7 @@ from sot_tracker.bench import Row, make_clip, measure_apart, measure_pipeline
 from sot_tracker.catalog import MODELS, ModelSpec, spec
 from sot_tracker.commands.bench_against import compare, measure_checkout, print_rows, require_checkout
 from sot_tracker.commands.termination import sigterm_as_ctrl_c
+from sot_tracker.commands.writable import require_writable
 from sot_tracker.config import DEFAULTS, OPTIONS, Config
 from sot_tracker.cpus import processor
 from sot_tracker.errors import UserError
@@ -98,7 +99,7 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"--frames {args.frames}: give at least 1")
     models = [spec(name) for name in args.model or [*(m for m in MODELS if MODELS[m].network), *_BASELINES]]
     if args.json not in (None, "-"):
-        _require_writable(Path(args.json))
+        require_writable("--json", Path(args.json))
     if args.against is not None:
         return _run_against(args, models)
     rows, mistakes = [], []
@@ -157,18 +158,6 @@ def _tell(to: str | None, found: Any, show: Callable[[], None]) -> None:
         show()
     if to not in (None, "-"):
         Path(to).write_text(text + "\n", encoding="utf-8")
-
-
-def _require_writable(path: Path) -> None:
-    """Raise UserError now rather than after minutes of measuring."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        existed = path.exists()
-        path.open("a").close()
-        if not existed:
-            path.unlink()
-    except OSError as error:
-        raise UserError(f"--json {path} cannot be written: {error.strerror}") from None
 
 
 def _jobs(model: ModelSpec, args: argparse.Namespace) -> list[dict[str, Any]]:

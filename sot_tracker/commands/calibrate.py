@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sot_tracker.commands.options import EVERY_FRAME_IS_SEARCHED, add_tracker_options, tracker_options
+from sot_tracker.commands.writable import require_writable, require_writable_folder
 from sot_tracker.errors import UserError
 from sot_tracker.manifest import DEFAULT_VARIANT, WEIGHTS
 
@@ -81,6 +82,7 @@ def run(args: argparse.Namespace) -> int:
         raise UserError("nothing to learn from: give --data, or --looks for a file of --save-looks")
     if args.plot is not None:
         plots.require_plots("--plot")
+    _require_outputs(args)
     source = _folder(model, config.weights, args.dry_run)
     network = _network(source)
     parts = [looks.read(path, network) for path in args.looks or ()]
@@ -102,6 +104,13 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _require_outputs(args: argparse.Namespace) -> None:
+    """Raise UserError for files that could not be written after minutes of tracking."""
+    for flag, path in {"--plot": args.plot, "--save-looks": args.save_looks}.items():
+        if path is not None:
+            require_writable(flag, path)
+
+
 def _folder(model: ModelSpec, weights: str, dry_run: bool) -> Source:
     """The model folder to write into. Raises UserError for weights that are none, and for those that ship."""
     from sot_tracker.model_folder import find_weights
@@ -114,6 +123,8 @@ def _folder(model: ModelSpec, weights: str, dry_run: bool) -> Source:
             f"this would replace the calibration that ships with {model.name}: give a copy of '{source.folder}', or a "
             "model folder of your own, as --weights, or add --dry-run"
         )
+    if not dry_run:
+        require_writable_folder(source.folder)
     return source
 
 

@@ -213,6 +213,19 @@ def test_nothing_to_learn_from(toy: Any, capsys: Any) -> None:
     assert "give --data, or --looks" in capsys.readouterr().err
 
 
+def test_a_folder_that_cannot_be_written_to_is_told_before_the_work(
+    toy: Any, toy_folder: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(dir: Any) -> None:
+        raise OSError(30, "Read-only file system")
+
+    write_sequence(tmp_path / "data" / "one", boxes(4))
+    monkeypatch.setattr(looks_file, "gather", lambda *_: pytest.fail("tracked"))
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
+    assert main(["calibrate", "--model", "toy", "--weights", str(toy_folder), "--data", str(tmp_path / "data")]) == 2
+    assert f"folder {toy_folder} cannot be written to: Read-only file system" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("more", "told"),
     [
@@ -221,6 +234,8 @@ def test_nothing_to_learn_from(toy: Any, capsys: Any) -> None:
         (["--frames", "1"], "give 2 or more"),
         (["--weights", "random"], "export the weights first"),
         (["--max-search-rate", "5"], "unrecognized arguments: --max-search-rate"),  # had no effect
+        (["--save-looks", "/dev/null/a.npz"], "--save-looks /dev/null/a.npz cannot be written: "),
+        (["--plot", "/dev/null/a.png"], "--plot /dev/null/a.png cannot be written: "),
     ],
 )
 def test_what_cannot_be_calibrated(toy: Any, tmp_path: Any, capsys: Any, more: list[str], told: str) -> None:
