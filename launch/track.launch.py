@@ -27,10 +27,10 @@ ARGUMENTS = {
     "use_sim_time": "true to take the time from /clock (simulation, bag replay)",
     "rviz": "true to show the debug image in rviz2",
     "view": "true to start the web page at http://127.0.0.1:8080, or at the port in view_port",
-    "view_port": "TCP port of the web page",
+    "view_port": "TCP port of the web page. Default: 8080.",
     "mavlink": "Connection to a ground station, as udpout:192.168.1.5:14550; starts the MAVLink camera",
 }
-PRESET = {"image": "image", "use_sim_time": "false", "rviz": "false", "view": "false", "view_port": "8080"}
+PRESET = {"image": "image", "use_sim_time": "false", "rviz": "false", "view": "false"}
 
 
 def start(context):
@@ -75,7 +75,8 @@ def beside(given, values):
     shared = {name: values[name] for name in ("image_transport", "use_sim_time") if name in values}
     asked = {}
     if launching.switch("view", given["view"]):
-        asked["view"] = {**shared, "port": launching.value("port", given["view_port"], ViewNodeConfig)}
+        port = given["view_port"]
+        asked["view"] = {**shared, **({"port": launching.value("port", port, ViewNodeConfig)} if port else {})}
     if given["mavlink"]:
         asked["mavlink"] = {**shared, "connection": given["mavlink"]}
     return asked

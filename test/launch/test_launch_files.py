@@ -247,6 +247,7 @@ def test_page_and_mavlink_camera_get_a_file_that_names_them(launch: Any, tmp_pat
     tracker, view, warning, mavlink = nodes(launch, params_file=str(own), view="true", mavlink="udpin:0.0.0.0:14550")
     assert [node.parameters[:-1] for node in (tracker, view, mavlink)] == [[str(own)], [str(own)], []]
     assert "has nothing for /mavlink" in warning.msg
+    assert view.parameters[-1] == {"use_sim_time": False}, "the file's port must not lose against a default"
 
 
 def test_an_argument_of_the_follow_node_that_would_lose_is_told(launch: Any, tmp_path: Path) -> None:
