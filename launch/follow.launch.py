@@ -25,13 +25,12 @@ PRESET = {"cmd_vel": "cmd_vel", "range": "false"}
 
 def start(context):
     given = context.launch_configurations
-    clock = {"use_sim_time": launching.switch("use_sim_time", given["use_sim_time"])}
     topics = [(name, given[name]) for name in ("image", "cmd_vel", "camera_info") if given[name]]
     shared = {"package": "sot_tracker", "namespace": given["namespace"], "remappings": topics, "output": "screen"}
-    follow = {**launching.values(given, FollowConfig), **clock}
+    follow = {**launching.values(given, FollowConfig), **launching.clock(given)}
     files, complaint = params_file.of_launch(given, "follow", follow)
     nodes = [LogInfo(msg=f"WARNING: {complaint}")] if complaint else []
-    nodes.append(Node(executable="follow", name="follow", parameters=[*files, follow], **shared))
+    nodes.append(Node(executable="follow", name="follow", parameters=[*files, *([follow] if follow else [])], **shared))
     if launching.switch("range", given["range"]):
         nodes.append(Node(executable="range", name="range", **shared))
     return nodes

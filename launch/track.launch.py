@@ -24,20 +24,20 @@ ARGUMENTS = {
     "camera_info": "Topic of the camera's calibration; empty: camera_info in the namespace of the image topic",
     "params_file": "YAML file with your own parameters",
     "namespace": "Namespace of the node and its topics",
-    "use_sim_time": "true to take the time from /clock (simulation, bag replay)",
+    "use_sim_time": "true to take the time from /clock (simulation, bag replay). Default: false.",
     "rviz": "true to show the debug image in rviz2",
     "view": "true to start the web page at http://127.0.0.1:8080, or at the port in view_port",
     "view_port": "TCP port of the web page. Default: 8080.",
     "mavlink": "Connection to a ground station, as udpout:192.168.1.5:14550; starts the MAVLink camera",
 }
-PRESET = {"image": "image", "use_sim_time": "false", "rviz": "false", "view": "false"}
+PRESET = {"image": "image", "rviz": "false", "view": "false"}
 
 
 def start(context):
     given = {name: context.launch_configurations[name] for name in ARGUMENTS}
     options = config.present_names({name: text for name, text in given.items() if text})
-    values = launching.values(options)
-    values["use_sim_time"] = launching.switch("use_sim_time", given["use_sim_time"])
+    clock = launching.clock(given)
+    values = {**launching.values(options), **clock}
     topics = [(name, given[name]) for name in ("image", "camera_info") if given[name]]
     nodes = tell_and_start(context, "tracker_node", values, topics)
     for name, options in beside(given, values).items():
@@ -49,7 +49,7 @@ def start(context):
                 executable="rviz2",
                 namespace=given["namespace"],
                 arguments=["-d", str(CONFIG / "track.rviz")],
-                parameters=[{"use_sim_time": values["use_sim_time"]}],
+                parameters=[clock] if clock else [],
             )
         )
     return nodes
@@ -63,7 +63,7 @@ def tell_and_start(context, name, values, topics):
         executable=name,
         name=name,
         namespace=context.launch_configurations["namespace"],
-        parameters=[*files, values],
+        parameters=[*files, *([values] if values else [])],
         remappings=topics,
         output="screen",
     )

@@ -39,6 +39,15 @@ def value(name: str, text: str, group: type[Options] = Config) -> Any:
     return list(checked) if isinstance(checked, tuple) else checked
 
 
+def clock(given: Mapping[str, str]) -> dict[str, bool]:
+    """The parameter use_sim_time, only where the argument is given: else the user's file or launch file may set it.
+
+    Raises UserError for anything but true and false.
+    """
+    text = given["use_sim_time"]
+    return {"use_sim_time": switch("use_sim_time", text)} if text else {}
+
+
 def switch(name: str, text: str) -> bool:
     """The value of a launch argument that must be true or false. Raises UserError for anything else."""
     if text.lower() not in ("true", "false"):

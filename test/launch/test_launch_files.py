@@ -113,7 +113,7 @@ def test_precision_reaches_the_node(launch: Any) -> None:
 
 def test_an_argument_by_its_old_name_reaches_the_node_by_the_present_one(launch: Any) -> None:
     values = nodes(launch, size_fit="0.5", lost_windows="3")[0].parameters[-1]
-    assert values == {"init_size_correction": 0.5, "reacquire_positions": 3, "use_sim_time": False}
+    assert values == {"init_size_correction": 0.5, "reacquire_positions": 3}
 
 
 def test_without_arguments_the_node_has_the_defaults_alone(launch: Any) -> None:
@@ -125,7 +125,8 @@ def test_without_arguments_the_node_has_the_defaults_alone(launch: Any) -> None:
         "",
     )
     # Not default.yaml too: with a value of another type for the same name, ROS would keep the default without a word.
-    assert node.parameters == [{"use_sim_time": False}]
+    # Nor use_sim_time: it would win over the user's file, and over a SetParameter("use_sim_time", True) in a launch file.
+    assert node.parameters == []
     assert node.remappings == [("image", "image")]
     assert (ROOT / "scripts" / node.executable).is_file()
 
@@ -147,6 +148,14 @@ def test_arguments_win_over_files(launch: Any, tmp_path: Path) -> None:
     assert node.remappings == [("image", "/camera/image_raw")]
     assert node.namespace == "left"
     assert nodes(launch, camera_info="/c")[0].remappings == [("image", "image"), ("camera_info", "/c")]
+
+
+@pytest.mark.parametrize("text", ["", "true", "False"])
+def test_the_clock_is_chosen_only_if_asked_for(launch: Any, text: str) -> None:
+    chosen = {"use_sim_time": text.lower() == "true"} if text else {}
+    started = [*nodes(launch, use_sim_time=text, view="true", rviz="true"), *follow(launch, use_sim_time=text)]
+    assert [node.executable for node in started] == ["tracker_node", "view", "rviz2", "follow"]
+    assert all(node.parameters == [chosen] * bool(chosen) for node in started)
 
 
 def test_words_that_yaml_takes_for_truth_values_stay_words(launch: Any) -> None:
@@ -235,7 +244,7 @@ def test_the_follow_node_gets_a_file_that_names_it(
     own = tmp_path / "own.yaml"
     own.write_text(NAMED.format(section=section, value="gain: 1.0"))
     *told, node = follow(launch, params_file=str(own), namespace=namespace)
-    assert node.parameters[:-1] == [str(own)] * gets
+    assert node.parameters == [str(own)] * gets
     assert len(told) == warned
     beside = told_of(launch, own, own.read_text(), namespace=namespace)
     assert len(beside) == (section == "tracker_node" and bool(namespace)), "the tracker node is not meant"
@@ -245,9 +254,9 @@ def test_page_and_mavlink_camera_get_a_file_that_names_them(launch: Any, tmp_pat
     own = tmp_path / "own.yaml"
     own.write_text("view: {ros__parameters: {names: drone}}\n/a/mavlink: {ros__parameters: {system: 7}}")
     tracker, view, warning, mavlink = nodes(launch, params_file=str(own), view="true", mavlink="udpin:0.0.0.0:14550")
-    assert [node.parameters[:-1] for node in (tracker, view, mavlink)] == [[str(own)], [str(own)], []]
+    assert [str(own) in node.parameters for node in (tracker, view, mavlink)] == [True, True, False]
     assert "has nothing for /mavlink" in warning.msg
-    assert view.parameters[-1] == {"use_sim_time": False}, "the file's port must not lose against a default"
+    assert view.parameters == [str(own)], "the file's port must not lose against a default"
 
 
 def test_an_argument_of_the_follow_node_that_would_lose_is_told(launch: Any, tmp_path: Path) -> None:
@@ -297,7 +306,7 @@ def test_rviz_shows_the_debug_image_of_the_namespace(launch: Any) -> None:
 def test_page_and_mavlink_camera_beside_the_tracker(launch: Any) -> None:
     given = {"image": "/eye/image", "image_transport": "compressed", "namespace": "nose"}
     _, view, mavlink = nodes(launch, **given, view="true", view_port="8081", mavlink="udpin:0.0.0.0:14550")
-    shared = {"image_transport": "compressed", "use_sim_time": False}
+    shared = {"image_transport": "compressed"}
     assert (view.executable, view.parameters) == ("view", [{**shared, "port": 8081}])
     assert (mavlink.executable, mavlink.parameters) == ("mavlink", [{**shared, "connection": "udpin:0.0.0.0:14550"}])
     for node in (view, mavlink):
@@ -344,7 +353,7 @@ def follow(launch: Any, **given: str) -> list[Any]:
         "image": "image",
         "camera_info": "",
         "namespace": "",
-        "use_sim_time": "false",
+        "use_sim_time": "",
         "params_file": "",
     }  # as the file that it includes declares them
     return file.start(SimpleNamespace(launch_configurations={**defaults, **track, **given}))
@@ -357,7 +366,7 @@ def test_follow_includes_the_tracker_and_passes_everything_on(launch: Any) -> No
     assert not set(file.ARGUMENTS) & set(launch("track.launch.py").ARGUMENTS), "one name, one meaning"
     given = {"gain": "3", "search": "true", "target": "7", "cmd_vel": "/gimbal/rates", "namespace": "nose"}
     (node,) = follow(launch, **given, image="/eye/image")
-    assert node.parameters == [{"gain": 3.0, "search": True, "target": "7", "use_sim_time": False}]
+    assert node.parameters == [{"gain": 3.0, "search": True, "target": "7"}]
     assert node.namespace == "nose"
     assert dict(node.remappings) == {"image": "/eye/image", "cmd_vel": "/gimbal/rates"}
     assert (ROOT / "scripts" / node.executable).is_file()
