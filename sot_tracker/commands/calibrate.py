@@ -108,7 +108,7 @@ def _folder(model: ModelSpec, weights: str, dry_run: bool) -> Source:
 
     source = find_weights(model, weights)
     if source.folder is None or source.manifest is None:
-        raise UserError(f"calibrate writes into a model folder, and {source.name} is none: export the weights first")
+        raise UserError(f"calibrate writes into a model folder, and {source.name} is not one: export the weights first")
     if not weights and not dry_run:
         raise UserError(
             f"this would replace the calibration that ships with {model.name}: give a copy of '{source.folder}', or a "
