@@ -1,4 +1,4 @@
-"""How far two networks of one model agree: the same pictures searched by both, and a clip followed by each."""
+"""Measures how well two networks of one model agree, on single pictures and on a clip."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ def agreement(
 ) -> dict[str, float]:
     """How well the networks agree, by name, 0 to 1.
 
-    "pairs": mean overlap (IoU) of both boxes, template and search from one picture. "clip": the same where each follows
-    the clip by itself, from the box `first` in its first frame. "score": 1 minus the mean difference of the scores of
-    the pairs.
+    "pairs": mean overlap (IoU) of the two boxes, with template and search from one picture. "clip": the same if each
+    network tracks the clip by itself, from the box `first` in the first frame. "score": 1 minus the mean difference of
+    the scores of the pairs.
 
     clip: at least two frames of one size.
     """
-    looks = [[_look(spec, network, pair) for pair in pairs] for network in (exact, other)]
-    ways = [_follow(spec, network, clip, first) for network in (exact, other)]
-    overlaps = [a.iou(b) for (a, _), (b, _) in zip(*looks, strict=True)]
-    apart = [abs(a - b) for (_, a), (_, b) in zip(*looks, strict=True)]
-    along = [a.iou(b) for a, b in zip(*ways, strict=True)]
-    means = {"pairs": np.mean(overlaps), "clip": np.mean(along), "score": 1 - np.mean(apart)}
+    results = [[_box_and_score(spec, network, pair) for pair in pairs] for network in (exact, other)]
+    tracks = [_follow(spec, network, clip, first) for network in (exact, other)]
+    overlaps = [a.iou(b) for (a, _), (b, _) in zip(*results, strict=True)]
+    differences = [abs(a - b) for (_, a), (_, b) in zip(*results, strict=True)]
+    clip_overlaps = [a.iou(b) for a, b in zip(*tracks, strict=True)]
+    means = {"pairs": np.mean(overlaps), "clip": np.mean(clip_overlaps), "score": 1 - np.mean(differences)}
     return {name: round(float(value), 4) for name, value in means.items()}
 
 
-def _look(spec: NetworkSpec, network: Network, pair: Pair) -> tuple[Box, float]:
-    """Box and score."""
+def _box_and_score(spec: NetworkSpec, network: Network, pair: Pair) -> tuple[Box, float]:
+    """The box and score that a network finds in a picture."""
     image, box, around = pair
     tracker = NetworkTracker("agreement", spec, network)
     tracker.init(image, box)

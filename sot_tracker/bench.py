@@ -1,4 +1,4 @@
-"""Speed by stage: every configuration in a process of its own, on the same clip."""
+"""Measures speed by stage, for every configuration in a process of its own, on the same clip."""
 
 from __future__ import annotations
 
@@ -32,14 +32,17 @@ from sot_tracker.workers import end_with_parent
 Row = dict[str, Any]
 STAGES = ("flow", "crop", "template", "search", "opinion", "decode", "total")
 WARM_UP = 5
-"""Frames run before the clock counts."""
+"""Frames that are not measured, at the beginning."""
 
 _TEMPLATES = 10
 
 
 @dataclass(frozen=True)
 class Clip:
-    """frames: N x height x width x 3 BGR uint8. boxes: N x 4, where the target is, or was last seen."""
+    """frames: N x height x width x 3 BGR uint8.
+
+    boxes: N x 4, the target's true boxes, or the last ones before absences.
+    """
 
     frames: npt.NDArray[np.uint8]
     boxes: npt.NDArray[np.float64]
@@ -54,7 +57,7 @@ class Clip:
 
 
 def make_clip(frames: int, width: int, height: int) -> Clip:
-    """A generated clip of photographs where scikit-image is installed, of textures elsewhere."""
+    """A generated clip, made of photographs if scikit-image is installed, otherwise of textures."""
     config = ClipConfig(frames=frames + WARM_UP, width=width, height=height, events=())
     try:
         shown = list(render(config, builtin_pictures()))
@@ -67,9 +70,9 @@ def make_clip(frames: int, width: int, height: int) -> Clip:
 
 
 def measure_apart(clip: Path, options: dict[str, Any]) -> Row:
-    """`measure` in a fresh process, so that threads and memory of one configuration do not colour the next.
+    """`measure` in a new process, so that threads and memory of one configuration do not affect the next.
 
-    Raises UserError as the tracker's loading does, and if that process was killed.
+    Raises UserError as loading the tracker does, and if that process was killed.
     """
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), end_with_parent) as pool:
         try:
@@ -84,18 +87,18 @@ def measure_apart(clip: Path, options: dict[str, Any]) -> Row:
 def _measure_or_explain(clip: Path, options: dict[str, Any]) -> tuple[Row, str]:
     try:
         return measure(Clip.read(clip), options), ""
-    except UserError as error:  # as text: not every exception survives the way between processes
+    except UserError as error:  # as text, since not every exception can be pickled
         return {}, str(error)
 
 
 def measure(clip: Clip, options: dict[str, Any]) -> Row:
-    """One configuration on the clip. options: fields of `Config`.
+    """Measure one configuration on the clip. options: fields of `Config`.
 
-    Networks with random weights search around the truth in every frame, since their boxes would come to nothing.
-    "<stage>_ms" is a mean that leaves out the slowest twentieth of the frames, "<stage>_p95" the 95th percentile,
-    milliseconds; None for a stage that a tracker does not measure. A mean, because not all frames cost the same.
-    "memory_mb" is the growth of resident memory by loading and running (Linux; None elsewhere). With `max_targets`
-    above 1 all times but "template_ms" are those of that many targets together.
+    Networks with random weights search around the true box in every frame, since their own boxes are meaningless.
+    "<stage>_ms" is the mean over frames without the slowest twentieth, "<stage>_p95" the 95th percentile, milliseconds;
+    None for a stage that a tracker does not measure. It is a mean and not a median because some frames do more work
+    than others. "memory_mb" is the growth of resident memory by loading and running (Linux; None elsewhere). With
+    `max_targets` above 1, all times but "template_ms" are for all targets together.
     """
     config = Config.from_mapping(options)
     if config.threads:
@@ -123,13 +126,13 @@ def measure(clip: Clip, options: dict[str, Any]) -> Row:
 
 
 def _place(box: npt.NDArray[np.float64], target: int) -> Box:
-    """Where that target is: the truth, the others a little beside it."""
+    """The box of that target: the true box for the first, shifted ones for the others."""
     x, y, w, h = (float(value) for value in box)
     return Box(x + 7 * (target % 8), y + 5 * (target // 8), w, h)
 
 
 def _time_template(tracker: Tracker, clip: Clip) -> list[float]:
-    """Of starting on the clip's target; empty for a tracker without a template."""
+    """Times of the template stage when starting on the clip's target; empty for a tracker without a template."""
     image, box = clip.frames[0], Box.from_xywh(clip.boxes[0])
     if "template" not in tracker.init(image, box).times:
         return []
@@ -144,7 +147,10 @@ def _facts(info: TrackerInfo) -> Row:
 
 
 def _cost(model: str) -> dict[str, Any]:
-    """Parameters and multiply-accumulates of a network that no manifest describes; torch is there, it just ran it."""
+    """Parameters and multiply-accumulates of a network without a manifest.
+
+    (Then torch is installed: it ran the network.)
+    """
     from sot_tracker.nets import build, cost
 
     net = build(model).eval()
@@ -160,7 +166,7 @@ def _summary(times: dict[str, list[float]]) -> Row:
 
 
 def _typical(values: Sequence[float]) -> float:
-    """The mean without the slowest twentieth, in which other programs disturbed."""
+    """The mean without the slowest twentieth, which other programs have disturbed."""
     ordered = np.sort(values)
     return float(ordered[: max(1, math.ceil(0.95 * len(ordered)))].mean())
 
@@ -194,7 +200,7 @@ PLACES = {
 
 
 def measure_pipeline(runs: int = 100) -> list[Row]:
-    """Crop plus decode of one 720p frame, without network: per decoding and place, "ms" (median) and "p95"."""
+    """Time of crop plus decode of one 720p frame, without network: "ms" (median) and "p95" per decoding and place."""
     rng = np.random.default_rng(0)
     frame = rng.integers(0, 256, (720, 1280, 3), dtype=np.uint8)
     specs: dict[str, NetworkSpec] = {m.network.decoding: m.network for m in MODELS.values() if m.network}

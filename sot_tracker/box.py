@@ -1,4 +1,4 @@
-"""The one box convention of the package.
+"""The box convention of the package.
 
 A box is x, y, w, h in float pixels of the image; (x, y) is its top-left corner and (0, 0) the outer corner of the
 first pixel, so that the first pixel is the box (0, 0, 1, 1) and its centre is (0.5, 0.5).
@@ -21,8 +21,8 @@ from sot_tracker.errors import UserError
 class Box:
     """An upright rectangle: top-left corner (x, y) and size (w, h), float pixels.
 
-    Any finite or non-finite numbers can be held, since a network may predict a negative size; `is_valid` tells
-    whether the box can be tracked.
+    All numbers are allowed, since a network may predict a negative size or NaN; `is_valid` tells whether the box can be
+    tracked.
     """
 
     x: float
@@ -32,7 +32,7 @@ class Box:
 
     @classmethod
     def parse(cls, text: str) -> Box:
-        """Read "x,y,w,h" (commas, spaces or tabs; brackets may be around it). Raises UserError for anything else."""
+        """Parse "x,y,w,h" (commas, spaces or tabs, with or without brackets). Raises UserError for anything else."""
         try:
             return cls.from_xywh(float(part) for part in text.strip(" ()[]").replace(",", " ").split())
         except (TypeError, ValueError):
@@ -42,9 +42,9 @@ class Box:
 
     @classmethod
     def of(cls, value: BoxLike) -> Box:
-        """A box as it is, or x, y, w, h as a tuple, a list or an array (`cv2.selectROI` gives a tuple).
+        """A `Box` itself, or the box x, y, w, h of a tuple, a list or an array (`cv2.selectROI` gives a tuple).
 
-        Raises UserError for anything else, texts and truth values included.
+        Raises UserError for anything else, also for strings and booleans.
         """
         if isinstance(value, Box):
             return value
@@ -93,7 +93,7 @@ class Box:
 
     @property
     def is_valid(self) -> bool:
-        """All four numbers finite and both sides positive."""
+        """Whether all four numbers are finite and both sides positive."""
         return all(math.isfinite(v) for v in self.xywh) and self.w > 0 and self.h > 0
 
     def __str__(self) -> str:
@@ -124,8 +124,8 @@ class Box:
     def clipped(self, width: int, height: int, margin: float = 0.0) -> Box:
         """The box cut to a width x height image, keeping at least `margin` pixels inside and per side.
 
-        With margin 10 this is the state rule of the published loops (fact sheets of FERMT, SMAT and MVT, "clip"; HiT,
-        section 7): a box that left the image is held at its border, and no side is shorter than the margin.
+        With margin 10 this is the rule of the published loops (fact sheets of FERMT, SMAT and MVT, "clip"; HiT, section
+        7): a box that left the image is moved to its border, and no side is shorter than the margin.
         """
         x1, y1, x2, y2 = self.xyxy
         x1, x2 = min(max(0.0, x1), width - margin), min(max(margin, x2), width)
@@ -134,13 +134,13 @@ class Box:
 
 
 BoxLike: TypeAlias = Box | Sequence[float] | npt.NDArray[Any]
-"""What is accepted where a box is wanted: a `Box`, or x, y, w, h in pixels."""
+"""What functions accept as a box: a `Box`, or x, y, w, h in pixels."""
 
 
 def require_trackable(value: BoxLike, width: int, height: int) -> Box:
-    """The box, if it is finite, of positive size and meets the width x height image.
+    """The value as a `Box`. Raises UserError unless it is finite, of positive size and overlaps the image.
 
-    Raises UserError naming it otherwise, and for a box in fractions of the picture.
+    A box in fractions of the image is refused too.
     """
     box = Box.of(value)
     if not box.is_valid:

@@ -1,6 +1,6 @@
-"""A probability for a box, made of what one look of the network tells: logistic regression and a monotone curve.
+"""The probability that a box is right, from features of one search: logistic regression, then a monotone curve.
 
-Learnt per model by `sot-tracker calibrate`, stored in the model folder's manifest.
+It is learnt per model by `sot-tracker calibrate`, and stored in the model folder's manifest.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ FEATURES = (
     *("jump", "resize", "overlap", "lost", "recent", "memory", "jumped", "colour", "colour_memory"),
     *("differs", "differs_memory", "nearer"),
 )
-"""What a calibration may use; `tracking/confidence.py` computes them."""
+"""The features that a calibration may use; `tracking/confidence.py` computes them."""
 MAX_POINTS = 64
-"""Of the curve."""
+"""Largest number of points of the curve."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +40,17 @@ class Calibration:
         return self.bias + sum(weight * features[name] for name, weight in self.weights.items())
 
     def probability(self, features: Mapping[str, float]) -> float:
-        """0 to 1."""
+        """The probability that the box is right, 0 to 1."""
         points, values = zip(*self.curve, strict=True)
         return float(np.interp(self.logit(features), points, values))
 
     def as_json(self) -> dict[str, Any]:
-        """As it stands in a manifest."""
+        """The calibration as it is stored in a manifest."""
         return {"weights": dict(self.weights), "bias": self.bias, "curve": [list(point) for point in self.curve]}
 
 
 def parse(value: Any) -> Calibration:
-    """From JSON. Raises ValueError saying what is wrong."""
+    """Read a calibration from JSON values. Raises ValueError saying what is wrong."""
     if not isinstance(value, dict) or value.keys() != {"weights", "bias", "curve"}:
         raise ValueError("a calibration has weights, bias and curve")
     weights, bias, curve = value["weights"], value["bias"], value["curve"]

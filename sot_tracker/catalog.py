@@ -1,4 +1,4 @@
-"""The catalogue of trackers: how each network is fed and read. It imports nothing that needs a network to run."""
+"""The catalogue of trackers, with the input sizes, normalisation and decoding of each network. It imports no engine."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from sot_tracker.errors import UserError, did_you_mean
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 UNIT = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 LITE0 = ((127 / 255,) * 3, (128 / 255,) * 3)
-"""EfficientNet-Lite's."""
+"""Mean and standard deviation of EfficientNet-Lite."""
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkSpec:
-    """How a network is fed and read (the fact sheets' sections on crop, loop and decoding).
+    """Inputs and outputs of a network (the fact sheets' sections on crop, loop and decoding).
 
     crop: "black" pads with zeros before resizing (FERMT, HiT, SMAT, MVT); "average" pads with the first frame's
         channel average after resizing (HCAT).
@@ -33,7 +33,7 @@ class NetworkSpec:
 
     @property
     def maps(self) -> str:
-        """The kind of maps that the network gives: "center", "corner" or "token"; `decoding` says how they are read."""
+        """The kind of maps: "center", "corner" or "token"; `decoding` also tells the strength of the window."""
         return self.decoding.removesuffix("_weak")
 
 
@@ -41,9 +41,9 @@ class NetworkSpec:
 class ModelSpec:
     """One row of the catalogue.
 
-    network: None for what OpenCV runs. module: file with the network's `FAMILY` (`nets/family.py`), which has a variant
-        of this name. opencv_weights: OpenCV runs it on weights that the user gives (`opencv_peers.py`); its other
-        trackers need none.
+    network: None for OpenCV's trackers. module: file with the network's `FAMILY` (`nets/family.py`), which has a
+        variant of this name. opencv_weights: whether OpenCV needs a weights file from the user (`opencv_peers.py`).
+        second_opinion: whether `second_opinion=auto` means on.
     """
 
     name: str
@@ -65,7 +65,7 @@ _CORNER, _TOKEN = NetworkSpec("corner"), NetworkSpec("token", crop="average")
 _TOKEN_8 = NetworkSpec("token", crop="average", stride=8)
 
 _BETTER_WITH_SECOND = ("lite", "fermt", "smat", "mvt", "hcat", "hit_tiny")
-"""On clips outside of the evaluation, docs/experiments.md."""
+"""Models that a second opinion improves, on clips outside of the evaluation (docs/experiments.md)."""
 
 
 def _family(module: str, source: str, network: NetworkSpec, titles: dict[str, str]) -> list[ModelSpec]:
@@ -114,7 +114,7 @@ MODELS: dict[str, ModelSpec] = {
 """Name -> row; a new network is one line here and one file in `nets/`."""
 
 FEATURE_MODEL = "lite"
-"""Whose features serve a second opinion beside any network (`tracking/second_opinion.py`)."""
+"""The model whose features are used for the second opinion of other networks (`tracking/second_opinion.py`)."""
 
 
 def spec(name: str) -> ModelSpec:
@@ -125,7 +125,7 @@ def spec(name: str) -> ModelSpec:
 
 
 def network_spec(name: str) -> NetworkSpec:
-    """How the network of that name is fed. Raises UserError if the name is unknown or has no network."""
+    """The `NetworkSpec` of the model of that name. Raises UserError if the name is unknown or has no network."""
     network = spec(name).network
     if network is None:
         known = ", ".join(m for m in MODELS if MODELS[m].network)

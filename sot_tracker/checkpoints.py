@@ -1,6 +1,6 @@
-"""Weights in and out: published checkpoints, and our own safetensors files.
+"""Reads published checkpoints, and reads and writes this project's safetensors files.
 
-Everything is strict: what does not fit is listed, by name, and nothing is loaded or written.
+All checks are strict: if any tensor does not fit, it is listed by name, and nothing is loaded or written.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from sot_tracker.torch_pickle import LazyTensor, TorchFile, find_weights, read_t
 from sot_tracker.weights_file import read_header
 
 _OLD_PREFIXES = {"backbone.tau.": "backbone.dau."}
-"""Names that files in the wild use -> names of the manifests (fact sheet of FERMT, section 10)."""
+"""Prefixes of names in some published files -> prefixes here (fact sheet of FERMT, section 10)."""
 
 _COUNTER = "num_batches_tracked"
 _LISTED = 8
@@ -37,9 +37,9 @@ _LISTED = 8
 def load_official(path: Path, model: str) -> dict[str, Tensor]:
     """The state dict of a published checkpoint, float32 and complete, for the network of that name.
 
-    The file is read without running anything in it (`torch_pickle`). Batch-norm counters may be absent. Raises
-    UserError for an unknown model, a file that cannot be read, and any tensor that is missing, extra, misshapen, of
-    another kind of number, or an index table other than ours.
+    No code from the file is run (`torch_pickle`). Batch-norm counters may be missing. Raises UserError for an unknown
+    model, an unreadable file, and any tensor that is missing, extra, of another shape or kind of number, or an index
+    table with other values than the network's.
     """
     network_spec(model)
     return _complete_state(read_torch_file(path), model)
@@ -50,16 +50,16 @@ def _complete_state(file: TorchFile, model: str) -> dict[str, Tensor]:
     path = file.path
     stored = {_renamed(name): lazy for name, lazy in find_weights(file).items()}
     expected = build(model).state_dict()
-    # Shapes first: a hostile file can claim a tensor of any size with few bytes.
+    # Shapes are checked first, since a hostile file can declare a tensor of any size with few bytes.
     require_fit(path, model, stored, expected, optional=_counters(expected))
     return complete(path, model, {name: file.tensor(lazy) for name, lazy in stored.items()}, expected)
 
 
 def import_checkpoint(path: Path, model: str, out: Path) -> list[str]:
-    """Turn a published checkpoint into our own file: safetensors, float32, with its origin in the metadata.
+    """Convert a published checkpoint to a safetensors file in float32, with its origin in the metadata.
 
-    `out` appears whole or not at all. Returns the names of what the checkpoint holds besides the weights. Raises
-    UserError as `load_official` does, or if `out` cannot be written.
+    `out` appears when it is complete. Returns the names of everything else in the checkpoint. Raises UserError as
+    `load_official`, or if `out` cannot be written.
     """
     file = read_torch_file(path)
     state = _complete_state(file, model)
@@ -68,8 +68,8 @@ def import_checkpoint(path: Path, model: str, out: Path) -> list[str]:
 
 
 def save_state_dict(path: Path, model: str, state: Mapping[str, Tensor], origin: Mapping[str, str]) -> None:
-    """Write a state dict as safetensors, whole or not at all. origin: what to remember of where it came from (recipe,
-    data, source), shown where the file is loaded as another model. Raises UserError if it cannot be written.
+    """Write a state dict as a safetensors file, all or nothing. origin: where it came from (recipe, data, source),
+    shown in errors if the file is loaded as another model. Raises UserError if it cannot be written.
     """
     metadata = {"format": "pt", "model": model, **origin}
     data = safetensors.torch.save({name: tensor.contiguous() for name, tensor in state.items()}, metadata)
@@ -77,9 +77,9 @@ def save_state_dict(path: Path, model: str, state: Mapping[str, Tensor], origin:
 
 
 def load_state_dict(path: Path, net: nn.Module, model: str) -> None:
-    """Load one of our safetensors files into the network of that model; halves and int8 become float32 again.
+    """Load a safetensors file of this project into the network of that model; fp16 and int8 are converted to float32.
 
-    Integer tensors (counters, index tables) may be absent, since the network knows them. Raises UserError, changing
+    Integer tensors (counters, index tables) may be missing, since the network computes them. Raises UserError, changing
     nothing, if the file cannot be read or does not fit.
     """
     origin, state = read_safetensors(path)
@@ -98,7 +98,7 @@ def load_state_dict(path: Path, net: nn.Module, model: str) -> None:
 def read_safetensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
     """The metadata of a safetensors file, and its tensors, int8 multiplied by its scales. Raises UserError."""
     try:
-        data = path.read_bytes()  # not mapped: a file that is cut meanwhile would kill the process
+        data = path.read_bytes()  # not mapped, since truncating a mapped file would kill the process
     except FileNotFoundError:
         raise UserError(f"weights file {path} does not exist") from None
     except OSError as error:
@@ -111,11 +111,11 @@ def read_safetensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
 
 
 def _other_size(origin: Mapping[str, str], model: str, path: Path) -> str:
-    """What to do with weights that were trained at another patch size than the network runs at; else nothing."""
+    """Advice for weights that were trained with other patch sizes than the network uses; else ""."""
     try:
         recipe = json.loads(origin["recipe"])
         trained = int(recipe["template_size"]), int(recipe["search_size"])
-    except (ValueError, LookupError, TypeError):  # no weights of a training of ours
+    except (ValueError, LookupError, TypeError):  # not from a training of this project
         return ""
     spec = network_spec(model)
     published = spec.template_size, spec.search_size
@@ -123,19 +123,19 @@ def _other_size(origin: Mapping[str, str], model: str, path: Path) -> str:
         return ""
     return (
         f". It was trained on patches of {trained[0]} and {trained[1]} pixels, and {model} runs on {published[0]} and "
-        f"{published[1]}: train on at the full size with `sot-tracker train --init {path}`"
+        f"{published[1]}: continue the training at the full size with `sot-tracker train --init {path}`"
     )
 
 
 def _described(origin: Mapping[str, str]) -> str:
-    """What the metadata of one of our files says of it, such as "weights of smat (data got10k, steps 9000)"."""
+    """The origin in a file's metadata as text, such as "weights of smat (data got10k, steps 9000)"."""
     shown = sorted(origin.keys() - {"format", "model", "recipe", "source_sha256"})
     known = ", ".join(f"{key} {_short(origin[key])}" for key in shown)
     return f"weights of {_short(origin['model'])}{f' ({known})' if known else ''}"
 
 
 def _short(text: str) -> str:
-    """At most 60 characters, none of which ends the line."""
+    """The text in at most 60 characters, with line breaks escaped."""
     return ascii(text)[1:-1][:60]
 
 
@@ -146,8 +146,8 @@ def require_fit(
     expected: Mapping[str, Tensor],
     optional: Iterable[str] = (),
 ) -> None:
-    """Raise UserError listing what is missing, extra or misshapen; of a file with little that fits, it first says that
-    it is none of `target`.
+    """Raise UserError listing missing, extra and misshapen tensors. If few fit, it says that the file is not a
+    checkpoint of `target`.
     """
     missing = sorted(set(expected) - set(stored) - set(optional))
     extra = sorted(set(stored) - set(expected))
@@ -167,9 +167,10 @@ def require_fit(
 def complete(
     path: Path, target: str, stored: Mapping[str, Tensor], expected: Mapping[str, Tensor]
 ) -> dict[str, Tensor]:
-    """All tensors of `expected` in its order, floats in float32, absent ones from `expected` itself.
+    """All tensors of `expected` in its order, floats in float32; missing ones are taken from `expected`.
 
-    Raises UserError listing tensors of another kind of number, not finite ones, and index tables other than ours.
+    Raises UserError listing tensors of another kind of number, tensors that are not finite, and index tables that
+    differ from those of `expected`.
     """
     state, kinds, values, tables = {}, [], [], []
     for name, ours in expected.items():

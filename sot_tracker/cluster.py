@@ -1,6 +1,6 @@
-"""Work spread over the machines of a Ray cluster (https://docs.ray.io): each result once, as it is finished.
+"""Runs jobs on the machines of a Ray cluster (https://docs.ray.io) and yields each result once, as it is finished.
 
-Every machine needs this package in the same version, and sees the files under the same paths.
+Every machine needs the same version of this package, and the same files under the same paths.
 """
 
 from __future__ import annotations
@@ -31,33 +31,33 @@ J = TypeVar("J")
 R = TypeVar("R")
 
 LOCAL = "local"
-"""The address of a cluster that is this machine alone, for as long as the work takes."""
+"""The address of a temporary cluster that consists of this machine only."""
 RETRIES = 3
 """How often a job is run again after the process or machine that ran it has ended."""
-_ANSWER = 5.0
-"""Seconds that an address has to answer."""
+_TIMEOUT = 5.0
+"""Seconds in which an address must answer."""
 _FORM = re.compile(r"(?:ray://)?(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+):(\d{1,5})")
 _OF_CLIENT_PORT = "/ray.rpc.RayletDriver/ClusterInfo"
 _OF_CLUSTER = "/ray.rpc.NodeInfoGcsService/CheckAlive"
-"""Calls that Ray Client (ray://...) knows, and that the cluster itself knows, to which its own machines connect."""
+"""A gRPC call that the port of Ray Client (ray://...) knows, and one that the port for the cluster's machines knows."""
 _SAME = ("sot_tracker", "opencv-contrib-python", "numpy", "ray")
-"""Packages whose version decides results, or whether results can be understood."""
+"""Packages that must have the same version everywhere, because results or their serialization depend on it."""
 
 
 class Share(NamedTuple):
-    """What one job takes of a machine: processors, and GPUs."""
+    """What one job needs of a machine: processors and GPUs."""
 
     cpus: int = 1
     gpus: int = 0
 
 
 class _Answer(NamedTuple):
-    """What comes back from a machine. fits: empty, or why nothing can be done there."""
+    """What a machine returns. mismatch: empty, or why jobs cannot run on that machine."""
 
     machine: str
     result: Any
     warnings: list[str]
-    fits: str = ""
+    mismatch: str = ""
 
 
 def spread(
@@ -65,10 +65,10 @@ def spread(
 ) -> Generator[tuple[J, R | UserError], None, None]:
     """Run `work(job)` for every job on the cluster, and yield each job with its result, in the order of finishing.
 
-    work: a function of a module of this package, which Python can import on every machine. name: what a job is called
-    in messages. A UserError in a job is its result. A job whose process or machine ended is run again elsewhere,
-    RETRIES times; that it ended again is then a UserError as its result. When the iterator is closed or left by an
-    exception, what is still running is ended.
+    work: a function of a module of this package, which Python can import on every machine. name: gives a job's name for
+    messages. If a job raises UserError, that is its result. If a job's process or machine ends, the job is run again
+    elsewhere, up to RETRIES times; after that its result is a UserError. When the iterator is closed or left by an
+    exception, running jobs are ended.
 
     Raises UserError if the cluster does not answer, has no room for a job or has other versions of this package.
     """
@@ -77,18 +77,18 @@ def spread(
     ray = _require_ray()
     with _only_own_output(), _connected(ray, address):
         _require_room(ray, share)
-        # max_calls: a process is kept for the next jobs, with the tracker that it has loaded, also on a GPU
+        # max_calls=0: processes are reused for further jobs, with the tracker that they have loaded, also on a GPU
         remote = ray.remote(num_cpus=share.cpus, num_gpus=share.gpus, max_retries=RETRIES, max_calls=0)(_run)
         running = {remote.remote(pickle.dumps((work, job)), _versions()): job for job in jobs}
-        told: set[str] = set()
+        logged: set[str] = set()
         while running:
             (done,), _ = ray.wait(list(running), num_returns=1)
             job = running.pop(done)
-            yield job, _result(ray, done, name(job), told)
+            yield job, _result(ray, done, name(job), logged)
 
 
 def _run(packed: bytes, versions: dict[str, str]) -> _Answer:
-    """One job, in a process of some machine."""
+    """Run one job; called in a process of some machine of the cluster."""
     opencv_environment.prepare()  # before unpickling imports OpenCV
     machine, here = socket.gethostname(), _versions()
     for package, version in versions.items():
@@ -103,8 +103,8 @@ def _run(packed: bytes, versions: dict[str, str]) -> _Answer:
             return _Answer(machine, UserError(f"{error} (on machine {machine})"), warnings)
 
 
-def _result(ray: ModuleType, done: Any, name: str, told: set[str]) -> Any:
-    """What a job gave, or its UserError. Warnings of the machines are logged, each once."""
+def _result(ray: ModuleType, done: Any, name: str, logged: set[str]) -> Any:
+    """A job's result, or its UserError. Warnings of the machines are logged, each once (`logged`)."""
     try:
         answer: _Answer = ray.get(done)
     except ray.exceptions.RayTaskError as error:
@@ -113,12 +113,14 @@ def _result(ray: ModuleType, done: Any, name: str, told: set[str]) -> Any:
         raise  # a fault of this program, with its traceback
     except ray.exceptions.RayError as error:
         why = _first_line(error)
-        return UserError(f"{name}: what ran it was killed {RETRIES + 1} times, perhaps for want of memory ({why})")
-    if answer.fits:
-        raise UserError(f"machine {answer.machine} of the cluster cannot take part: {answer.fits}")
+        return UserError(
+            f"{name}: its process was killed {RETRIES + 1} times, perhaps because memory was exhausted ({why})"
+        )
+    if answer.mismatch:
+        raise UserError(f"machine {answer.machine} of the cluster cannot take part: {answer.mismatch}")
     for warning in answer.warnings:
-        if warning not in told:
-            told.add(warning)
+        if warning not in logged:
+            logged.add(warning)
             log.warning("%s (on machine %s)", warning, answer.machine)
     return answer.result
 
@@ -126,12 +128,12 @@ def _result(ray: ModuleType, done: Any, name: str, told: set[str]) -> Any:
 @contextlib.contextmanager
 def _connected(ray: ModuleType, address: str) -> Iterator[None]:
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
-    handler = signal.getsignal(signal.SIGTERM)  # Ray sets its own
+    handler = signal.getsignal(signal.SIGTERM)  # Ray replaces it
     with contextlib.ExitStack() as stack:
         if address == LOCAL:
             place = stack.enter_context(_folder_of_cluster())
             options |= {"num_cpus": cpus.usable(), "object_store_memory": 200 << 20, "include_dashboard": False}
-            options |= {"_temp_dir": place, "_node_ip_address": "127.0.0.1"}  # nobody else can reach it
+            options |= {"_temp_dir": place, "_node_ip_address": "127.0.0.1"}  # not reachable from other machines
         else:
             _require_answer(address)
         stack.callback(_restore, handler)
@@ -139,22 +141,24 @@ def _connected(ray: ModuleType, address: str) -> Iterator[None]:
         try:
             ray.init(address=address, **options)
         except (ray.exceptions.RayError, OSError, RuntimeError, ValueError) as error:
-            hint = " (does it ask for a token? then set RAY_AUTH_MODE=token)"
+            hint = " (if it requires a token, set RAY_AUTH_MODE=token)"
             if not address.startswith("ray://"):
-                hint = " (this machine must be one of the cluster's: else give ray://HOST:10001)"
+                hint = " (this address works only on a machine of the cluster: elsewhere give ray://HOST:10001)"
             raise UserError(f"no connection to --ray {address}: {_first_line(error)}{hint}") from None
         yield
 
 
 def _shut_down(ray: ModuleType) -> None:
-    with contextlib.redirect_stdout(io.StringIO()):  # it prints what it has held back of its reports
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints its delayed reports
         ray.shutdown()
 
 
 @contextlib.contextmanager
 def _folder_of_cluster() -> Iterator[str]:
-    """For logs and sockets of an own cluster, which Ray would keep; it goes with all processes, however this ends."""
-    base = os.environ.get("RAY_TMPDIR", "/tmp")  # short: sockets with long names are made in it
+    """A folder for logs and sockets of a local cluster. It is deleted, and the cluster's processes are ended, even if
+    this process is killed.
+    """
+    base = os.environ.get("RAY_TMPDIR", "/tmp")  # a short path, since names of sockets are limited in length
     place = tempfile.mkdtemp(prefix="sot-ray-", dir=base)
     command = [sys.executable, reaper.__file__, place]
     with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True):  # leaving the block waits for it
@@ -167,7 +171,7 @@ def _restore(handler: Any) -> None:
 
 
 def _require_ray() -> ModuleType:
-    """Ray, with its usage statistics off."""
+    """Import Ray, with its usage statistics turned off."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     try:
         import grpc  # noqa: F401
@@ -178,8 +182,9 @@ def _require_ray() -> ModuleType:
 
 
 def _require_answer(address: str) -> None:
-    """Raises UserError, in seconds, for what is not an address or that of something else; Ray waits up to two minutes
-    and cannot be interrupted meanwhile.
+    """Raise UserError within seconds if the address is malformed or no Ray cluster answers there.
+
+    Ray itself would wait up to two minutes and could not be interrupted.
     """
     import grpc
 
@@ -189,12 +194,12 @@ def _require_answer(address: str) -> None:
         raise UserError(f"--ray '{chosen}' is not an address: give auto, local, HOST:PORT or ray://HOST:PORT")
     where, is_client = _endpoint(chosen), chosen.startswith("ray://")
     if os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true"):
-        return  # a plain greeting gets no answer there
+        return  # a call without TLS is not answered
     with grpc.insecure_channel(where, options=[("grpc.enable_http_proxy", 0)]) as channel:
         try:
-            grpc.channel_ready_future(channel).result(timeout=_ANSWER)
+            grpc.channel_ready_future(channel).result(timeout=_TIMEOUT)
         except grpc.FutureTimeoutError:
-            raise UserError(f"--ray {address}: nothing answers as Ray does at {where} in {_ANSWER:g} s") from None
+            raise UserError(f"--ray {address}: nothing answers as Ray does at {where} in {_TIMEOUT:g} s") from None
         if (_status(channel, _OF_CLIENT_PORT) != "UNIMPLEMENTED") != is_client:
             other = where if is_client else f"ray://{where}"
             raise UserError(f"--ray {address}: that port is for another kind of address: give {other}, or another port")
@@ -208,7 +213,7 @@ def _status(channel: Any, call: str) -> str:
     import grpc
 
     try:
-        channel.unary_unary(call)(b"", timeout=_ANSWER)
+        channel.unary_unary(call)(b"", timeout=_TIMEOUT)
     except grpc.RpcError as error:
         return str(error.code().name)
     return "OK"

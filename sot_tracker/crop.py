@@ -1,4 +1,4 @@
-"""Square RGB patches around a box, and the way back to frame pixels.
+"""Square RGB patches around a box, and the conversion of boxes in a patch back to frame pixels.
 
 Two published conventions:
 
@@ -7,7 +7,7 @@ Two published conventions:
 - **average** (`crop_average`): HCAT section 6. The part inside the frame is resized, then padded with the channel
   average of the first frame.
 
-Only the part of the frame under the square is read, and never copied when it lies wholly inside.
+Only the part of the frame under the square is read. It is not copied if it is completely inside the frame.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from sot_tracker.errors import UserError
 from sot_tracker.tracker import Image
 
 Patch = npt.NDArray[Any]
-"""size x size x 3, RGB, contiguous: uint8, or float32 where HCAT's exact padding is asked for."""
+"""size x size x 3, RGB, contiguous: uint8, or float32 for HCAT's exact padding."""
 
 Average = tuple[float, float, float]
 """Grey levels of a whole frame: red, green, blue."""
 
-# Up to this side a padded square is built as published, bit for bit. Beyond it nearly all of the square is padding, and
-# allocating that would cost milliseconds: the few pixels that count are then gathered, right to one grey level.
+# Up to this side, the padded square is allocated and resized as published, bit for bit. A larger square is nearly all
+# padding, and allocating it would cost milliseconds. Then only the pixels in the frame are sampled, exact to one level.
 _MAX_CANVAS = 2304
 _MAX_SIDE = 2**30
 
@@ -40,11 +40,11 @@ _MAX_SIDE = 2**30
 class Crop:
     """A patch and where it was taken.
 
-    patch: size x size x 3, RGB, contiguous, uint8 (float32 where `crop_average` was asked for it).
-    corner: column and row of the frame at which the square begins; may lie outside the frame.
+    patch: size x size x 3, RGB, contiguous, uint8 (float32 if requested from `crop_average`).
+    corner: column and row of the frame at which the square begins; may be outside of the frame.
     side: side of the square in frame pixels.
-    center: exact centre (x, y) of the box, pixels. All published loops map back from here and ignore that `corner` was
-        rounded; the error of up to half a pixel belongs to the method.
+    center: exact centre (x, y) of the box, pixels. All published loops map boxes back from here, ignoring that `corner`
+        was rounded. This error of up to half a pixel is part of the method.
     """
 
     patch: Patch
@@ -61,9 +61,9 @@ class Crop:
 def crop_black(image: Image, box: Box, factor: float, size: int) -> Crop:
     """The square of side ceil(factor * sqrt(w * h)) around the box, zero outside the frame, resized to size x size.
 
-    The frame's last column and row are never read once the square reaches them: the published padding is one pixel too
-    wide there, and trained networks have seen it. A square that misses the frame is all black.
-    Raises UserError if the box has no area or is beyond all measure.
+    If the square reaches the frame's last column or row, that column or row is not used: the published padding is one
+    pixel too wide there, and networks were trained with it. A square outside of the frame is all black.
+    Raises UserError if the box has no area or is too large.
     """
     height, width = image.shape[:2]
     side = _side(math.sqrt(abs(box.w * box.h)) * factor, box)
@@ -80,13 +80,13 @@ def crop_black(image: Image, box: Box, factor: float, size: int) -> Crop:
 
 
 def crop_average(image: Image, box: Box, factor: float, size: int, average: Average, dtype: type = np.uint8) -> Crop:
-    """The square around the box with context, its inside part resized first, the rest `average`, size x size.
+    """The square around the box with context, size x size: the part inside the frame is resized, then padded.
 
-    average: RGB channel means of the first frame (`channel_average`).
-    dtype: uint8 rounds the padding; float32 keeps it unrounded, which is what HCAT was published with.
-    Each strip is rounded on its own (half to even); with padding on both sides of an axis a last strip that rounds to
-    nothing can leave one black column or row, as published. A square that misses the frame is all average.
-    Raises UserError if the box has no area or is beyond all measure.
+    average: padding colour, the RGB channel means of the first frame (`channel_average`).
+    dtype: uint8 rounds the padding; float32 keeps it unrounded, as HCAT was published.
+    The width of each padding strip is rounded separately (half to even). With padding on both sides of an axis, one
+    column or row can stay black, as published. A square outside of the frame is all padding.
+    Raises UserError if the box has no area or is too large.
     """
     height, width = image.shape[:2]
     context = 0.5 * (factor - 1) * (box.w + box.h)
@@ -122,9 +122,9 @@ def _side(length: float, box: Box) -> int:
 
 
 def _readable(part: Image) -> tuple[Image, bool]:
-    """The pixels in a layout that OpenCV reads in place, and whether their order is RGB.
+    """The pixels in a memory layout that OpenCV can read, and whether their order is RGB.
 
-    A channel-reversed view (an RGB message seen as BGR) is turned back instead of copied.
+    A view with reversed channels (an RGB message as BGR) is reversed back instead of copied.
     """
     if part.strides[2] == -1:
         return _readable(part[..., ::-1])[0], True
@@ -145,7 +145,7 @@ def _resize(pixels: Image, width: int, height: int) -> Image:
 
 
 def _resize_black(inside: Image, offset: tuple[int, int], side: int, size: int) -> Image:
-    """The side x side square that is zero but for `inside` at `offset` (x, y), bilinear to size x size."""
+    """A side x side square, zero except for `inside` at `offset` (x, y), resized bilinearly to size x size."""
     height, width = inside.shape[:2]
     x, y = offset
     if (height, width) == (side, side):
@@ -158,7 +158,7 @@ def _resize_black(inside: Image, offset: tuple[int, int], side: int, size: int) 
 
 
 def _sample_black(inside: Image, offset: tuple[int, int], side: int, size: int) -> Image:
-    """`_resize_black` without the square: bilinear at the pixels that meet `inside`."""
+    """As `_resize_black`, without allocating the square: only patch pixels that overlap `inside` are interpolated."""
     (y, row_pairs, row_weights), (x, column_pairs, column_weights) = (
         _taps(offset[axis], inside.shape[1 - axis], side, size) for axis in (1, 0)
     )
@@ -174,10 +174,10 @@ def _sample_black(inside: Image, offset: tuple[int, int], side: int, size: int) 
 
 
 def _taps(offset: int, length: int, side: int, size: int) -> tuple[int, npt.NDArray[np.intp], npt.NDArray[np.float32]]:
-    """Where one axis of the patch meets `length` pixels that begin at `offset` of a square of `side` pixels.
+    """Bilinear interpolation along one axis of the patch, for `length` pixels at `offset` of a square of `side` pixels.
 
-    First patch pixel that does; per such pixel the two source pixels, counted from `offset`, and their weights, zero
-    where the pixel is padding.
+    Returns the first patch pixel that overlaps them; and for each overlapping patch pixel the two source pixels,
+    counted from `offset`, and their weights, 0 for padding.
     """
     place = (np.arange(size) + 0.5) * (side / size) - 0.5 - offset
     first = np.floor(place).astype(np.intp)

@@ -1,8 +1,8 @@
-"""Network maps -> a box in the crop and a confidence, in NumPy. `decode_torch.py` is the same for batches of tensors.
+"""Decodes a network's maps to a box in the crop and a confidence, in NumPy. `decode_torch.py` does it for batches.
 
 Each `decode_*` takes the arrays of one frame as an engine returns them (no batch axis; docs/architecture.md, "Maps") on
-a grid of g x g cells and follows the published rules to the letter. None of the published loops reports a confidence;
-each docstring defines it. Maps that are not finite decode to `NOTHING`, never to cell 0.
+a grid of g x g cells, and follows the published rules exactly. The published loops report no confidence, so each
+docstring defines one. Maps that are not finite decode to `NOTHING`.
 """
 
 from __future__ import annotations
@@ -20,20 +20,21 @@ from sot_tracker.box import Box
 Array = npt.NDArray[np.float32]
 Maps = Mapping[str, Array]
 
-TOKEN_WINDOW_WEIGHT = 0.42  # HCAT section 7: what the released scripts pass
+TOKEN_WINDOW_WEIGHT = 0.42  # HCAT section 7: the value in the released scripts
 WEAK_WINDOW = 0.7
-"""Of `lite`, whose score tells the target from other objects well enough to follow it to the crop's border."""
+"""Weight of the window for `lite`, whose score separates target and other objects well enough to find the target at the
+crop's border."""
 CORNER_REACH = 2  # cells around a corner's peak that count as its neighbourhood
 
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """What one frame's maps decode to.
+    """The decoded maps of one frame.
 
     cx, cy, w, h: centre and size in fractions of the search crop's side; sizes of a corner network may be negative.
     score: confidence, 0..1, without any window.
-    index: flat row-major cell of the chosen peak (corner networks: of the top-left map); -1 for `NOTHING`.
-    response: what the peak was chosen by, with the window (corner networks have none: the score).
+    index: row-major index of the chosen cell (corner networks: in the top-left map); -1 for `NOTHING`.
+    response: value at the chosen cell of the map with the window, whose maximum it is (corner networks: the score).
     """
 
     cx: float
@@ -53,13 +54,12 @@ NOTHING = Decoded(math.nan, math.nan, math.nan, math.nan, 0.0, -1, 0.0)
 
 
 def decode_center(maps: Maps, window: float = 1.0) -> Decoded:
-    """FERMT section 5 and 6, SMAT and MVT section 3: a score map times an open Hann window, first maximum.
-
-    window: share of the window in what the score is multiplied by, 0 to 1; the rest is 1 everywhere.
+    """FERMT sections 5 and 6, SMAT and MVT section 3: the first maximum of the score map times an open Hann window.
 
     maps: `score` (1,g,g) in 0..1, `size` (2,g,g) w and h, `offset` (2,g,g) x and y in cells.
-    Confidence: the unwindowed score at the chosen cell. It is a focal-loss heat map, trained towards 1 on the target's
-    centre and towards 0 elsewhere, so it falls by itself when nothing in the crop looks like the target.
+    window: the score is multiplied by 1 - window + window * Hann window; 0 to 1.
+    Confidence: the score at the chosen cell, without the window. The score is a heat map trained with a focal loss
+    towards 1 at the target's centre and 0 elsewhere, so it is low if nothing in the crop looks like the target.
     """
     score, size, offset = maps["score"][0], maps["size"], maps["offset"]
     if not _finite(score, size, offset):
@@ -74,11 +74,12 @@ def decode_center(maps: Maps, window: float = 1.0) -> Decoded:
 
 
 def decode_token(maps: Maps) -> Decoded:
-    """HCAT sections 5 and 7: g*g tokens, each with a foreground probability and a box; closed Hann window blended in.
+    """HCAT sections 5 and 7: g*g tokens, each with a foreground probability and a box. The token is chosen by the
+    weighted mean of the probability and a closed Hann window.
 
     maps: `logits` (g*g,2) foreground first, `boxes` (g*g,4) cx, cy, w, h.
-    Confidence: the foreground probability of the chosen token before the window (the published score has 42 % window in
-    it and can therefore not fall below that in the middle of the crop).
+    Confidence: the foreground probability of the chosen token, without the window. (The published score includes the
+    window with a weight of 42 %, so it cannot fall below 0.42 in the middle of the crop.)
     """
     logits, boxes = maps["logits"], maps["boxes"]
     if not _finite(logits, boxes):
@@ -92,15 +93,15 @@ def decode_token(maps: Maps) -> Decoded:
 
 
 def decode_corner(maps: Maps) -> Decoded:
-    """HiT section 6: softmax of each corner map, expectation of the cells' top-left corners; no window.
+    """HiT section 6: each corner is the expectation of the cells' top-left corners under the softmax of its map.
 
-    maps: `tl`, `br` (g,g) raw logits.
-    Confidence: the network has none, so it is made of what a sure pair of maps looks like, as the geometric mean of
+    There is no window. maps: `tl`, `br` (g,g) raw logits.
+    Confidence: the network has none, so it is computed from the shapes of the two maps, as the geometric mean of
     - peak mass: share of a map's probability within two cells of its peak, geometric mean of both maps;
-    - compactness: 1 / (1 + (s / 2)^2), s the spread of a map in cells (root of the variance summed over both axes),
-      geometric mean of both maps: it falls when a second, distant place takes probability, even a little;
-    - agreement: overlap of the box with the one that the two peaks' neighbourhoods alone would give; 0 if either has no
-      area, so crossed corners score 0.
+    - compactness: 1 / (1 + (s / 2)^2), where s is the spread of a map in cells (root of the variance summed over both
+      axes), geometric mean of both maps. It falls if even a little probability is at a distant second place;
+    - agreement: IoU of the box with the box computed from the neighbourhoods of the two peaks alone. It is 0 if either
+      box has no area, so crossed corners give the confidence 0.
     """
     tl, br = maps["tl"], maps["br"]
     if not _finite(tl, br):

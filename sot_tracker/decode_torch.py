@@ -1,6 +1,6 @@
-"""`decode.py` for batches of tensors: what training and validation use. A test holds both equal.
+"""`decode.py` for batches of tensors, for training and validation. A test checks that both give equal results.
 
-Boxes are fractions of the search crop's side. Unlike `decode.py`, maps that are not finite are not looked for.
+Boxes are fractions of the search crop's side. Unlike in `decode.py`, there is no check for maps that are not finite.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Decoded:
 def decode(maps: Maps, decoding: str, windowed: bool = True) -> Decoded:
     """Boxes and scores of a batch. decoding: a key of `DECODERS`.
 
-    windowed: weigh the peak by the window, as the trackers do; without, the best cell anywhere in the crop counts.
+    windowed: apply the window before the peak is chosen, as the trackers do.
     """
     return DECODERS[decoding](maps, windowed)
 
@@ -109,7 +109,7 @@ def _window(make: Callable[[int], object], grid: int, like: Tensor) -> Tensor:
 
 
 def _at_peak(boxes: Tensor, score: Tensor, response: Tensor) -> Decoded:
-    """boxes (B, N, 4), score and response (B, N): what stands at the highest response."""
+    """The box and score at the highest response. boxes: (B, N, 4); score and response: (B, N)."""
     index = response.argmax(1)
     rows = torch.arange(len(index), device=index.device)
     return Decoded(boxes[rows, index], score[rows, index], index, response[rows, index])

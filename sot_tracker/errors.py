@@ -1,4 +1,4 @@
-"""The one exception for what a user can fix, and suggestions for misspelt names."""
+"""The exception for everything that a user can fix, and suggestions for misspelt names."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ USER_ERROR, INTERRUPTED, TERMINATED = 2, 130, 143
 
 
 class UserError(Exception):
-    """A user's mistake or a missing piece, in one line: what is wrong, which value, what to do.
+    """A user's mistake, or something that is missing, in one line: what is wrong, which value, what to do.
 
-    The command line prints it and exits with status 2; the node logs it and lives on. Never shown as a traceback.
-    What the text quotes may hold line breaks (a name, a value, a message's field): they are escaped, see `one_line`.
+    The command line prints it and exits with status 2; the node logs it and continues. It is never shown as a
+    traceback. Line breaks in the text (from a quoted name, value or message field) are escaped, see `one_line`.
     """
 
     def __init__(self, text: object) -> None:
@@ -34,12 +34,12 @@ class MissingPackage(UserError):  # noqa: N818
         super().__init__(f"{needed_for} needs the Python package '{package}': install it with `{install}`")
 
     def __reduce__(self) -> tuple[type[UserError], tuple[object, ...]]:
-        """Crosses processes as a plain UserError with the same line."""
+        """Pickled as a plain UserError with the same text."""
         return UserError, self.args
 
 
 def did_you_mean(given: str, known: Iterable[str]) -> str:
-    """ "; did you mean X?" with the nearest of the known names, or "" where none is near: the end of an error line."""
+    """The end of an error message, "; did you mean X?" with the most similar known name; "" if none is similar."""
     names = {name.casefold(): name for name in known}
     near = difflib.get_close_matches(given.casefold(), list(names), n=1)
     return f"; did you mean {names[near[0]]}?" if near else ""

@@ -1,4 +1,4 @@
-"""Networks -> model folders: weights.safetensors and the ONNX pair that reads it, checked against torch."""
+"""Exports networks to model folders: weights.safetensors and two ONNX graphs that read it, compared with torch."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ except ModuleNotFoundError as missing:
     raise MissingPackage(str(missing.name), "exporting", "pip install 'sot_tracker[export]'") from None
 
 TOLERANCE = 1e-4
-"""Largest difference between graph and torch: absolute up to values of 1, above that relative to the map's largest."""
+"""Largest allowed difference between graph and torch, relative to the map's largest value or to 1 if that is larger."""
 
 _OWN_FILES = (MANIFEST, TEMPLATE, SEARCH, WEIGHTS)
 
@@ -61,14 +61,14 @@ def export(
     lost_threshold: float | None = None,
     progress: Callable[[str], None] = lambda step: None,
 ) -> Source:
-    """Write `out` as a model folder; it appears whole and checked, or stays as it was.
+    """Write `out` as a model folder. It appears when it is complete and checked; if this fails, `out` is unchanged.
 
-    source: what `model_folder.find_weights` found.
-    storage: how the weights are stored, see `storage.packed`. The check is against torch with the rounded weights.
-    lost_threshold: 0..1, by default that of the source. A calibration of the source is kept: a model folder that is
-        exported again has the same weights; a .safetensors file has none.
-    progress: called with the name of every step as it begins.
-    Files of an earlier folder that are not ours (card.md) are kept; its other variants go, since they were made of the
+    source: from `model_folder.find_weights`.
+    storage: format of the stored weights, see `storage.packed`. The graphs are compared with torch with these weights.
+    lost_threshold: 0..1, by default that of the source. A calibration of the source is kept, since a model folder that
+        is exported again has the same weights.
+    progress: called with the name of every step when it begins.
+    Other files of an existing folder (card.md) are kept. Its other variants are deleted, since they were made from the
     older weights.
 
     Raises UserError if `out` is something else than a model folder, if the weights do not fit, or if graph and torch
@@ -104,7 +104,9 @@ def export(
 
 
 def _write_weights(net: nn.Module, model: ModelSpec, source: Source, storage: str, folder: Path) -> None:
-    """The file as it is where the source is a model folder of that storage; its numbers are the model from here on."""
+    """Write the weights file, and load the rounded weights into `net`. From a model folder with the same storage, the
+    file is copied.
+    """
     if source.manifest is not None and source.manifest.storage == storage:
         assert source.folder is not None
         shutil.copyfile(source.folder / source.files.path(WEIGHTS), folder / WEIGHTS)
@@ -112,7 +114,7 @@ def _write_weights(net: nn.Module, model: ModelSpec, source: Source, storage: st
     stored = packed(net.state_dict(), storage)
     net.load_state_dict(net.state_dict() | unpacked(folder, stored))
     metadata = {"format": "pt", "model": model.name, "storage": storage}
-    (folder / WEIGHTS).write_bytes(save(stored, metadata))  # save_file hides that the disk is full
+    (folder / WEIGHTS).write_bytes(save(stored, metadata))  # safetensors' save_file reports no full disk
 
 
 def check(model: ModelSpec, folder: Path) -> float:
@@ -141,7 +143,7 @@ def check(model: ModelSpec, folder: Path) -> float:
 def _write_graphs(
     net: nn.Module, spec: NetworkSpec, folder: Path, progress: Callable[[str], None]
 ) -> tuple[Shapes, Shapes]:
-    """Both graphs into the folder; shapes of the cached tensors and of the maps."""
+    """Write both graphs. Returns the shapes of the cached tensors and of the maps."""
     template = torch_engine.FromTemplatePatch(net, spec).eval()
     search = torch_engine.FromSearchPatch(net, spec).eval()
     z, x = (torch.from_numpy(patch[None]) for patch in _noise(spec, seed=0))
@@ -166,7 +168,7 @@ def _shapes(tensors: dict[str, Tensor]) -> Shapes:
 
 
 def _origin(source: Source) -> dict[str, Any]:
-    """The file that the numbers come from, also where they went through another model folder, and the versions used."""
+    """The original weights file, also if it was exported to another model folder before, and the versions used."""
     origin: dict[str, Any] = {"weights": "random"}
     if source.manifest is not None:
         origin = dict(source.manifest.exported_from)
@@ -189,7 +191,7 @@ def _noise(spec: NetworkSpec, seed: int) -> Patches:
 
 
 def _test_patches(spec: NetworkSpec) -> Iterator[Patches]:
-    """Noise, then squares of scikit-image's photographs where it is installed, else of drawn scenes."""
+    """Noise, then squares of scikit-image's photographs if it is installed, else of generated scenes."""
     from sot_tracker.synth.pictures import builtin_pictures, procedural_pictures
 
     yield _noise(spec, seed=1)
@@ -212,7 +214,7 @@ def _require_replaceable(out: Path) -> None:
 
 
 def _keep_other_files(out: Path, fresh: Path) -> None:
-    """Copy what lies in the older folder and is not part of a model, such as card.md."""
+    """Copy the files of the older folder that are not part of a model, such as card.md."""
     if not out.is_dir():
         return
     for kept in out.iterdir():

@@ -1,7 +1,7 @@
-"""A search graph in fp32 -> the same in 8-bit integers (QDQ), its ranges measured on real pictures.
+"""Converts a search graph from fp32 to 8-bit integers (QDQ), with ranges measured on real pictures.
 
-Convolutions and matrix products with weights are quantised, weights per output channel. All else stays float32:
-products of two activations (attention), which runtimes run faster as they are, and convolutions of a few channels.
+Convolutions and matrix products with weights are quantised, weights per output channel. Everything else stays float32,
+also products of two activations (attention) and convolutions with few channels, which are faster in float32.
 """
 
 from __future__ import annotations
@@ -21,31 +21,30 @@ from sot_tracker import cpus
 from sot_tracker.manifest import axis_name
 
 Inputs = dict[str, Any]
-"""Name -> array, of one search."""
+"""The inputs of one search: name -> array."""
 
 OPERATORS = ("Conv", "MatMul", "Gemm")
 _LAST = {"Conv": 2, "MatMul": 3, "Gemm": 3}
-"""How many operators before an output stay exact. HCAT's boxes agree with fp32's by 0.94 with 2 and by 0.97 with 3; for
-the heads of convolutions 3 is no closer but slower.
-"""
+"""Number of operators before an output that are not quantised. HCAT's boxes overlap those of fp32 by 0.94 with 2 and by
+0.97 with 3; for the convolutional heads 3 is not better, but slower."""
 _MIN_CHANNELS = 16
-"""A convolution with fewer outputs does not fill a vector; in int8 it is slower than in float32."""
+"""A convolution with fewer output channels does not fill a vector register and is slower in int8 than in float32."""
 
 
 class _Reader(CalibrationDataReader):  # type: ignore[misc]
-    def __init__(self, looks: Sequence[Inputs]) -> None:
-        self._looks: Iterator[Inputs] = iter(looks)
+    def __init__(self, inputs: Sequence[Inputs]) -> None:
+        self._inputs: Iterator[Inputs] = iter(inputs)
 
     def get_next(self) -> Inputs | None:
-        return next(self._looks, None)
+        return next(self._inputs, None)
 
 
-def quantise(graph: Path, cached: Mapping[str, Sequence[int]], looks: Sequence[Inputs], out: Path) -> None:
+def quantise(graph: Path, cached: Mapping[str, Sequence[int]], inputs: Sequence[Inputs], out: Path) -> None:
     """Write the search graph `graph` in int8 to `out`, with its weights inside, for one target.
 
-    cached: name -> shape of the cached tensors. looks: what to measure the ranges on.
+    cached: name -> shape of the cached tensors. inputs: searches on which the ranges are measured.
 
-    Weights take 7 bits where the processor has no VNNI: there products of 8 bits overflow the 16-bit sums of pairs.
+    On a processor without VNNI, weights use only 7 bits, since there 8-bit products overflow the 16-bit sums of pairs.
     """
     with tempfile.TemporaryDirectory(prefix="sot_tracker-") as place:
         whole, folded, rounded = (Path(place) / f"{step}.onnx" for step in ("whole", "folded", "rounded"))
@@ -53,12 +52,12 @@ def quantise(graph: Path, cached: Mapping[str, Sequence[int]], looks: Sequence[I
         _fold(whole, cached, folded)
         exact = onnx.load(folded).graph
         root = logging.getLogger()
-        before, root.level = root.level, logging.ERROR  # it advises what `_fold` has done
+        before, root.level = root.level, logging.ERROR  # hides the advice to do what `_fold` has done
         try:
             quantize_static(
                 folded,
                 rounded,
-                _Reader(looks),
+                _Reader(inputs),
                 quant_format=QuantFormat.QDQ,
                 op_types_to_quantize=list(OPERATORS),
                 nodes_to_exclude=sorted({*ends_of(exact), *_better_exact(exact)}),
@@ -86,9 +85,9 @@ def _better_exact(graph: onnx.GraphProto) -> Iterator[str]:
 
 
 def keep_exact_outputs(graph: onnx.GraphProto) -> None:
-    """Take away the rounding of a convolution's output that no operator reads in int8: it costs time and accuracy.
+    """Remove the quantisation of a convolution's output if no operator reads it in int8: it costs time and accuracy.
 
-    What is added stays rounded: ONNX Runtime would run the convolution in float32 otherwise, OpenVINO does not mind.
+    Outputs that are only added stay quantised, since ONNX Runtime would otherwise run the convolution in float32.
     """
     makes = {name: node for node in graph.node for name in node.output}
     readers: dict[str, list[onnx.NodeProto]] = {}
@@ -103,7 +102,7 @@ def keep_exact_outputs(graph: onnx.GraphProto) -> None:
         if rounding is None or source is None or source.op_type != "Conv":
             continue
         shared = len(readers[rounding.output[0]]) > 1
-        added = all(node.op_type == "Add" for node in users)  # also where nobody reads it
+        added = all(node.op_type == "Add" for node in users)  # also true without readers
         if shared or added or any(_is_int8(node, makes) for node in users):
             continue
         for node in users:
@@ -136,13 +135,13 @@ def ends_of(graph: onnx.GraphProto) -> list[str]:
 
 
 def _is_int8(node: onnx.NodeProto, makes: Mapping[str, onnx.NodeProto]) -> bool:
-    """makes: output -> operator. Whether its weights are stored in 8 bits."""
+    """Whether the weights of the operator are stored in 8 bits. makes: output -> operator."""
     weight = makes.get(node.input[1]) if node.op_type in OPERATORS else None
     return weight is not None and weight.op_type == "DequantizeLinear" and weight.input[0] not in makes
 
 
 def _fold(graph: Path, cached: Mapping[str, Sequence[int]], out: Path) -> None:
-    """The graph with constants and batch norms folded, exact shapes, standard operators: as quantising needs it."""
+    """Write the graph with folded constants and batch norms and fixed shapes, as needed for quantisation."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
@@ -152,11 +151,11 @@ def _fold(graph: Path, cached: Mapping[str, Sequence[int]], out: Path) -> None:
     onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
 
 
-def looks_of(template: Any, pairs: Sequence[tuple[Any, Any]]) -> list[Inputs]:
-    """template: an ONNX Runtime session; pairs of a template and a search patch, S x S x 3 RGB."""
+def search_inputs(template: Any, pairs: Sequence[tuple[Any, Any]]) -> list[Inputs]:
+    """The inputs of searches. template: an ONNX Runtime session. pairs: template and search patches, S x S x 3 RGB."""
     names = [output.name for output in template.get_outputs()]
-    looks = []
+    inputs = []
     for z, x in pairs:
         cached = dict(zip(names, template.run(None, {"patch": np.ascontiguousarray(z[None])}), strict=True))
-        looks.append({**cached, "patch": np.ascontiguousarray(x[None])})
-    return looks
+        inputs.append({**cached, "patch": np.ascontiguousarray(x[None])})
+    return inputs

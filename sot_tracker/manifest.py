@@ -1,4 +1,4 @@
-"""What `manifest.json` of a model folder holds, and the strict reading of it."""
+"""The contents of a model folder's `manifest.json`, and code that reads it strictly."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DEFAULT_VARIANT = "fp32"
 BF16, INT8 = "bf16", "int8"
 """The variants, and their precisions, that `sot-tracker export --precision` adds."""
 FEATURES = "features"
-"""A map that a network may give besides: what its backbone sees of the search patch, (B, C, g, g)."""
+"""Name of an additional map of some networks: the backbone's features of the search patch, (B, C, g, g)."""
 PRECISIONS = ("fp32", "bf16", "fp16", "int8")
 STORAGES = ("int8", "fp16", "fp32")
 
@@ -35,13 +35,13 @@ _MAX_COUNT = 1 << 53
 
 @dataclass(frozen=True)
 class Variant:
-    """One way to run the model.
+    """One variant of the model: its files and the precision in which to run them.
 
-    files: path in the folder -> sha256; template.onnx, search.onnx and weights.safetensors, each once. Those of the
-        variant "fp32" lie in the folder itself, those of others in a folder named as the variant. A variant may also be
-        the files of "fp32", which an engine runs in another precision (bf16).
+    files: path in the folder -> sha256 of template.onnx, search.onnx and weights.safetensors. The files of the variant
+        "fp32" are in the model folder itself, those of others in a folder with the variant's name. A variant may also
+        have the files of "fp32", to be run in another precision (bf16).
     precision: of the arithmetic, one of `PRECISIONS`.
-    agreement: with the fp32 variant, name of a measure -> value; empty for that variant itself.
+    agreement: with the fp32 variant, name of a measure -> value; empty for fp32 itself.
     """
 
     files: dict[str, str]
@@ -50,27 +50,27 @@ class Variant:
 
     @property
     def overlap(self) -> float:
-        """The smaller of both measures of how alike boxes are to those of fp32; 0 where one was not taken."""
+        """Overlap of the boxes with those of fp32: the smaller one of both measures, 0 if one is missing."""
         return min(self.agreement.get("pairs", 0.0), self.agreement.get("clip", 0.0))
 
     def path(self, name: str) -> str:
-        """Where the file of that name (`TEMPLATE`, `SEARCH` or `WEIGHTS`) lies in the model folder."""
+        """The path in the model folder of the file of that name (`TEMPLATE`, `SEARCH` or `WEIGHTS`)."""
         return next(path for path in self.files if PurePosixPath(path).name == name)
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What `manifest.json` holds.
+    """The contents of `manifest.json`.
 
     network: the fields of `catalog.NetworkSpec` (sizes, factors, normalisation, decoding).
-    cached: name -> shape of what template.onnx gives and search.onnx takes besides the patch.
-    maps: name -> shape, batch axis included.
+    cached: name -> shape of the outputs of template.onnx, which are inputs of search.onnx.
+    maps: name -> shape of the outputs of search.onnx, batch axis included.
     lost_threshold: score below which the target counts as lost, 0..1.
-    storage: how weights.safetensors holds the weights, one of `STORAGES` (see `storage.packed`).
+    storage: number format of weights.safetensors, one of `STORAGES` (see `storage.packed`).
     parameters: count. macs: "template", "search" and "uncached" (both as published) -> multiply-accumulates.
     variants: name -> `Variant`; "fp32" is always there.
     exported_from: "weights", the name of the weights file ("random" for a seed), its sha256, versions used.
-    calibration: what makes a probability of the network's maps (`sot-tracker calibrate`); None where it was not made.
+    calibration: computes a probability from the maps (`sot-tracker calibrate`); None without one.
     """
 
     model: str
@@ -91,7 +91,7 @@ class Manifest:
         if self.calibration is None:
             del values["calibration"]  # as older versions read it
         text = json.dumps({"format": FORMAT, **values}, indent=2)
-        # One line per list of numbers: shapes are read more often than diffed.
+        # One line per list of numbers, so that shapes are easy to read.
         short = re.sub(
             r"\[[\s\d.,-]*\]", lambda found: " ".join(found[0].split()).replace("[ ", "[").replace(" ]", "]"), text
         )
@@ -99,12 +99,12 @@ class Manifest:
 
 
 def axis_name(rows: int) -> str:
-    """Name of a graph's first axis, which is free: a number of targets, of which each has that many rows."""
+    """Name of the dynamic first axis of a tensor that has `rows` rows per target."""
     return "batch" if rows == 1 else f"{rows}*batch"
 
 
 def network_fields(model: ModelSpec) -> dict[str, Any]:
-    """The model's `NetworkSpec` as JSON gives it back. Raises UserError if it has none."""
+    """The model's `NetworkSpec` as it is read from JSON. Raises UserError if it has none."""
     if model.network is None:
         raise UserError(f"model '{model.name}' has no network and needs no weights")
     fields: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(model.network)))
@@ -122,7 +122,7 @@ def expected_maps(spec: NetworkSpec) -> Shapes:
 
 
 def are_maps(found: Shapes, spec: NetworkSpec) -> bool:
-    """Whether these are the maps of a network with that decoding, with or without `FEATURES`."""
+    """Whether these are names and shapes of the maps of a network with that decoding, with or without `FEATURES`."""
     side = spec.search_size // spec.stride
     features = found.get(FEATURES)
     if features is not None and (len(features) != 4 or features[0] != 1 or features[2:] != [side, side]):
@@ -131,7 +131,7 @@ def are_maps(found: Shapes, spec: NetworkSpec) -> bool:
 
 
 def read_manifest(folder: Path, model: ModelSpec) -> Manifest:
-    """The manifest of that model's folder, every field checked; folders of format 1 are read too.
+    """Read and check the manifest of that model's folder. Format 1 is read too.
 
     Raises UserError if it is damaged, of another model or of a newer format.
     """
@@ -184,7 +184,7 @@ def _no_number(name: str) -> None:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     table = dict(pairs)
     if len(table) != len(pairs):
-        raise ValueError("a field is there twice")
+        raise ValueError("a field occurs twice")
     return table
 
 
@@ -192,7 +192,7 @@ def _parse(values: dict[str, Any]) -> Manifest:
     """Raise ValueError naming the first field that is missing, unknown, or not what the code relies on."""
     values = dict(values)
     if values.pop("format") == 1:
-        # One variant, whose files were a field of the manifest.
+        # Format 1 had one variant, whose files were a field of the manifest.
         values["variants"] = {
             DEFAULT_VARIANT: {"files": values.pop("files", None), "precision": "fp32", "agreement": {}}
         }
@@ -287,5 +287,5 @@ _VARIANT_FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
 
 
 def _short(text: str) -> str:
-    """At most 100 characters, none of which ends the line."""
+    """The text in at most 100 characters, with line breaks escaped."""
     return ascii(text)[1:-1][:100]

@@ -1,8 +1,8 @@
-"""Where weights are: model folders, .safetensors files, seeds.
+"""Finds weights: model folders, .safetensors files, seeds.
 
-A model folder holds `manifest.json`, `template.onnx`, `search.onnx` and `weights.safetensors`; the last is at once the
-state dict of the torch engine and the external data of both graphs, so that no number is stored twice. Further variants
-(other precisions) lie in folders of their own inside it. Nothing here needs torch or an engine.
+A model folder contains `manifest.json`, `template.onnx`, `search.onnx` and `weights.safetensors`. The last one is both
+the state dict of the torch engine and the external data of the two graphs, so that no weight is stored twice. Further
+variants (other precisions) are in subfolders. Nothing here needs torch or an engine.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from sot_tracker.manifest import (
 from sot_tracker.weights_file import require_finite
 
 DEFAULT_LOST_THRESHOLD = 0.2
-"""Used where nobody calibrated one: bare .safetensors files, and exports without `--lost-threshold`."""
+"""Used for .safetensors files, and stored by exports without `--lost-threshold`."""
 
 
 def sha256(path: Path) -> str:
@@ -46,8 +46,8 @@ def sha256(path: Path) -> str:
 class Source:
     """Where weights come from: a model folder (then `manifest` is set), a .safetensors file, or a seed.
 
-    variant: the one of the manifest's variants that is to run.
-    random: the numbers come from a seed, also where they were exported into a folder already.
+    variant: name of the manifest's variant to use.
+    random: whether the weights were drawn from a seed; also true for a folder that was exported from them.
     """
 
     folder: Path | None = None
@@ -58,7 +58,7 @@ class Source:
 
     @property
     def is_seed(self) -> bool:
-        """Random numbers that no file holds yet."""
+        """Whether the weights are random and not in any file."""
         return self.random and self.folder is None
 
     @property
@@ -68,24 +68,24 @@ class Source:
 
     @property
     def files(self) -> Variant:
-        """What the variant consists of. Only for model folders."""
+        """The variant with its files. Only for model folders."""
         assert self.manifest is not None
         return self.manifest.variants[self.variant]
 
     def describe(self, copy: Path) -> str:
-        """Where the file lies in the folder of which `private_copy` made a copy."""
+        """Path of the original of a file copied by `private_copy`, for messages."""
         return f"{self.folder}/{self.files.path(copy.name)}"
 
     @property
     def lost_threshold(self) -> float:
-        """Stored with a folder; 0 for random weights, whose scores mean nothing."""
+        """The model folder's threshold, else the default; 0 for random weights, whose scores mean nothing."""
         if self.random:
             return 0.0
         return self.manifest.lost_threshold if self.manifest else DEFAULT_LOST_THRESHOLD
 
 
 def find_weights(model: ModelSpec, weights: str) -> Source:
-    """What the option `weights` means: "" the folder that ships, "random", a model folder or a .safetensors file.
+    """Find the weights of the option `weights`: "" (those that ship), "random", a model folder or a .safetensors file.
 
     Raises UserError that says which file is expected and how to get one.
     """
@@ -101,8 +101,8 @@ def find_weights(model: ModelSpec, weights: str) -> Source:
                 f" `sot-tracker import`, and make it a folder by `{export_hint(model)}`"
             )
         return open_folder(folder, model)
-    path = Path(os.path.expanduser(weights))  # noqa: PTH111  a name without a home is a name
-    if os.path.isdir(path):  # noqa: PTH112  unlike pathlib's, these two take names that are too long
+    path = Path(os.path.expanduser(weights))  # noqa: PTH111  pathlib's raises if the user of "~user" does not exist
+    if os.path.isdir(path):  # noqa: PTH112  unlike pathlib's, these two accept names that are too long
         return open_folder(path, model)
     if not os.path.exists(path):  # noqa: PTH110
         raise UserError(f"weights '{weights}' do not exist: give a model folder, a .safetensors file, or 'random'")
@@ -115,12 +115,12 @@ def find_weights(model: ModelSpec, weights: str) -> Source:
 
 
 def is_folder(path: Path) -> bool:
-    """Whether a model folder lies there, whole or not; an empty folder may become one."""
+    """Whether the path is a model folder, complete or not, or an empty folder, which may become one."""
     return path.is_dir() and ((path / MANIFEST).is_file() or not any(path.iterdir()))
 
 
 def open_folder(folder: Path, model: ModelSpec, variant: str = DEFAULT_VARIANT) -> Source:
-    """A model folder whose variant of that name is complete and undamaged. Raises UserError otherwise."""
+    """Open a model folder. Raises UserError unless the variant of that name is complete and undamaged."""
     manifest = read_manifest(folder, model)
     if variant not in manifest.variants:
         raise UserError(f"{folder} has no variant '{variant}': it has {', '.join(manifest.variants)}")
@@ -132,14 +132,14 @@ def open_folder(folder: Path, model: ModelSpec, variant: str = DEFAULT_VARIANT) 
 
 @contextlib.contextmanager
 def private_copy(source: Source) -> Iterator[dict[str, Path]]:
-    """The variant's files for an engine to load: name (`TEMPLATE`, `SEARCH`, `WEIGHTS`) -> path, side by side in a
-    folder that is deleted when the block ends.
+    """Copy the variant's files for an engine to load: name (`TEMPLATE`, `SEARCH`, `WEIGHTS`) -> path. They are in one
+    folder, which is deleted when the block ends.
 
-    ONNX Runtime and OpenVINO keep the weights mapped while they run. Of files that anybody may cut or overwrite the
-    process would be killed by a signal (SIGBUS) then; a deleted file stays as it is for whoever has it mapped.
+    ONNX Runtime and OpenVINO keep the weights file mapped into memory. If somebody truncated or overwrote the original
+    meanwhile, the process would be killed by a signal (SIGBUS). A deleted file stays unchanged as long as it is mapped.
 
-    Raises UserError for a file that is missing, differs from the manifest's sha256 or holds weights that are not
-    finite, and if there is no room for the copy.
+    Raises UserError for a file that is missing, differs from the manifest's sha256 or contains weights that are not
+    finite, and if the disk is full.
     """
     assert source.folder is not None
     with contextlib.ExitStack() as stack:
@@ -157,7 +157,7 @@ def private_copy(source: Source) -> Iterator[dict[str, Path]]:
 
 
 def _read(path: Path, expected: str) -> bytes:
-    """The file's content. Raises UserError if it cannot be read or its sha256 is another."""
+    """The file's content. Raises UserError if it cannot be read or has another sha256."""
     try:
         data = path.read_bytes()
     except FileNotFoundError:
@@ -170,7 +170,7 @@ def _read(path: Path, expected: str) -> bytes:
 
 
 def loadable_models() -> tuple[str, ...]:
-    """The models that can be loaded without weights of the user's own."""
+    """Names of the models that can be loaded without weights from the user."""
     return tuple(
         name
         for name, model in MODELS.items()
@@ -179,7 +179,7 @@ def loadable_models() -> tuple[str, ...]:
 
 
 def shipped_folder(name: str) -> Path | None:
-    """models/<name> of the wheel, of the checkout or of the ROS share folder, whichever is first; None without one."""
+    """The first models/<name> in the wheel, the checkout or the ROS share folder; None if there is none."""
     for models in _shipped_places():
         if (models / name / MANIFEST).is_file():
             return models / name

@@ -1,7 +1,7 @@
-"""The small networks that OpenCV itself can run: NanoTrack, VitTrack, DaSiamRPN. Their weights are the user's to give.
+"""The small networks that OpenCV itself can run: NanoTrack, VitTrack, DaSiamRPN, with weights from the user.
 
-No weights of them ship here. `create` reads the ONNX files that their authors released from a folder and tries them
-once, so that a wrong file is refused at load and not in the first frame.
+No weights of them ship here. `create` loads the ONNX files that their authors released, and `require_fit` runs them
+once, so that wrong files are refused when the tracker is loaded and not in the first frame.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ PEERS: dict[str, Peer] = {
 def find_files(name: str, weights: str) -> dict[str, Path]:
     """Attribute of OpenCV's parameters -> file in the folder `weights`.
 
-    The released names count first; else the one file that fits the pattern. Raises UserError naming what is missing.
+    A file with the released name is preferred to one that matches the pattern. Raises UserError naming a missing file.
     """
     peer, names = PEERS[name], ", ".join(file.name for file in PEERS[name].files.values())
     wanted = f"give weights=DIR, a folder with {names}, published by {peer.publisher}"
@@ -92,8 +92,8 @@ def _find(name: str, file: File, folder: Path, wanted: str) -> Path:
         return folder / file.name
     found = sorted(path for path in folder.glob(file.pattern) if path.is_file())
     if len(found) > 1:
-        told = ", ".join(path.name for path in found)
-        raise UserError(f"'{folder}' holds several files for {name}'s {file.name} ({told}): keep one")
+        names = ", ".join(path.name for path in found)
+        raise UserError(f"'{folder}' contains several files for {name}'s {file.name} ({names}): keep one")
     if not found:
         raise UserError(f"'{folder}' has no {file.name} for {name}: {wanted}")
     return found[0]
@@ -101,7 +101,7 @@ def _find(name: str, file: File, folder: Path, wanted: str) -> Path:
 
 def require_fit(name: str, files: Mapping[str, Path]) -> None:
     """Raise UserError unless OpenCV can read the files and run them as that tracker."""
-    told = ", ".join(path.name for path in files.values())
+    names = ", ".join(path.name for path in files.values())
     try:
         tracker, frame = create(name, files, 0.0), np.zeros((64, 64, 3), np.uint8)
         tracker.init(frame, (20, 20, 24, 24))
@@ -109,13 +109,13 @@ def require_fit(name: str, files: Mapping[str, Path]) -> None:
     except cv2.error as error:
         reason = str(getattr(error, "err", "") or error).strip().splitlines()[0]
         raise UserError(
-            f"OpenCV {cv2.__version__} cannot run {told} as {name} ({reason}): give the files of"
+            f"OpenCV {cv2.__version__} cannot run {names} as {name} ({reason}): give the files of"
             f" {PEERS[name].publisher}"
         ) from None
 
 
 def create(name: str, files: Mapping[str, Path], lost_threshold: float) -> Any:
-    """OpenCV's tracker on those files. VitTrack keeps its search window where its score is below the threshold."""
+    """Create OpenCV's tracker with those files. VitTrack does not move its search window if its score is too low."""
     peer = PEERS[name]
     parameters = getattr(cv2, f"{peer.cls}_Params")()
     for attribute, path in files.items():
@@ -128,7 +128,7 @@ def create(name: str, files: Mapping[str, Path], lost_threshold: float) -> Any:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """OpenCV 5 warns twice at each creation that its new graph engine takes no target."""
+    """Suppress warnings: OpenCV 5 warns twice at each creation that its new graph engine ignores the target."""
     log: Any = cv2.utils.logging if hasattr(cv2.utils, "logging") else cv2  # moved with OpenCV 5
     before = log.getLogLevel()
     log.setLogLevel(min(before, _ERRORS))

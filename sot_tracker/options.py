@@ -1,7 +1,6 @@
-"""What an option is: its default, what it may be, its help text; groups of options, checking values, tables for docs.
+"""Options: their defaults, allowed values and help texts; groups of options, checks of values, tables for the docs.
 
-The options themselves are in `config.py` (the tracker and its node) and in the `config.py` or `*_config.py` of what
-else has some.
+The options themselves are in `config.py` (tracker and node) and in a `config.py` or `*_config.py` of other packages.
 """
 
 from __future__ import annotations
@@ -22,15 +21,15 @@ if TYPE_CHECKING:
 
 
 class Scope(Enum):
-    """Who understands an option."""
+    """Where an option can be used."""
 
     TRACKER = "tracker"  # `load()`, every command line and the node
-    NODE = "node"  # the node alone
+    NODE = "node"  # only the node
 
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """What is known of one option besides its type and default."""
+    """Facts about an option besides its type and default."""
 
     help: str
     scope: Scope
@@ -38,9 +37,9 @@ class Option:
     low: float | None = None
     high: float | None = None
     live: bool = False  # may be changed while the node runs
-    items: tuple[str, ...] = ()  # of a list of numbers, which may also be empty
-    fits: Callable[[tuple[float, ...]], bool] | None = None  # whether these numbers make sense together
-    rule: str = ""  # what `fits` asks for
+    items: tuple[str, ...] = ()  # names of the numbers of a list, which may also be empty
+    fits: Callable[[tuple[float, ...]], bool] | None = None  # whether these numbers are valid together
+    rule: str = ""  # what `fits` requires, for messages
 
 
 def option(default: Any, text: str, scope: Scope = Scope.TRACKER, **facts: Any) -> Any:
@@ -49,7 +48,7 @@ def option(default: Any, text: str, scope: Scope = Scope.TRACKER, **facts: Any) 
 
 @dataclass(frozen=True)
 class Options:
-    """Base of option groups: fields made by `option`, checked when the object is made.
+    """Base class of option groups. Fields are defined by `option` and checked when an object is created.
 
     Raises UserError naming the option, its value and what is allowed.
     """
@@ -60,7 +59,7 @@ class Options:
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> Self:
-        """Raises UserError for an option that does not exist."""
+        """Create the group from option names and values. Raises UserError for an option that does not exist."""
         known = options_of(cls)
         unknown = sorted(set(values) - set(known))
         if unknown:
@@ -91,7 +90,7 @@ def defaults_of(group: type[Options]) -> dict[str, Any]:
 
 
 def check(name: str, value: Any, group: type[Options]) -> Any:
-    """The value in the option's own type. Raises UserError if type, range or choice do not fit."""
+    """The value, converted to the option's type. Raises UserError for a wrong type or a value that is not allowed."""
     item = group.__dataclass_fields__[name]
     facts, default = item.metadata["option"], item.default
     value = _coerce(name, _switch(value, facts), default)
@@ -108,7 +107,7 @@ def check(name: str, value: Any, group: type[Options]) -> Any:
 
 
 def _switch(value: Any, facts: Option) -> Any:
-    """The word that was written: YAML, and so ROS, reads off and on as truth values (propagate:=off)."""
+    """The original word "on" or "off": YAML, and so ROS, reads these as booleans (propagate:=off)."""
     is_switch = facts.choices is not None and not {"on", "off"}.isdisjoint(facts.choices)
     return ("off", "on")[value] if is_switch and isinstance(value, bool) else value
 
@@ -139,9 +138,9 @@ def _coerce(name: str, value: Any, default: Any) -> Any:
 
 
 def markdown_table(group: type[Options]) -> str:
-    """The options of a group as the table that the docs hold: name, default, what is allowed, help.
+    """The options of a group as a table for the docs: name, default, allowed values, help.
 
-    Where only some of them are known to the command line and to Python, a column says which.
+    If some are only for the node, a column tells which.
     """
     options = options_of(group)
     mixed = len({facts.scope for facts in options.values()}) > 1

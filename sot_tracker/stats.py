@@ -34,7 +34,7 @@ def best_threshold(score: Scores, positive: Mask) -> float:
 
 
 def calibration_bins(probability: Scores, right: Mask, bins: int = 10) -> tuple[Scores, Scores, Scores]:
-    """Of each of `bins` equal parts of 0..1: how many of the N probabilities fall into it, their sum, and how many of
+    """For each of `bins` equal parts of 0..1: how many of the N probabilities fall into it, their sum, and how many of
     them were right. Both (N,), results (bins,).
     """
     which = np.minimum((np.asarray(probability) * bins).astype(int), bins - 1)

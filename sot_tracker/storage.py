@@ -1,6 +1,6 @@
-"""How weights are stored in a model folder: float32, rounded to half, or as whole numbers of 8 bits with scales.
+"""The storage of weights in a model folder: float32, float16, or 8-bit integers with scales.
 
-Arithmetic is float32 either way. Storage only decides how large the file is and how far weights are rounded.
+Arithmetic is always float32. The storage only decides the size of the file and the rounding of the weights.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from sot_tracker.weights_file import SCALE_SUFFIX
 _MAX_HALF = 65504.0
 _LARGEST_INT8 = 127
 _MAX_HALF_MATRIX = 1 << 16
-"""Up to so many numbers a matrix stays in half in int8 storage too. These are a tenth of the bytes, but the networks'
-early layers and attention among them make most of the difference: measured on HiT-Tiny, boxes overlapped those of fp16
-by 0.993 with them in int8 and by 0.998 without, on HCAT the worst twentieth by 0.983 and 0.990."""
+"""A matrix with at most this many numbers is stored in float16 also in int8 storage. Such matrices are a tenth of the
+bytes, but include early layers and attention, which cause most of the error: with them in int8, boxes of HiT-Tiny
+overlapped those of fp16 by 0.993, without by 0.998; for HCAT, the worst twentieth by 0.983 and 0.990."""
 
 
 def packed(state: Mapping[str, Tensor], storage: str) -> dict[str, Tensor]:
-    """The state dict as it is stored, on the CPU, without integers (counters, index tables), which the network knows.
+    """The state dict as it is stored, on the CPU, without integers (counters, index tables; the network has them).
 
-    fp16: matrices and kernels become half unless a value is out of its range. Vectors (biases, norms, running
-    statistics) are few and would lose most: they stay in float32.
-    int8: of these matrices, the large weights become int8 with a scale per output channel (`SCALE_SUFFIX`).
+    fp16: matrices and kernels are converted to float16 unless a value is out of range. Vectors (biases, norms, running
+    statistics) are small and would suffer most, so they stay float32.
+    int8: as fp16, but large weight matrices are stored in int8 with a scale per output channel (`SCALE_SUFFIX`).
 
     Raises UserError for another storage.
     """
@@ -47,9 +47,9 @@ def packed(state: Mapping[str, Tensor], storage: str) -> dict[str, Tensor]:
 
 
 def unpacked(path: Path, stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The state dict of what `packed` gave: int8 multiplied by its scales, everything else as it is.
+    """The state dict from the tensors of `packed`: int8 multiplied by its scales, everything else unchanged.
 
-    Raises UserError, naming `path`, where the scales are missing or do not fit.
+    Raises UserError, naming `path`, if scales are missing or do not fit.
     """
     state = dict(stored)
     for name, tensor in stored.items():
@@ -64,14 +64,14 @@ def unpacked(path: Path, stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _quantised(tensor: Tensor) -> tuple[Tensor, Tensor]:
-    """Whole numbers in -127..127, and a scale per first index that makes them the tensor again."""
+    """The tensor as integers in -127..127, and a scale per first index by which they are multiplied."""
     largest = tensor.abs().flatten(1).max(1).values.clamp_min(torch.finfo(torch.float32).tiny * _LARGEST_INT8)
     scale = (largest / _LARGEST_INT8).reshape(-1, *[1] * (tensor.dim() - 1))
     return (tensor / scale).round().clamp(-_LARGEST_INT8, _LARGEST_INT8).to(torch.int8), scale
 
 
 def _is_large_matrix(name: str, tensor: Tensor) -> bool:
-    """Weights of layers only: tables (positions, attention biases) have no output channels."""
+    """Whether the tensor is a large weight of a layer. Tables (positions, attention biases) have no output channels."""
     return name.endswith("weight") and tensor.dim() > 1 and tensor.numel() > _MAX_HALF_MATRIX
 
 

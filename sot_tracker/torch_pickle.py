@@ -1,14 +1,14 @@
-"""Reading files that `torch.save` wrote, without running anything that is in them.
+"""Reads files of `torch.save` without running code from them.
 
-A pickle may name any function of the machine and call it. This reader resolves every name itself: tensors and plain
-containers are admitted, other objects (settings, paths, NumPy arrays, classes of training packages) become inert
-stand-ins and are listed, functions of Python and of torch are refused by name. Both formats of torch are read here, the
-zip archive (torch 1.6 and newer) and the stream of pickles before it, so that no other loader, with other rules, sees
-the file. Tensors are made only where they are asked for.
+A pickle can call any Python function by its name. This reader resolves every name itself: tensors and plain containers
+are read, other objects (settings, paths, NumPy arrays, classes of training packages) are replaced by inert stand-ins
+and listed, functions of Python and of torch are refused by name. Both formats of torch are read here, the zip archive
+(torch 1.6 and newer) and the older stream of pickles, so that no other loader with other rules is needed. Tensors are
+only created on request.
 
-Why not `torch.load(weights_only=True)` with `safe_globals`: tried with torch 2.13 on both formats. It runs nothing
-either, but whatever is allowed it refuses files with a deque or a defaultdict of lists and every pickle protocol but 2,
-and a key made of nested tuples (300 bytes) keeps it busy without end and without answering Ctrl-C.
+Why not `torch.load(weights_only=True)` with `safe_globals`: tried with torch 2.13 on both formats. It runs no code
+either. But whatever is allowed, it refuses files with a deque or a defaultdict of lists, and every pickle protocol but
+2; and a key made of nested tuples (300 bytes) puts it into an endless loop that Ctrl-C does not end.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from sot_tracker.errors import UserError
 _ZIP_MAGIC = b"PK\x03\x04"
 _STREAM_MAGIC = (0x1950A86A20F9469CFC6C).to_bytes(10, "little")
 _MAX_START = 32
-"""The first pickle of a stream is its magic number, in any protocol within so many bytes."""
+"""The magic number, which is the first pickle of a stream, is within this many bytes in any protocol."""
 
 _DTYPES = {
     "DoubleStorage": torch.float64,
@@ -75,20 +75,20 @@ _HARMLESS = {
     "uuid.UUID",
 }
 _HARMLESS_MODULES = ("datetime.", "pathlib.", "torch.nn.modules.", "torch.optim.")
-"""Of Python's and torch's own names, those that checkpoints hold among their values. They become stand-ins too."""
+"""Modules of Python and torch whose names are allowed, since checkpoints contain them. They become stand-ins too."""
 
 _NESTED = ("net", "state_dict", "model", "model_state_dict", "network", "module", "weights")
-"""Where published files keep their weights, in the order in which they are looked for."""
+"""Entries of published files that contain the weights, in the order in which they are tried."""
 
 _PREFIXES = ("module.", "model.", "net.", "network.")
-"""What wrappers such as DataParallel put before every name."""
+"""Prefixes of all names, added by wrappers such as DataParallel."""
 
 _PYTHON_2 = {"__builtin__": "builtins", "copy_reg": "copyreg"}
-"""Modules as pickles of protocol 2, which torch writes, call them."""
+"""Names of modules in pickles of protocol 2, which torch writes -> present names."""
 
 _BUFFERS = {code[0] for code in (pickle.BYTEARRAY8, pickle.NEXT_BUFFER, pickle.READONLY_BUFFER)}
 
-# What a pickle machine fed with damaged or hostile bytes raises, besides its own error.
+# Exceptions that unpickling damaged or hostile bytes raises.
 _DAMAGE = (
     pickle.PickleError,
     zipfile.BadZipFile,
@@ -106,11 +106,11 @@ _DAMAGE = (
 )
 
 
-# Tuples: a pickle can set the attributes of the objects it is given, and tuples have none.
+# These are tuples because a pickle could set the attributes of other objects.
 
 
 class _Storage(NamedTuple):
-    """A typed run of numbers somewhere in the file."""
+    """A typed array of numbers in the file."""
 
     key: str
     dtype: torch.dtype
@@ -118,7 +118,7 @@ class _Storage(NamedTuple):
 
 
 class LazyTensor(NamedTuple):
-    """A strided view of a storage, not read yet."""
+    """A strided view of a storage that has not been read yet."""
 
     storage: _Storage
     offset: int
@@ -128,9 +128,9 @@ class LazyTensor(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class TorchFile:
-    """The object a file holds, with `LazyTensor`s in it, and the way to make tensors of them.
+    """The content of a file, with `LazyTensor`s that `tensor` converts to tensors.
 
-    stand_ins: names of the objects whose content was left unread.
+    stand_ins: names of the objects whose content was not read.
     """
 
     path: Path
@@ -156,10 +156,9 @@ class TorchFile:
 
 
 def read_torch_file(path: Path) -> TorchFile:
-    """Read what `torch.save` wrote.
+    """Read a file of `torch.save`.
 
-    Raises UserError if the file is missing, empty, truncated, of another kind, or names anything that a file of
-    tensors does not need.
+    Raises UserError if the file is missing, empty, truncated, of another kind, or contains a name that is not allowed.
     """
     try:
         data = path.read_bytes()
@@ -205,7 +204,7 @@ def _read_zip(path: Path, data: bytes) -> TorchFile:
 
 
 def _read_stream(path: Path, data: bytes) -> TorchFile:
-    """Five pickles (magic, protocol, system, content, order of keys), then per storage a count and its numbers."""
+    """Read five pickles (magic, protocol, system, content, order of keys), then a count and the numbers per storage."""
     file = io.BytesIO(data)
     (_, _), (protocol, _), (system, _) = (_load(file, path) for _ in range(3))
     if protocol != 1001 or not isinstance(system, dict) or not system.get("little_endian", True):

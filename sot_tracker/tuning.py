@@ -1,7 +1,7 @@
-"""Which engine, precision and threads are fastest here: what `sot-tracker tune` measured, and what follows from it.
+"""Chooses engine, precision and number of threads from the measurements of `sot-tracker tune` on this machine.
 
-Measurements are kept in the user's cache by processor, runtimes and model files: after an update of any of them they no
-longer count. `loading` asks here for every option that is `auto` (0 for threads); nothing is measured then.
+Measurements are stored in the user's cache, by processor, runtimes and model files; after a change of any of them they
+are not used. `loading` calls `settled` to fill in the options that are `auto` (0 for threads); it measures nothing.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from sot_tracker.model_folder import Source
 log = logging.getLogger(__name__)
 
 MIN_AGREEMENT = 0.97
-"""Mean overlap with the boxes of fp32 below which a precision is not taken by itself."""
+"""A precision is only chosen automatically if the mean overlap of its boxes with those of fp32 is at least this."""
 WORTH = 0.95
-"""A run with more threads counts as faster below this share of the milliseconds of one with fewer."""
+"""More threads are only used if the time is less than this share of the time with fewer."""
 _FOLDER = "tune"
 
 
 @dataclass(frozen=True, slots=True)
 class Guess:
-    """What is taken where nothing was measured, on a processor with one of `features` (`cpus.FEATURES`), for a model
-    folder whose manifest shows that its boxes in that precision are those of fp32.
+    """The choice without measurements, on a processor with one of `features` (`cpus.FEATURES`), for a model folder
+    whose manifest shows that the boxes in that precision agree with those of fp32.
     """
 
     features: tuple[str, ...]
@@ -44,17 +44,17 @@ class Guess:
 
 
 GUESSES = (Guess(("AMX", "bf16"), "openvino", BF16),)
-"""In the order in which they are tried. bf16 takes 0.52 to 0.61 of the time of the fastest fp32 (docs/experiments.md);
-of no other feature a gain is known that holds for every network."""
+"""Tried in this order. bf16 takes 0.52 to 0.61 of the time of the fastest fp32 (docs/experiments.md). No other feature
+is known to help every network."""
 _RUNTIMES = ("onnxruntime", "onnxruntime-gpu", "openvino", "torch")
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One configuration as it was measured.
+    """A measured configuration.
 
-    ms: per frame in all (`bench.measure`). agreement: mean overlap (IoU) of its boxes with those of fp32, 1 for fp32
-    itself.
+    ms: total time per frame (`bench.measure`). agreement: mean overlap (IoU) of its boxes with those of fp32, 1 for
+    fp32 itself.
     """
 
     engine: str
@@ -68,9 +68,9 @@ class Run:
 
 
 def pick(runs: list[Run], config: Config) -> Run | None:
-    """The fastest run that does what the options ask and agrees with fp32; None where none does.
+    """The fastest run that fits the options and agrees with fp32; None if there is none.
 
-    Of runs that are almost as fast the one with the fewest threads: other programs need the processor too.
+    If several runs are almost as fast, the one with the fewest threads: other programs need the processor too.
     """
     able = [
         run
@@ -86,9 +86,9 @@ def pick(runs: list[Run], config: Config) -> Run | None:
 
 
 def settled(config: Config, source: Source) -> Config:
-    """The options with what was measured in place of `auto`; as they are where nothing was measured or nothing is open.
+    """The options with `auto` replaced by the measured best, or by a guess; unchanged if nothing is `auto` or known.
 
-    Logs what it took and why.
+    Logs the choice.
     """
     is_open = config.engine == "auto" or config.precision == "auto" or config.threads == 0
     if source.manifest is None or not is_open or config.device not in ("auto", "cpu"):
@@ -102,7 +102,7 @@ def settled(config: Config, source: Source) -> Config:
 
 
 def guessed(config: Config, source: Source) -> Config:
-    """The options with the first of `GUESSES` that fits; as they are where none does. Logs what it took and why."""
+    """The options with the first of `GUESSES` that fits; unchanged if none fits. Logs the choice."""
     assert source.manifest is not None
     there = cpus.features()
     for guess in GUESSES:
@@ -128,10 +128,10 @@ def guessed(config: Config, source: Source) -> Config:
 
 
 def read(source: Source) -> list[Run]:
-    """What was measured of these model files on this machine; empty where nothing was."""
+    """The measurements of these model files on this machine; empty if there are none."""
     assert source.manifest is not None
     files = user_cache.place(_FOLDER).glob(f"{source.manifest.model}-*.json")
-    if not any(files):  # then the versions of the runtimes, which take 15 ms, are not needed
+    if not any(files):  # saves 15 ms for reading the versions of the runtimes
         return []
     path = _file(source)
     try:
@@ -158,7 +158,7 @@ def require_writable() -> None:
 
 
 def store(source: Source, runs: list[Run]) -> Path:
-    """Keep the measurements; the file they are in. Raises UserError if it cannot be written."""
+    """Store the measurements. Returns the file. Raises UserError if it cannot be written."""
     path = _file(source)
     values = {"machine": _machine(), "runs": [dataclasses.asdict(run) for run in runs]}
     write_text(path, json.dumps(values, indent=1) + "\n")
@@ -166,7 +166,7 @@ def store(source: Source, runs: list[Run]) -> Path:
 
 
 def candidates_of_threads(usable: int) -> list[int]:
-    """Numbers of threads worth measuring: 1, 2, 4 and so on, at most 8, and all that there are where they are few."""
+    """Numbers of threads to measure: 1, 2, 4 and 8 up to the number of cores, and that number if it is below 8."""
     return sorted({n for n in (1, 2, 4, 8, min(usable, 8)) if n <= usable})
 
 
@@ -184,7 +184,7 @@ def _file(source: Source) -> Path:
 
 
 def _machine() -> dict[str, Any]:
-    """What decides how fast something runs here."""
+    """The properties of this machine on which speeds depend."""
     return {"processor": cpus.processor(), "usable": cpus.usable(), **_versions()}
 
 

@@ -1,4 +1,4 @@
-"""The user's cache folder: what can be made again, and may be deleted at any time."""
+"""The user's cache folder. Its files can be made again, and may be deleted at any time."""
 
 from __future__ import annotations
 
@@ -19,18 +19,21 @@ _DIGEST = hashlib.sha256().digest_size
 
 
 def place(name: str) -> Path:
-    """Its subfolder of that name, which need not exist: ~/.cache/sot_tracker/NAME, or below $XDG_CACHE_HOME."""
+    """The cache's subfolder of that name, which may not exist: ~/.cache/sot_tracker/NAME, or in $XDG_CACHE_HOME."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sot_tracker" / name
 
 
 def keyed_file(folder: str, name: str, key: Mapping[str, Any], suffix: str) -> Path:
-    """NAME-HASH.SUFFIX in that subfolder; the hash is of everything on which the content depends, as JSON gives it."""
+    """The path NAME-HASH.SUFFIX in that subfolder.
+
+    key: everything on which the content depends; it is hashed as JSON.
+    """
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
     return place(folder) / f"{name}-{digest}{suffix}"
 
 
 def read_sealed(path: Path) -> bytes | None:
-    """What `write_sealed` stored there; None where there is nothing, or something damaged."""
+    """The content that `write_sealed` stored; None if there is none or it is damaged."""
     try:
         data = path.read_bytes()
     except OSError:
@@ -38,12 +41,15 @@ def read_sealed(path: Path) -> bytes | None:
     seal, content = data[:_DIGEST], data[_DIGEST:]
     if hashlib.sha256(content).digest() == seal:
         return content
-    log.warning("%s is damaged and will be made again", path)
+    log.warning("%s is damaged and is made again", path)
     return None
 
 
 def write_sealed(path: Path, content: bytes) -> None:
-    """Store it behind its sha256. A cache that cannot be written is no mistake: then it is made again each time."""
+    """Store the content with its sha256 in front.
+
+    Failures are only logged: the content is then made again each time.
+    """
     try:
         write_bytes(path, hashlib.sha256(content).digest() + content)
     except UserError as error:

@@ -1,4 +1,4 @@
-"""A model folder -> the same with a variant in int8, calibrated on pictures, or bf16; compared with fp32."""
+"""Adds a variant in int8 (calibrated on pictures) or bf16 to a model folder, with a comparison with fp32."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from sot_tracker.tracker import Image
 
 try:
     from sot_tracker.engines import onnx as onnx_engine
-    from sot_tracker.int8_graphs import looks_of, quantise
+    from sot_tracker.int8_graphs import quantise, search_inputs
 except ModuleNotFoundError as missing:
     raise MissingPackage(str(missing.name), "exporting in int8", "pip install 'sot_tracker[export]'") from None
 
 MIN_PICTURES, HELD_BACK = 8, 4
-"""Pictures needed; every so-many-th is kept for the comparison."""
+"""Smallest number of pictures; every `HELD_BACK`-th picture is used for the comparison and not for the calibration."""
 _CLIP = 40  # frames
 
 
@@ -42,12 +42,12 @@ def add_int8(
     pictures: Sequence[tuple[Image, Box]],
     progress: Callable[[str], None] = lambda step: None,
 ) -> Source:
-    """Write `out` as a copy of the model folder `source` with an int8 variant; it appears whole, or stays as it was.
+    """Write `out` as a copy of the model folder `source` with an int8 variant. If this fails, `out` is unchanged.
 
-    pictures: BGR, each with a target; one in `HELD_BACK` is not calibrated on but compared on. The clip that is
-    followed for the comparison is generated.
+    pictures: BGR, each with a target's box; one in `HELD_BACK` is used for the comparison, the others for calibration.
+    The comparison also uses a generated clip.
 
-    Raises UserError for weights that are not a model folder, too few pictures, and an `out` that is something else.
+    Raises UserError if the weights or an existing `out` are not a model folder, and for too few pictures.
     """
     original, manifest = _require(source, out, pictures)
     spec = network_spec(model.name)
@@ -63,7 +63,7 @@ def add_int8(
         template = onnx_engine.open_session(place / TEMPLATE, "cpu", 1, {})
         patches = [_patches(spec, *pair) for i, pair in enumerate(pairs) if i % HELD_BACK]
         graph = folder / source.files.path(SEARCH)
-        quantise(graph, manifest.cached, looks_of(template, patches), place / SEARCH)
+        quantise(graph, manifest.cached, search_inputs(template, patches), place / SEARCH)
         files = {f"{INT8}/{name}": model_folder.sha256(place / name) for name in (TEMPLATE, SEARCH, WEIGHTS)}
         plain = {name: one for name, one in manifest.variants.items() if name != INT8}
         manifest = replace(manifest, variants={**plain, INT8: Variant(files, INT8)})
@@ -85,9 +85,9 @@ def add_bf16(
     pictures: Sequence[tuple[Image, Box]],
     progress: Callable[[str], None] = lambda step: None,
 ) -> Source:
-    """Write `out` as a copy of the model folder `source` whose manifest says how its boxes in bf16 agree with fp32.
+    """Write `out` as a copy of the model folder `source` with a bf16 variant in its manifest.
 
-    The graphs are those of fp32: OpenVINO runs them in bf16. pictures: as for `add_int8`, all compared on.
+    The graphs are those of fp32, which OpenVINO runs in bf16. pictures: as for `add_int8`, all used for the comparison.
 
     Raises UserError as `add_int8`, and on a processor without bf16; MissingPackage without OpenVINO.
     """
@@ -109,7 +109,7 @@ def add_bf16(
 
 
 def _require(source: Source, out: Path, pictures: Sequence[Any]) -> tuple[Path, Manifest]:
-    """The folder and manifest to make a variant of. Raises UserError where none can be made, or written to `out`."""
+    """The folder and manifest of `source`. Raises UserError if no variant can be made, or not be written to `out`."""
     if source.folder is None or source.manifest is None:
         raise UserError(f"{source.name} is not a model folder: export it first, then give the folder as --weights")
     if len(pictures) < MIN_PICTURES:
@@ -120,7 +120,7 @@ def _require(source: Source, out: Path, pictures: Sequence[Any]) -> tuple[Path, 
 
 
 def _pairs(pictures: Sequence[tuple[Image, Box]]) -> Iterator[Pair]:
-    """Each picture with a search window a little beside its target, as between two frames."""
+    """Each picture with a search window that is slightly shifted and scaled, as the target moves between two frames."""
     rng = np.random.default_rng(0)
     for image, box in pictures:
         shift, growth = rng.normal(0, 0.3, 2), np.exp(rng.normal(0, 0.15))
@@ -144,13 +144,13 @@ def _patches(spec: NetworkSpec, image: Image, box: Box, around: Box) -> tuple[An
 
 
 def _agreement(spec: NetworkSpec, networks: Sequence[Network], pairs: Sequence[Pair]) -> dict[str, float]:
-    """networks: in fp32, and the other."""
+    """The agreement of the variant with fp32. networks: fp32, then the variant."""
     exact, other = networks
     inside = [pair for pair in pairs if pair[2].overlaps(pair[0].shape[1], pair[0].shape[0])]
     config = ClipConfig(frames=_CLIP, width=320, height=240, events=(), target_size=(0.2, 0.3))
     try:
         shown = list(render(config, builtin_pictures()))
-    except UserError:  # scikit-image is not here
+    except UserError:  # without scikit-image
         shown = list(render(config, procedural_pictures(seed=0)))
     first = shown[0].box
     assert first is not None

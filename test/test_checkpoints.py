@@ -249,7 +249,7 @@ def test_weights_of_half_size_say_how_to_go_on(tmp_path: Path) -> None:
     state = dict(build("lite").state_dict())
     state["neck.norm_cosines.weight"] = torch.ones(16)
     save_state_dict(tmp_path / "half.safetensors", "lite", state, {"recipe": recipe})
-    with pytest.raises(UserError, match=r"trained on patches of 64 and 128 pixels, .* 128 and 256: train on .* --init"):
+    with pytest.raises(UserError, match=r"trained on patches of 64 and 128 pixels, .* continue the training .* --init"):
         load_state_dict(tmp_path / "half.safetensors", build("lite"), "lite")
 
 

@@ -148,7 +148,7 @@ def test_track_asks_for_a_box_where_there_is_a_display(clip, capsys, monkeypatch
         (["--box", BOX, "--save", "no/such/out.mp4"], "folder 'no/such' does not exist"),
         (["--box", BOX, "--csv", "."], "is a folder"),
         (["--box", BOX, "--show"], "--show needs a display"),
-        ([], "needs a display, and there is none: give --box"),
+        ([], "needs a display, but there is none: give --box"),
         (["--bux", BOX], "unrecognized arguments"),
     ],
 )

@@ -165,14 +165,14 @@ def double(number):
 
 def test_a_job_in_another_process():
     answers = [cluster._run(pickle.dumps((double, number)), cluster._versions()) for number in (2, 3)]
-    assert [(a.result, a.warnings, a.fits) for a in answers[:1]] == [(4, ["a warning"], "")]
+    assert [(a.result, a.warnings, a.mismatch) for a in answers[:1]] == [(4, ["a warning"], "")]
     assert str(answers[1].result) == f"three is too much (on machine {socket.gethostname()})"
     assert pickle.loads(pickle.dumps(answers[1])).machine == socket.gethostname()
 
 
 def test_a_machine_with_another_version_does_nothing():
     answer = cluster._run(b"not unpickled", {**cluster._versions(), "sot_tracker": "9.9"})
-    assert re.fullmatch(r"sot_tracker is \S+ there and 9.9 here", answer.fits)
+    assert re.fullmatch(r"sot_tracker is \S+ there and 9.9 here", answer.mismatch)
 
 
 @pytest.fixture
@@ -213,7 +213,7 @@ def test_results_as_they_are_finished(pretended, caplog):
     assert [job for job, _ in done] == [3, 2, 1, 0]
     assert str(done[0][1]).startswith("three is too much")
     assert [done[1][1], done[3][1]] == [4, 0]
-    assert re.search(r"job 1: what ran it was killed 4 times, .*\(The node died.\)", str(done[2][1]))
+    assert re.search(r"job 1: its process was killed 4 times, .*\(The node died.\)", str(done[2][1]))
     assert [record.getMessage() for record in caplog.records if record.name == cluster.__name__] == [
         f"a warning (on machine {socket.gethostname()})"
     ]
@@ -304,7 +304,7 @@ def test_other_weights_under_the_same_path_are_refused(tmp_path, data):
     (task, *_) = ope.plan([entry], evaluation.read(data).sequences, tmp_path)
     ope._require_same_weights(ope._Job(task, tuple(entry.weights_files())))
     weights.write_bytes(b"elsewhere")
-    with pytest.raises(UserError, match=r"sequence 's0': the weights of 'mine' are other files than where eval"):
+    with pytest.raises(UserError, match=r"sequence 's0': the weights of 'mine' differ from those on the machine"):
         ope._require_same_weights(ope._Job(task, (("w.safetensors", 4),)))
 
 
@@ -320,7 +320,7 @@ def test_what_is_no_address(address):
 @pytest.mark.parametrize("form", ["127.0.0.1:{}", "ray://127.0.0.1:{}"])
 def test_an_address_where_something_else_answers(form, monkeypatch):
     pytest.importorskip("ray")
-    monkeypatch.setattr(cluster, "_ANSWER", 0.2)
+    monkeypatch.setattr(cluster, "_TIMEOUT", 0.2)
     with socket.create_server(("", 0)) as server:
         address = form.format(server.getsockname()[1])
         with pytest.raises(UserError, match=rf"--ray {address}: nothing answers as Ray does at .* in 0.2 s"):

@@ -62,15 +62,15 @@ def test_int8_is_for_operators_with_many_weights(tmp_path: Path, last: str) -> N
     }
     weights |= {f"weight of end{k}": (16, 16, 1, 1) for k in range(3)}
     onnx.save(graph_of(nodes, weights, "end2"), tmp_path / "graph.onnx")
-    looks = [{"patch": np.random.default_rng(seed).normal(0, 1, (1, 16, SIDE, SIDE)).astype("f4")} for seed in (0, 1)]
-    quantise(tmp_path / "graph.onnx", {}, looks, tmp_path / "out.onnx")
+    inputs = [{"patch": np.random.default_rng(seed).normal(0, 1, (1, 16, SIDE, SIDE)).astype("f4")} for seed in (0, 1)]
+    quantise(tmp_path / "graph.onnx", {}, inputs, tmp_path / "out.onnx")
     found = onnx.load(tmp_path / "out.onnx").graph
     backs = {node.output[0] for node in found.node if node.op_type == "DequantizeLinear"}
     int8 = {node.name for node in found.node if node.op_type in ("Conv", "MatMul") and node.input[1] in backs}
     assert int8 == {"wide", "wider", "again", *(["end0"] if last == "Conv" else [])}
     session = onnxruntime.InferenceSession(tmp_path / "out.onnx", providers=["CPUExecutionProvider"])
     exact = onnxruntime.InferenceSession(tmp_path / "graph.onnx", providers=["CPUExecutionProvider"])
-    rough, right = session.run(None, looks[0])[0], exact.run(None, looks[0])[0]
+    rough, right = session.run(None, inputs[0])[0], exact.run(None, inputs[0])[0]
     assert 0 < np.abs(rough - right).max() < 0.1 * np.abs(right).max()
 
 

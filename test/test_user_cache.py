@@ -22,7 +22,7 @@ def test_damaged_content_does_not(tmp_path: Path, damage, caplog: pytest.LogCapt
     user_cache.write_sealed(path, b"content")
     path.write_bytes(damage(path.read_bytes()))
     assert user_cache.read_sealed(path) is None
-    assert "damaged and will be made again" in caplog.text
+    assert "damaged and is made again" in caplog.text
 
 
 def test_nothing_there_is_no_mistake(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,4 +1,4 @@
-"""`sot-tracker calibrate`: learn what makes a probability of a network's answers, into its model folder."""
+"""`sot-tracker calibrate`: learn a network's calibration from clips, and store it in the model folder."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sot_tracker.catalog import ModelSpec
     from sot_tracker.config import Config
     from sot_tracker.evaluate.calibrating import Quality
-    from sot_tracker.evaluate.looks import Looks
+    from sot_tracker.evaluate.samples import Samples
     from sot_tracker.model_folder import Source
 
 EPILOG = """
@@ -49,16 +49,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         type=Path,
         metavar="FILE",
-        help="learn from the measurements in a file of --save-looks; repeatable",
+        help="learn from the samples in a file of --save-looks; repeatable",
     )
     parser.add_argument("--frames", type=int, metavar="N", help="only the first N frames of each sequence")
     parser.add_argument(
         "--features", metavar="NAME,NAME", help="features to learn from (default: the five of docs/models.md)"
     )
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the calibration diagram into this PNG file")
-    parser.add_argument(
-        "--save-looks", type=Path, metavar="FILE", help="save the measurements, to learn from them again"
-    )
+    parser.add_argument("--save-looks", type=Path, metavar="FILE", help="save the samples, to learn from them again")
     parser.add_argument("--dry-run", action="store_true", help="print the figures, but do not change the model folder")
     add_tracker_options(parser, without=EVERY_FRAME_IS_SEARCHED)
 
@@ -68,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     from sot_tracker.calibration import FEATURES
     from sot_tracker.catalog import network_spec, spec
     from sot_tracker.config import Config
-    from sot_tracker.evaluate import calibrating, looks, plots
+    from sot_tracker.evaluate import calibrating, plots, samples
 
     config = Config.from_mapping({**tracker_options(args, without=EVERY_FRAME_IS_SEARCHED), "model": args.model})
     network_spec(config.model)  # or it has no score map
@@ -85,17 +83,17 @@ def run(args: argparse.Namespace) -> int:
     _require_outputs(args)
     source = _folder(model, config.weights, args.dry_run)
     network = _network(source)
-    parts = [looks.read(path, network) for path in args.looks or ()]
+    parts = [samples.read(path, network) for path in args.looks or ()]
     if args.data:
         parts += _followed(model, config, args)
-    seen = looks.joined(parts)
+    joined = samples.joined(parts)
     if args.save_looks is not None:
-        looks.save(seen, args.save_looks, network)
-    made, probability = calibrating.learn(seen, names)
-    print(_told(seen, calibrating.quality(seen, probability), calibrating.left_out(seen)))
+        samples.save(joined, args.save_looks, network)
+    made, probability = calibrating.learn(joined, names)
+    print(_summary(joined, calibrating.quality(joined, probability), calibrating.left_out(joined)))
     if args.plot is not None:
-        title = f"{config.model}, {calibrating.left_out(seen)} left out in turn"
-        plots.write_calibration(args.plot, probability, seen.right, seen.folder, title)
+        title = f"{config.model}, {calibrating.left_out(joined)} left out in turn"
+        plots.write_calibration(args.plot, probability, joined.right, joined.folder, title)
     if not args.dry_run:
         assert source.manifest is not None
         assert source.folder is not None
@@ -112,12 +110,12 @@ def _require_outputs(args: argparse.Namespace) -> None:
 
 
 def _folder(model: ModelSpec, weights: str, dry_run: bool) -> Source:
-    """The model folder to write into. Raises UserError for weights that are none, and for those that ship."""
+    """The model folder to write to. Raises UserError for weights in another form, and for those that ship."""
     from sot_tracker.model_folder import find_weights
 
     source = find_weights(model, weights)
     if source.folder is None or source.manifest is None:
-        raise UserError(f"calibrate writes into a model folder, and {source.name} is none: export the weights first")
+        raise UserError(f"calibrate writes into a model folder, and {source.name} is not one: export the weights first")
     if not weights and not dry_run:
         raise UserError(
             f"this would replace the calibration that ships with {model.name}: give a copy of '{source.folder}', or a "
@@ -129,31 +127,32 @@ def _folder(model: ModelSpec, weights: str, dry_run: bool) -> Source:
 
 
 def _network(source: Source) -> str:
-    """Whose looks they are: the model and the beginning of its weights' hash."""
+    """Identifies a network: the name of the model and the beginning of its weights' sha256."""
     assert source.manifest is not None
     weights = source.manifest.variants[DEFAULT_VARIANT].files[WEIGHTS]
     return f"{source.manifest.model} {weights[:12]}"
 
 
-def _followed(model: ModelSpec, config: Config, args: argparse.Namespace) -> list[Looks]:
-    """Looks at all sequences of each --data, with a progress line."""
+def _followed(model: ModelSpec, config: Config, args: argparse.Namespace) -> list[Samples]:
+    """The samples of all sequences of each --data, with a progress bar."""
     from tqdm import tqdm
 
     from sot_tracker.datasets import evaluation
-    from sot_tracker.evaluate import looks
+    from sot_tracker.evaluate import samples
     from sot_tracker.loading import load_network_tracker
 
     folders = [evaluation.read(data, frames=args.frames or 0).sequences for data in args.data]
     tracker = load_network_tracker(model, config)
     total = sum(len(clip.frames) for clips in folders for clip in clips)
     with tqdm(total=total, unit="frame", disable=None) as bar:
-        return [looks.gather(tracker, clips, lambda clip: bar.update(len(clip.frames))) for clips in folders]
+        return [samples.gather(tracker, clips, lambda clip: bar.update(len(clip.frames))) for clips in folders]
 
 
-def _told(seen: Looks, quality: Quality, left_out: str) -> str:
+def _summary(samples: Samples, quality: Quality, left_out: str) -> str:
+    clips = len(np.unique(samples.clip))
     return (
-        f"{len(seen.right)} frames of {len(np.unique(seen.clip))} sequences, {seen.present.mean():.0%} with the target,"
-        f" {seen.right.mean():.0%} of the boxes right. On {left_out} left out: ROC AUC of right boxes"
+        f"{len(samples.right)} frames of {clips} sequences, {samples.present.mean():.0%} with the target,"
+        f" {samples.right.mean():.0%} of the boxes right. On {left_out} left out: ROC AUC of right boxes"
         f" {quality.right_auc:.3f}, of presence {quality.presence_auc:.3f}, calibration error {quality.error:.3f};"
         f" TRACKING in {quality.false_tracking:.0%} of the frames without the target and in"
         f" {quality.right_tracking:.0%} of those with a right box"

@@ -195,7 +195,9 @@ def _truth(source: FrameSource, args: argparse.Namespace, has_box: bool) -> np.n
         found = source.truth(args.truth_topic)
         return None if found is None else found.boxes
     if args.truth_topic:
-        raise UserError(f"--truth-topic is for recordings (MCAP files, rosbag2 folders), and '{args.source}' is none")
+        raise UserError(
+            f"--truth-topic is for recordings (MCAP files, rosbag2 folders): '{args.source}' is not a recording"
+        )
     return truth_of(Path(args.source).expanduser(), has_box) if source.files else None
 
 

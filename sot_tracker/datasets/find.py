@@ -1,4 +1,4 @@
-"""From a folder to its sequences: `find` for a data folder, `sequence_in` for the folder of one sequence."""
+"""Finds sequences: `find` in a data folder, `sequences_in` in the folder of one sequence."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ NO_TOPICS = Topics()
 
 
 def find(data: Path, topics: Topics = NO_TOPICS) -> Iterator[Sequence | Refused]:
-    """Every sequence at or below that folder, or in that listing of COCO, in natural order of the names.
+    """All sequences in that folder and its subfolders, or in that listing of COCO, in natural order of the names.
 
-    topics: of recordings. Links are followed, each folder is read once, hidden ones and __MACOSX are left out. A
-    sequence that cannot be read comes as `Refused`, so that the others can be used. Raises UserError if nothing there
-    has a known layout.
+    topics: of recordings. Links are followed, each folder is read once, hidden folders and __MACOSX are left out. For a
+    sequence that cannot be read, a `Refused` is yielded, so that the others can be used. Raises UserError if nothing
+    there has a known layout.
     """
     if not data.exists():
         raise UserError(f"data folder '{data}' does not exist: give a folder in one of the layouts of {_names()}")
@@ -69,7 +69,7 @@ def layout_of(place: Place) -> Layout | None:
 
 
 def _places(data: Path, topics: Topics) -> Iterator[tuple[Place, Layout]]:
-    """Every folder that a layout knows, and that layout; below one that is read as a whole nothing is looked for."""
+    """Every folder with a known layout, and the layout. Subfolders of a folder that is read as a whole are skipped."""
     seen = set()
     for name, subfolders, files in os.walk(data, followlinks=True):
         folder = Path(name)
@@ -87,7 +87,7 @@ def _places(data: Path, topics: Topics) -> Iterator[tuple[Place, Layout]]:
 
 
 def sequences_in(folder: Path) -> list[Sequence]:
-    """The sequences whose own folder this is, one for each target; empty where there is no truth, or no such folder.
+    """The sequences in this folder itself, one per target; empty if there is no truth, or no such folder.
 
     Raises UserError if one of them cannot be read.
     """
@@ -104,7 +104,7 @@ def sequences_in(folder: Path) -> list[Sequence]:
 
 
 def frames_of(folder: Path) -> list[Path]:
-    """The frames of a folder: those that its truth is for, or all its pictures where it has none.
+    """The frames of a folder: those of its truth, or all its pictures if it has none.
 
     Raises UserError as `sequences_in`.
     """
@@ -115,15 +115,15 @@ def frames_of(folder: Path) -> list[Path]:
 
 
 def truth_of(folder: Path, has_box: bool = False) -> Array | None:
-    """N x 4 boxes of those frames, NaN where the target is absent or unknown; None where there is no truth.
+    """N x 4 boxes of those frames, NaN if the target is absent or unknown; None if there is no truth.
 
-    Raises UserError as `sequences_in`; and if there are several targets, unless it is known which one is meant by a box
-    (has_box): then None.
+    Raises UserError as `sequences_in`, and if there are several targets. has_box: the user gives a box, so that the
+    result is None for several targets.
     """
     sequences = sequences_in(folder)
     if len(sequences) > 1 and not has_box:
         names = ", ".join(sequence.name for sequence in sequences)
-        raise UserError(f"'{folder}' has truth for several targets ({names}): give the box of the one that is meant")
+        raise UserError(f"'{folder}' has truth for several targets ({names}): give the box of one of them")
     if len(sequences) != 1:
         return None
     return np.where(sequences[0].visible[:, None], sequences[0].truth, np.nan)

@@ -1,6 +1,5 @@
-"""Boxes for unlabelled video: trackers follow a target forward and backward in time; kept is what both ways agree on.
-
-A tracker that has slipped onto something else seldom finds its way back to where it started.
+"""Labels unlabelled video: trackers track a target forward and then backward in time, and frames are kept in which both
+directions agree. A tracker that has lost the target seldom returns to where it started.
 """
 
 from __future__ import annotations
@@ -15,11 +14,11 @@ from sot_tracker.box import Box
 from sot_tracker.tracker import Image, State, Tracker
 
 SPAN = 60
-"""Frames that are followed in one go, then backward."""
+"""Number of frames that are tracked forward before they are tracked backward."""
 MIN_FRAMES = 4
-"""Spans are halved where the ways part, down to this many frames; then the track ends."""
+"""If the directions disagree, the span is halved, down to this many frames; then the track ends."""
 AGREE = 0.5
-"""Least overlap of the boxes of all ways and trackers."""
+"""Smallest overlap of any two boxes of a frame, over all directions and trackers."""
 
 
 class Labelled(NamedTuple):
@@ -33,29 +32,28 @@ class Labelled(NamedTuple):
 def label(
     trackers: Sequence[Tracker], frames: Iterable[Image], start: Box, span: int = SPAN, agree: float = AGREE
 ) -> Iterator[Labelled]:
-    """Every frame that is sure, the first one's box as given; ends where the target is lost, and nothing if that is at
-    once.
+    """Yields every frame that is sure, until the target is lost; nothing if it is lost at once.
 
-    frames: BGR pictures of one size. start: the target in the first one, pixels. The boxes between are means over
-    trackers and ways. Raises UserError if the start cannot be tracked.
+    frames: BGR pictures of one size. start: the target's box in the first one, pixels. The other boxes are means over
+    trackers and directions. Raises UserError if the start cannot be tracked.
     """
     stream = iter(frames)
-    held: list[Image] = list(islice(stream, span))
+    images: list[Image] = list(islice(stream, span))
     number, box = 0, start
-    while len(held) > 1:
-        found = _longest(trackers, held, box, agree)
+    while len(images) > 1:
+        found = _longest(trackers, images, box, agree)
         if not found:
             return
         if number == 0:
-            yield Labelled(0, held[0], start)
-        yield from (Labelled(number + i, held[i], kept) for i, kept in found)
+            yield Labelled(0, images[0], start)
+        yield from (Labelled(number + i, images[i], kept) for i, kept in found)
         last, box = found[-1]
-        number, held = number + last, held[last:]
-        held.extend(islice(stream, span - len(held)))
+        number, images = number + last, images[last:]
+        images.extend(islice(stream, span - len(images)))
 
 
 def _longest(trackers: Sequence[Tracker], images: list[Image], start: Box, agree: float) -> list[tuple[int, Box]]:
-    """The sure frames of these images, or of as many first ones as close; none where not even a few do."""
+    """The sure frames of these images, or of their first half, quarter and so on; none if even the shortest fails."""
     count = len(images)
     while count >= min(MIN_FRAMES, len(images)):
         found = both_ways(trackers, images[:count], start, agree)
@@ -66,7 +64,7 @@ def _longest(trackers: Sequence[Tracker], images: list[Image], start: Box, agree
 
 
 def both_ways(trackers: Sequence[Tracker], images: list[Image], start: Box, agree: float) -> list[tuple[int, Box]]:
-    """Index and box of the frames after the first in which all ways agree; none unless all come back to the start."""
+    """Index and box of the later frames in which all boxes agree; none unless all trackers return to the start."""
     ways = []
     for tracker in trackers:
         there = follow(tracker, images, start)
@@ -79,14 +77,14 @@ def both_ways(trackers: Sequence[Tracker], images: list[Image], start: Box, agre
 
 
 def follow(tracker: Tracker, images: Sequence[Image], start: Box) -> list[Box | None]:
-    """A box per image, the first as given; None where the tracker says LOST."""
+    """A box per image, the first as given; None if the tracker is not TRACKING."""
     tracker.init(images[0], start)
     estimates = (tracker.update(image) for image in images[1:])
     return [start, *(e.box if e.state is State.TRACKING and e.box.is_valid else None for e in estimates)]
 
 
 def _agreeing(boxes: list[Box | None], agree: float) -> list[Box]:
-    """All boxes if every two overlap enough, else none."""
+    """All boxes if any two overlap enough, else none."""
     known = [box for box in boxes if box is not None]
     if len(known) < len(boxes) or any(a.iou(b) < agree for i, a in enumerate(known) for b in known[:i]):
         return []

@@ -1,4 +1,4 @@
-"""What every data set is read into, whatever its layout on disk."""
+"""The types into which all data sets are read, whatever their layout on disk."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Mask = npt.NDArray[np.uint8]
 XYWH = tuple[float, float, float, float]
 
 Cutter = Callable[[np.ndarray, XYWH | None], Mask | None]
-"""H x W x 3 BGR picture, and the object's box or None where none is known -> its mask, None where it is unsure."""
+"""H x W x 3 BGR picture, and the object's box or None if unknown -> the object's mask; None if it is uncertain."""
 
 MaskReader = Callable[[], Mask]
 
@@ -36,17 +36,17 @@ Flags = npt.NDArray[np.bool_]
 class Sequence:
     """One target in a video, or in one still picture, or a picture without annotation.
 
-    layout: the name of the layout that read it. own_name: as in the data set's lists; place: the folders between the
-    data folder and it, with / between them. group: the video or picture it belongs to, which targets can share.
-    source: where it comes from, for weights by source; mostly the layout.
+    layout: name of the layout. own_name: as in the data set's lists; place: the folders between the data folder and the
+    sequence, separated by /. group: the video or picture that the sequence belongs to, which several targets can share.
+    source: name for weights by source; usually the layout.
 
-    frames: N files. numbers: N, counted from 0 in the video, so that numbers[0] is the picture that the truth begins
-    with. truth: N x 4, x, y, w, h in pixels of the stored picture; NaN where the data set gives no box. visible: N,
-    whether the target is there and shows; labels may say that it does not although there is a box. known: N, whether
-    the data set says anything about the frame.
-    masks: N readers of the target's mask, None for a frame without; empty where there are none at all.
-    reader: gives the pictures where they are not files of their own, as in a recording; `frames` are then names alone.
-    truth_kind: "box", or the "polygon" or "mask" that the boxes were made from.
+    frames: N files. numbers: N, index of each frame in the video, from 0, so that numbers[0] is the first picture of
+    the truth. truth: N x 4, x, y, w, h in pixels of the stored picture; NaN if the data set has no box. visible: N,
+    whether the target is present and visible; labels may say that it is not although there is a box. known: N, whether
+    the data set has any annotation of the frame.
+    masks: N readers of the target's mask, None for a frame without one; empty if there are none at all.
+    reader: reads the pictures if they are not separate files, as in a recording; `frames` are then only names.
+    truth_kind: "box", or "polygon" or "mask" if the boxes were computed from these.
     """
 
     layout: str
@@ -73,8 +73,9 @@ class Sequence:
         return Box.from_xywh(self.truth[0])
 
     def picture(self, index: int, range16: Range16 | None = None) -> Image:
-        """H x W x 3 BGR pixels of a frame as they are stored: annotations are made on these, so EXIF's turn is not
-        applied. range16: scales 16-bit pictures, one for all pictures of a pass. Raises UserError if it cannot be read.
+        """H x W x 3 BGR pixels of a frame as they are stored. The EXIF orientation is not applied, since annotations
+        refer to the stored pixels. range16: scales 16-bit pictures, one object for all pictures of a pass. Raises
+        UserError if the picture cannot be read.
         """
         if self.reader is not None:
             return self.reader(index, range16)
@@ -91,10 +92,10 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One object in one picture, as training takes it.
+    """One object in one picture, for training.
 
     box: x, y, w, h in pixels of the picture, or None for a picture without annotation (a background).
-    mask: makes the object's mask when asked, since most masks are never needed at once.
+    mask: reads the object's mask; a function, so that not all masks are in memory at once.
     """
 
     path: Path
@@ -105,9 +106,9 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """One object through a video, or in one still picture, or a picture without annotation, as training takes it.
+    """One object in a video or in one still picture, or a picture without annotation, for training.
 
-    name: unique within its source. group: the video or picture it belongs to; splits never cut through a group.
+    name: unique within its source. group: the video or picture it belongs to; a split never divides a group.
     """
 
     source: str

@@ -1,7 +1,7 @@
 """Text files of data sets: one row per frame with a box, polygon or mask, and one value per frame in label files.
 
-They are read strictly. A row of another kind, a value that is not a number, or another count than frames is a UserError
-that names the file and the line: a shifted row would otherwise give a frame the box of another one without a word.
+They are read strictly. A row of another kind, a value that is not a number, or a wrong number of rows is a UserError
+that names the file and the line. Otherwise a shifted row would silently give a frame the box of another one.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ BOX, POLYGON = 4, 8
 class Truth:
     """The rows of a truth file.
 
-    boxes: N x 4, x, y, w, h in pixels, NaN where the row says that there is no target (NaN, or no size). kind: "box",
-    "polygon" or "mask", what the rows held. blank: number of the first line that is empty though rows follow, or None.
+    boxes: N x 4, x, y, w, h in pixels, NaN if the row means that there is no target (NaN, or no size). kind: "box",
+    "polygon" or "mask". blank: number of the first blank line that is followed by rows, or None.
     """
 
     boxes: Array
@@ -35,13 +35,13 @@ class Truth:
     blank: int | None
 
     def describe(self) -> str:
-        """Its number of rows, and where a blank line may have made it wrong."""
+        """The number of rows, and the blank line, which may be the reason of a wrong number."""
         rows = "1 row" if len(self.boxes) == 1 else f"{len(self.boxes)} rows"
         return rows + (f" (line {self.blank} is blank)" if self.blank else "")
 
 
 def read_truth(path: Path) -> Truth:
-    """The boxes of a truth file; numbers are divided by commas, tabs or spaces. Blank lines are not rows.
+    """The boxes of a truth file; numbers are separated by commas, tabs or spaces. Blank lines are ignored.
 
     Raises UserError, naming the line, for a row that is not a box (4 numbers), polygon (8 numbers) or mask ("m..."),
     for rows of more than one of these kinds, and for infinite numbers.
@@ -60,7 +60,7 @@ def read_truth(path: Path) -> Truth:
 
 
 def _parsed_at_once(lines: list[str]) -> Array | None:
-    """N x 4 or N x 8 by NumPy's fast reader, for data sets of millions of rows; None where any line is unusual."""
+    """N x 4 or N x 8, read by NumPy, which is fast for millions of rows; None if any line is unusual."""
     if not lines:
         return None
     try:
@@ -71,7 +71,7 @@ def _parsed_at_once(lines: list[str]) -> Array | None:
 
 
 def _parsed_by_line(path: Path, numbered: list[tuple[int, str]]) -> Array:
-    """The same, one by one. Raises UserError naming the line that cannot be used."""
+    """The same, read line by line. Raises UserError naming the line that cannot be used."""
     rows, length = [], 0
     for number, line in numbered:
         row = _numbers(path, number, line)
@@ -85,7 +85,7 @@ def _parsed_by_line(path: Path, numbered: list[tuple[int, str]]) -> Array:
 
 
 def read_values(path: Path, count: int, highest: int) -> Array:
-    """One whole number 0..highest for each of `count` frames, divided by commas or white space.
+    """One integer 0..highest for each of `count` frames, separated by commas or white space.
 
     Raises UserError for anything else, naming the file and the value.
     """
@@ -93,7 +93,7 @@ def read_values(path: Path, count: int, highest: int) -> Array:
     try:
         values: Array = np.array(words, dtype=np.float64)
     except ValueError as error:
-        raise UserError(f"'{path}' holds something else than numbers: {error}") from None
+        raise UserError(f"'{path}' contains something other than numbers: {error}") from None
     if len(values) != count:
         raise UserError(f"'{path}' has {len(values)} values for {count} frames: it needs one per frame")
     wrong = ~((values >= 0) & (values <= highest) & (values == np.floor(values)))
@@ -107,7 +107,7 @@ def read_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
-        raise UserError(f"'{path}' is no text: numbers as text are expected, one row per frame") from None
+        raise UserError(f"'{path}' is not a text file: numbers as text are expected, one row per frame") from None
     except OSError as error:
         raise UserError(f"'{path}' cannot be read: {error.strerror}") from None
 

@@ -1,6 +1,7 @@
-"""A network's call as a CUDA graph: recorded once for each set of input shapes, then replayed.
+"""Runs a network as a CUDA graph, which is recorded once for each set of input shapes and then replayed.
 
-A small network is a few hundred short kernels; starting them one by one from Python takes longer than they run.
+A small network consists of a few hundred short kernels. Launching them one by one from Python takes longer than running
+them.
 """
 
 from __future__ import annotations
@@ -12,22 +13,22 @@ import torch
 from torch import Tensor
 
 WARM_UP = 3
-"""Calls before recording, in which cuDNN and cuBLAS choose their kernels and take their memory."""
+"""Calls before recording, in which cuDNN and cuBLAS choose their kernels and allocate their memory."""
 
 Call = Callable[[tuple[Tensor, ...], Tensor], dict[str, Tensor]]
 
 
 class Replayed:
-    """Takes the arguments of `call`, on a CUDA device, and returns copies of its results on the CPU, in float32.
+    """Replays `call`. Arguments are on a CUDA device; results are copied to the CPU, in float32.
 
-    May be called from several threads, each under `torch.inference_mode`. `call` must not wait for the GPU and must
-    not copy from CPU memory: CUDA cannot record that, so the first call with new shapes would raise RuntimeError.
+    It may be used from several threads, each under `torch.inference_mode`. `call` must not wait for the GPU and must
+    not copy from CPU memory: CUDA cannot record this, and the first call with new shapes would raise RuntimeError.
     """
 
     def __init__(self, call: Call) -> None:
         self._call = call
         self._recorded: dict[tuple[torch.Size, ...], _Recording] = {}
-        self._lock = threading.Lock()  # a recording has one place for inputs and one for results
+        self._lock = threading.Lock()  # a recording has only one set of input and output buffers
 
     def __call__(self, cached: tuple[Tensor, ...], patches: Tensor) -> dict[str, Tensor]:
         shapes = tuple(value.shape for value in (*cached, patches))

@@ -1,8 +1,8 @@
-"""What every inference backend offers: a `Network` with `template` and `search`, and the `Facts` about it.
+"""The interface of every inference backend: a `Network` with `template` and `search`, and the `Facts` about it.
 
-A network is stateless. `template(patch)` gives what depends on the target alone, an opaque value that only the same
-network understands; `search(cached, patch)` gives the maps. One loaded network therefore serves many targets and may
-be called from several threads.
+A network is stateless. `template(patch)` returns everything that depends on the template patch alone, as an opaque
+value for the same network; `search(cached, patch)` returns the maps. So one loaded network can be used for many
+targets, and from several threads.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ Maps = dict[str, npt.NDArray[np.float32]]
 """Named maps of one patch without batch axis, as listed per decoding in docs/architecture.md."""
 
 Tensors = dict[str, tuple[str, list[Any]]]
-"""What a graph takes or gives: name -> NumPy's name of the type, and the shape."""
+"""Inputs or outputs of a graph: name -> name of the NumPy type, and shape."""
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is known of a loaded network.
+    """Facts about a loaded network.
 
-    engine: "onnx", "openvino" or "torch", with its version in `runtime`. device: "cpu", "cuda" or "tensorrt", the one
-    really taken. precision: "fp32", "bf16" or "fp16". threads: CPU threads, 0 where the engine chose.
-    weights: where they came from. random: drawn from a seed, for benchmarks only.
+    engine: "onnx", "openvino" or "torch"; runtime: its name and version. device: the device in use, "cpu", "cuda" or
+    "tensorrt". precision: "fp32", "bf16", "fp16" or "int8". threads: CPU threads, 0 if the engine chose.
+    weights: the folder or file they came from. random: whether they are drawn from a seed, for benchmarks only.
     lost_threshold: the score stored with the weights, below which the target counts as lost.
-    parameters, macs: of the network, macs for one search step; None where no manifest says.
-    calibration: what makes a probability of its maps; None where there is none.
+    parameters: number of weights; macs: multiply-accumulates of one search; None without a manifest.
+    calibration: computes a probability from the maps; None without one.
     """
 
     engine: str
@@ -84,9 +84,9 @@ class Facts:
 
 
 class Network(ABC):
-    """A network ready to run; see the module's docstring.
+    """A loaded network; see the module's docstring.
 
-    failures: what the runtime raises when it cannot compute.
+    failures: the exceptions that the runtime raises if it cannot compute.
     """
 
     failures: ClassVar[tuple[type[Exception], ...]] = (RuntimeError,)
@@ -106,27 +106,27 @@ class Network(ABC):
 
     @abstractmethod
     def template(self, patch: Patch) -> Any:
-        """All that depends on the template alone; the value is only for this network's `search`."""
+        """Everything that depends on the template patch alone, as an opaque value for this network's `search`."""
 
     @abstractmethod
     def search(self, cached: Any, patch: Patch) -> Maps:
         """The maps of one search patch."""
 
     def drop_template(self) -> None:  # noqa: B027  an engine that has one module for both frees nothing
-        """Free what only `template` needs, where that can be freed. `template` must not be called any more."""
+        """Free the memory that only `template` needs, if the engine can. `template` must not be called afterwards."""
 
-    def search_many(self, looks: Sequence[tuple[Any, Patch]]) -> list[Maps]:
-        """The maps of many patches, each with its own target's cached value, in their order; here one after the other.
+    def search_many(self, inputs: Sequence[tuple[Any, Patch]]) -> list[Maps]:
+        """The maps of several searches, in their order. inputs: the cached template value and the patch of each.
 
-        An engine does better where it was loaded for `Config.max_targets` above 1: side by side on the processors of a
-        CPU, as one batch on a GPU.
+        Here they run one after the other. Engines loaded with `Config.max_targets` above 1 run them faster: in parallel
+        threads on a CPU, as one batch on a GPU.
         """
-        return [self.search(cached, patch) for cached, patch in looks]
+        return [self.search(cached, patch) for cached, patch in inputs]
 
     def warm_up(self, spec: NetworkSpec, targets: int = 1) -> None:
-        """Run once, so that the first frame is as fast as the others, and see that the maps are those of `spec`.
+        """Run once, so that the first frame is as fast as the others, and check that the maps are those of `spec`.
 
-        targets: most that will be searched together; with more than one, that is run once too.
+        targets: largest number of targets that will be searched for together; if it is above 1, this is run once too.
 
         Raises UserError if the runtime fails, and for maps of other names or shapes or with numbers that are not
         finite.
@@ -151,9 +151,9 @@ class Network(ABC):
 
 
 def require_graph(source: Source, graph: Path, spec: NetworkSpec, inputs: Tensors, outputs: Tensors) -> None:
-    """Raise UserError unless the graph of that model folder takes and gives what the manifest and `spec` say.
+    """Raise UserError unless inputs and outputs of a model folder's graph are those of the manifest and `spec`.
 
-    graph: named as in the folder, `TEMPLATE` or `SEARCH`. A first axis that is a text is free: a number of targets.
+    graph: a path whose name is `TEMPLATE` or `SEARCH`. A first axis that is a string is dynamic: the number of targets.
     """
     assert source.manifest is not None
     is_template = graph.name == TEMPLATE
@@ -174,7 +174,7 @@ def require_graph(source: Source, graph: Path, spec: NetworkSpec, inputs: Tensor
 
 
 def _fits(found: tuple[str, list[Any]] | None, expected: tuple[str, list[Any]] | None) -> bool:
-    """Whether the tensors are alike, or would be for one target."""
+    """Whether type and shape are equal, apart from a dynamic first axis."""
     if found is None or expected is None or not found[1] or not isinstance(found[1][0], str):
         return found == expected
     return (found[0], found[1][1:]) == (expected[0], expected[1][1:])

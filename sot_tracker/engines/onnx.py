@@ -48,12 +48,12 @@ _AS_REQUESTED = 1  # an arena grows by what is needed, not to the next power of 
 
 
 class OnnxNetwork(Network):
-    """Both graphs as sessions; what `template` gives stays on the device.
+    """A network in ONNX Runtime, with one session per graph. The values of `template` stay on the device.
 
-    side_by_side: the search graph once more, for one thread, and the threads that run it for one target each; on a CPU
-        twice as many threads are less than twice as fast, so that this is faster than one target after the other. None
-        where targets are not searched together.
-    batch: whether the search graph takes any number of targets.
+    side_by_side: a second session of the search graph that uses one thread, and an executor whose threads run it for
+        one target each. On a CPU this is faster than one target after the other with all threads, because twice as many
+        threads are less than twice as fast. None if there is only one target.
+    batch: whether the search graph accepts any number of targets.
     """
 
     failures = _FAILURES
@@ -74,10 +74,10 @@ class OnnxNetwork(Network):
         self._names = {id(session): [output.name for output in session.get_outputs()] for session in self._sessions()}
 
     def warm_up(self, spec: NetworkSpec, targets: int = 1) -> None:
-        """As any network; on a CPU these first runs give their working memory back.
+        """See `Network.warm_up`. On a CPU the working memory of these first runs is freed again.
 
-        A session takes memory piece by piece in its first run, and from the second run on as one block of the size that
-        it learnt. The pieces would be kept beside the block.
+        A session allocates memory piece by piece in its first run. From the second run on it allocates one block of the
+        size that it measured, but would also keep the pieces.
         """
         if self.facts.device == "cpu":
             self._run_options = onnxruntime.RunOptions()
@@ -92,28 +92,28 @@ class OnnxNetwork(Network):
         self._template = None
 
     def search(self, cached: dict[str, Any], patch: Patch) -> Maps:
-        return self._look(self._search, cached, patch)
+        return self._search_one(self._search, cached, patch)
 
-    def search_many(self, looks: Sequence[tuple[dict[str, Any], Patch]]) -> list[Maps]:
-        if len(looks) > 1 and self._side_by_side is not None:
+    def search_many(self, inputs: Sequence[tuple[dict[str, Any], Patch]]) -> list[Maps]:
+        if len(inputs) > 1 and self._side_by_side is not None:
             session, threads = self._side_by_side
-            return list(threads.map(lambda look: self._look(session, *look), looks))
-        if len(looks) > 1 and self._batch:
-            return self._search_batch(looks)
-        return super().search_many(looks)
+            return list(threads.map(lambda one: self._search_one(session, *one), inputs))
+        if len(inputs) > 1 and self._batch:
+            return self._search_batch(inputs)
+        return super().search_many(inputs)
 
-    def _search_batch(self, looks: Sequence[tuple[dict[str, Any], Patch]]) -> list[Maps]:
-        """One call for all; the targets' tensors are put side by side by way of the host."""
-        first = looks[0][0]
+    def _search_batch(self, inputs: Sequence[tuple[dict[str, Any], Patch]]) -> list[Maps]:
+        """Search for all targets in one call. Their cached tensors are concatenated in CPU memory."""
+        first = inputs[0][0]
         cached = {
-            name: onnxruntime.OrtValue.ortvalue_from_numpy(np.concatenate([look[0][name].numpy() for look in looks]))
+            name: onnxruntime.OrtValue.ortvalue_from_numpy(np.concatenate([one[name].numpy() for one, _ in inputs]))
             for name in first
         }
-        found = self._run(self._search, cached, np.stack([patch for _, patch in looks]))
+        found = self._run(self._search, cached, np.stack([patch for _, patch in inputs]))
         maps = {name: value.numpy() for name, value in found.items()}
-        return [{name: value[i] for name, value in maps.items()} for i in range(len(looks))]
+        return [{name: value[i] for name, value in maps.items()} for i in range(len(inputs))]
 
-    def _look(self, session: Any, cached: dict[str, Any], patch: Patch) -> Maps:
+    def _search_one(self, session: Any, cached: dict[str, Any], patch: Patch) -> Maps:
         return {name: value.numpy()[0] for name, value in self._run(session, cached, patch[None]).items()}
 
     def _run(self, session: Any, cached: dict[str, Any], patches: Patch) -> dict[str, Any]:
@@ -132,7 +132,7 @@ class OnnxNetwork(Network):
 
 
 def load(model: ModelSpec, source: Source, config: Config) -> OnnxNetwork:
-    """Raises UserError for a device that is not there, a precision it cannot do, or graphs it cannot read."""
+    """Load both graphs. Raises UserError for a missing device, an unsupported precision, or unreadable graphs."""
     spec = model.network
     assert spec is not None  # or it would have no weights
     device = choose_device(config.device, onnxruntime.get_available_providers())
@@ -168,15 +168,19 @@ def load(model: ModelSpec, source: Source, config: Config) -> OnnxNetwork:
 
 
 def _sizes(source: Source, free: bool) -> dict[str, int]:
-    """Free axis of a graph (`manifest.axis_name`) -> its size for one target: as exact shapes they cost nothing."""
+    """Dynamic axis of a graph (`manifest.axis_name`) -> its size for one target; with fixed shapes it runs faster.
+
+    Empty for `free`, which leaves the axes dynamic.
+    """
     assert source.manifest is not None
     return {} if free else {axis_name(shape[0]): shape[0] for shape in [[1], *source.manifest.cached.values()]}
 
 
 def build_tensorrt(model: ModelSpec, source: Source, config: Config) -> Iterator[Path]:
-    """Build both TensorRT engines into the cache that `load` reads; gives each graph before its minutes of work.
+    """Build both TensorRT engines in the cache that `load` reads. Yields the path of each graph before building it.
 
-    An interrupted build is no build: the stamp comes last. Raises UserError without a GPU, TensorRT or a model folder.
+    The stamp is written last, so that an interrupted build is not used. Raises UserError without a GPU, TensorRT or a
+    model folder.
     """
     if source.folder is None:
         raise UserError(f"TensorRT engines are built from a model folder: run `{export_hint(model)}` first")
@@ -201,10 +205,10 @@ def open_session(
     name: str = "",
     sizes: Mapping[str, int] | None = None,
 ) -> Any:
-    """One graph on that device, with the CPU behind it.
+    """Load a graph on that device, with the CPU for operators that the device lacks.
 
-    sizes: of the graph's free axes, by name. Raises UserError for a graph that cannot be read, which calls it `name`,
-    by default its path.
+    sizes: fixed sizes for dynamic axes, by name. name: of the graph in error messages, by default its path. Raises
+    UserError for a graph that cannot be read.
     """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
@@ -230,14 +234,14 @@ def open_session(
 
 @functools.cache
 def _share_arena() -> None:
-    """Make one arena of working memory for all sessions of this process that ask for it.
+    """Create one arena of working memory for all sessions of this process that use the environment's allocators.
 
-    Sessions hardly ever run at the same time, and each would keep what its runs need, 10 to 20 MB.
+    Sessions hardly ever run at the same time, and each one would otherwise keep 10 to 20 MB of its own.
     """
     memory = onnxruntime.OrtMemoryInfo(
         "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
     )
-    with contextlib.suppress(RuntimeError):  # the program around this one has made one, and old versions take no other
+    with contextlib.suppress(RuntimeError):  # old versions allow only one, and the calling program may have created one
         onnxruntime.create_and_register_allocator(memory, onnxruntime.OrtArenaCfg(0, _AS_REQUESTED, -1, -1))
 
 
@@ -246,7 +250,7 @@ def _tensors(arguments: list[Any]) -> Tensors:
 
 
 def choose_device(wanted: str, available: list[str]) -> str:
-    """The device to try; auto is cuda where ONNX Runtime was built with it. TensorRT is never taken unasked."""
+    """The device to try; "auto" is cuda if ONNX Runtime was built with it. TensorRT is only used if requested."""
     if wanted == "auto":
         return "cuda" if _PROVIDERS["cuda"] in available else "cpu"
     if _PROVIDERS[wanted] not in available:
@@ -258,13 +262,13 @@ def choose_device(wanted: str, available: list[str]) -> str:
 
 
 def _settled(wanted: str, tried: str, running: list[str]) -> str:
-    """Where the session really runs. Raises UserError if the device was asked for and did not start."""
+    """The device on which the session runs. Raises UserError if a requested device did not start."""
     if _PROVIDERS[tried] in running:
         return tried
     if wanted != "auto":
         raise UserError(
             f"device={wanted}, but ONNX Runtime could not start it (driver, CUDA or cuDNN missing or of another"
-            f" version): repair that, or choose device=cpu"
+            f" version): install them, or choose device=cpu"
         )
     log.warning("ONNX Runtime has %s but could not start it; the network runs on the CPU", _PROVIDERS[tried])
     return "cpu"

@@ -1,4 +1,5 @@
-"""OpenVINO on x86 CPUs: reads model folders; fp32, or bf16 where the processor has it (AMX, AVX-512 BF16)."""
+"""The OpenVINO engine, for x86 CPUs; it reads model folders. fp32, int8, or bf16 if the processor has it (AMX, AVX-512
+BF16)."""
 
 from __future__ import annotations
 
@@ -22,11 +23,11 @@ from sot_tracker.model_folder import Source, private_copy
 log = logging.getLogger(__name__)
 
 _HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "bf16"}
-"""What the arithmetic of the rest is in; which operators are int8 stands in the graph. Without bf16 it is f32."""
+"""Precision -> arithmetic of all operators that are not int8 in the graph; f32 on a processor without bf16."""
 
 
 class _Request:
-    """One set of a compiled graph's buffers."""
+    """An infer request, with input and output buffers of its own."""
 
     def __init__(self, graph: Any) -> None:
         self._request = graph.create_infer_request()
@@ -34,23 +35,23 @@ class _Request:
         self._inputs: dict[str, Any] = {}
 
     def start(self, cached: dict[str, Any], patch: Patch) -> None:
-        """The arrays are read where they lie, until `wait`."""
+        """Start the graph. The arrays are not copied, so they must not be changed until `wait`."""
         self._inputs = {**cached, "patch": openvino.Tensor(np.ascontiguousarray(patch[None]), shared_memory=True)}
         for name, value in self._inputs.items():
             self._request.set_tensor(name, value)
         self._request.start_async()
 
     def wait(self) -> Maps:
-        """Copies of what the graph gives, batch axis first."""
+        """Wait for the graph. Returns copies of its outputs, batch axis first."""
         self._request.wait()
         return {name: tensor.data.copy() for name, tensor in self._outputs.items()}
 
 
 class OpenVinoNetwork(Network):
-    """Both graphs, compiled. A request has one set of buffers, so that calls take turns.
+    """A network in OpenVINO. Calls from several threads run one after the other, since they share a request.
 
-    Many targets are searched one after the other, with all threads each: streams side by side took twice as long with
-    FERMT on two processors (OpenVINO 2026.4).
+    Several targets are searched for one after the other, with all threads each: parallel streams took twice as long
+    with FERMT on two processors (OpenVINO 2026.4).
     """
 
     def __init__(self, template: Any, search: Any, facts: Facts) -> None:
@@ -75,7 +76,7 @@ class OpenVinoNetwork(Network):
 
 
 def load(model: ModelSpec, source: Source, config: Config) -> OpenVinoNetwork:
-    """Raises UserError for another device than the CPU, a precision it cannot do, or graphs it cannot read."""
+    """Load both graphs. Raises UserError for a device but the CPU, an unsupported precision, or unreadable graphs."""
     if config.device not in ("auto", "cpu"):
         raise UserError(
             f"device={config.device} is not for the openvino engine: it runs on the CPU, or choose engine=onnx"
@@ -84,7 +85,7 @@ def load(model: ModelSpec, source: Source, config: Config) -> OpenVinoNetwork:
     core = openvino.Core()
     precision = _precision(core, config.precision)
     options: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": _hint(core, precision)}
-    options["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = 0  # int8 storage must not make the arithmetic int8
+    options["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = 0  # otherwise weights stored in int8 are also computed in int8
     if config.threads:
         options["INFERENCE_NUM_THREADS"] = config.threads
     template, search = _restored(core, source, options) or _compiled(core, model.network, source, options)
@@ -100,7 +101,7 @@ def load(model: ModelSpec, source: Source, config: Config) -> OpenVinoNetwork:
 
 
 def _compiled(core: Any, spec: NetworkSpec, source: Source, options: dict[str, Any]) -> tuple[Any, Any]:
-    """Both graphs of the model folder; kept in the user's cache, since compiling takes most of the time of a start."""
+    """Compile both graphs, and store them in the user's cache, since compiling takes most of the loading time."""
     try:
         with private_copy(source) as files:
             graphs = [core.read_model(files[name]) for name in (TEMPLATE, SEARCH)]
@@ -122,7 +123,7 @@ def _compiled(core: Any, spec: NetworkSpec, source: Source, options: dict[str, A
 
 
 def _restored(core: Any, source: Source, options: dict[str, Any]) -> tuple[Any, Any] | None:
-    """The graphs as an earlier start compiled them, for the same files, processor, options and OpenVINO."""
+    """The compiled graphs from the cache, for the same files, processor, options and version; None without them."""
     graphs = []
     for place in _places(core, source, options):
         data = user_cache.read_sealed(place)
@@ -131,13 +132,13 @@ def _restored(core: Any, source: Source, options: dict[str, Any]) -> tuple[Any, 
         try:
             graphs.append(core.import_model(io.BytesIO(data), "CPU", options))
         except RuntimeError as error:
-            log.warning("%s cannot be used and will be made again: %s", place, str(error).strip().splitlines()[-1])
+            log.warning("%s cannot be used and is made again: %s", place, str(error).strip().splitlines()[-1])
             return None
     return graphs[0], graphs[1]
 
 
 def _places(core: Any, source: Source, options: dict[str, Any]) -> list[Path]:
-    """Where the template graph and the search graph are kept."""
+    """The cache files of the compiled template graph and search graph."""
     assert source.manifest is not None
     key = {
         "files": source.files.files,
@@ -150,7 +151,7 @@ def _places(core: Any, source: Source, options: dict[str, Any]) -> list[Path]:
 
 
 def _fix_sizes(graph: Any, source: Source) -> None:
-    """Give a graph that takes any number of targets the exact shapes of one: they cost nothing."""
+    """Set the shapes of a dynamic graph to those of one target; with fixed shapes it runs faster."""
     assert source.manifest is not None
     if graph.is_dynamic():
         rows = {name: shape[0] for name, shape in source.manifest.cached.items()}
@@ -165,7 +166,7 @@ def _tensors(ports: list[Any]) -> Tensors:
 
 
 def _shape(shape: Any) -> list[Any]:
-    """A text for every axis without a size."""
+    """The shape as a list, with a string for every dynamic axis."""
     if shape.rank.is_dynamic:
         return [str(shape)]
     return [axis.get_length() if axis.is_static else str(axis) for axis in shape]

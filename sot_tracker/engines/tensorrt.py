@@ -1,7 +1,7 @@
-"""TensorRT engines for ONNX Runtime, built by an explicit step and never while images arrive.
+"""TensorRT engines for ONNX Runtime. They are built by `sot-tracker prepare`, never while images arrive.
 
-Building takes minutes on a Jetson. `sot-tracker prepare` builds into a cache folder named by model hash, precision and
-TensorRT version; `onnx.load` with device=tensorrt only takes what is there. Nothing here needs a GPU to be imported.
+Building takes minutes on a Jetson. The cache folder is named by model hash, precision and TensorRT version; `onnx.load`
+with device=tensorrt only reads it. This module can be imported without a GPU.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def prepared_cache(model: ModelSpec, source: Source, precision: str) -> Path:
 
 
 def cache_folder(model: ModelSpec, source: Source, precision: str, version: str) -> Path:
-    """Where engines of these files, this precision and this TensorRT belong; need not exist."""
+    """The cache folder for these model files, this precision and this TensorRT version; it may not exist."""
     digest = hashlib.sha256(json.dumps(source.files.files, sort_keys=True).encode()).hexdigest()[:16]
     return cache_root() / f"{model.name}-{digest}-{precision}-trt{version}"
 
@@ -58,7 +58,7 @@ def provider_options(cache: Path, precision: str) -> dict[str, Any]:
 
 
 def tensorrt_version() -> str:
-    """Version of the installed TensorRT library, for example "10.3.0". Raises UserError where there is none."""
+    """Version of the installed TensorRT library, for example "10.3.0". Raises UserError if none is installed."""
     library = _open_library()
     number = library.getInferLibVersion()  # 8602 is 8.6.2; from 10 on 100300 is 10.3.0
     major, rest = (number // 10000, number % 10000) if number >= 100000 else (number // 1000, number % 1000)

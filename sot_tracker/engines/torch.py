@@ -1,6 +1,6 @@
-"""PyTorch: CPU and CUDA; reads model folders, .safetensors files and seeds.
+"""The PyTorch engine, for CPU and CUDA; it reads model folders, .safetensors files and seeds.
 
-`FromTemplatePatch` and `FromSearchPatch` put the patch's way into the network; what they compute is what is exported.
+`FromTemplatePatch` and `FromSearchPatch` add the normalisation of patches to a network. They are also what is exported.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class _FromPatch(nn.Module):
-    """1 x S x S x 3 grey levels -> 1 x 3 x S x S, normalised as the network was trained."""
+    """Converts patches, B x S x S x 3 grey levels, to the B x 3 x S x S normalised input of the network."""
 
     mean: Tensor
     std: Tensor
@@ -45,7 +45,7 @@ class _FromPatch(nn.Module):
 
 
 class FromTemplatePatch(_FromPatch):
-    """The template patch -> what the network's `template` caches."""
+    """The network's `template`, with a patch as input."""
 
     def forward(self, patch: Tensor) -> tuple[Tensor, ...]:
         cached: tuple[Tensor, ...] = self.net.template(self.normalise(patch))  # type: ignore[operator]
@@ -53,7 +53,7 @@ class FromTemplatePatch(_FromPatch):
 
 
 class FromSearchPatch(_FromPatch):
-    """What was cached and the search patch -> maps, batch axis first."""
+    """The network's `search`, with a patch as input."""
 
     def forward(self, cached: tuple[Tensor, ...], patch: Tensor) -> dict[str, Tensor]:
         maps: dict[str, Tensor] = self.net.search(cached, self.normalise(patch))  # type: ignore[operator]
@@ -61,7 +61,9 @@ class FromSearchPatch(_FromPatch):
 
 
 class TorchNetwork(Network):
-    """bf16 and fp16 run under autocast, which keeps norms and softmax in fp32. On CUDA a search is a replayed graph."""
+    """A network in PyTorch. bf16 and fp16 use autocast, which keeps norms and softmax in fp32. On CUDA a search is a
+    CUDA graph (`cuda_graphs.py`).
+    """
 
     def __init__(self, net: nn.Module, spec: NetworkSpec, facts: Facts) -> None:
         super().__init__(facts)
@@ -80,13 +82,13 @@ class TorchNetwork(Network):
             maps = self._run(cached, self._tensor(patch))
             return {name: value[0].float().cpu().numpy() for name, value in maps.items()}
 
-    def search_many(self, looks: Sequence[tuple[tuple[Tensor, ...], Patch]]) -> list[Maps]:
-        """As one batch."""
-        cached = tuple(torch.cat(values) for values in zip(*(look[0] for look in looks), strict=True))
-        patches = torch.from_numpy(np.stack([patch for _, patch in looks])).to(self._device)
+    def search_many(self, inputs: Sequence[tuple[tuple[Tensor, ...], Patch]]) -> list[Maps]:
+        """See `Network.search_many`; the searches run as one batch."""
+        cached = tuple(torch.cat(values) for values in zip(*(cached for cached, _ in inputs), strict=True))
+        patches = torch.from_numpy(np.stack([patch for _, patch in inputs])).to(self._device)
         with torch.inference_mode(), self._arithmetic():
             maps = {name: value.float().cpu().numpy() for name, value in self._run(cached, patches).items()}
-        return [{name: value[i] for name, value in maps.items()} for i in range(len(looks))]
+        return [{name: value[i] for name, value in maps.items()} for i in range(len(inputs))]
 
     def _tensor(self, patch: Patch) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(patch))[None].to(self._device)

@@ -1,9 +1,10 @@
-"""The metrics of the GOT-10k and LaSOT toolkits, and two of our own for frames without the target.
+"""The metrics of the GOT-10k and LaSOT toolkits, and further ones for frames without the target and for probabilities.
 
 AO, SR0.5, SR0.75: GOT-10k (Huang et al., TPAMI 2021; github.com/got-10k/toolkit 0.1.3, experiments/got10k.py): the
-first frame and frames where the target does not show are left out; "greater than". Overlaps are those of the toolkit's
-`rect_iou` with `bound`: a corner left of or above the image is moved to its edge while width and height stay, and only
-what then is beyond the right or lower edge is cut off. So a box that sticks out on the left keeps its full width.
+first frame and frames without the visible target are left out; SR counts overlaps greater than the threshold. Overlaps
+are those of the toolkit's `rect_iou` with `bound`: a top-left corner outside of the image is moved to its edge while
+width and height stay, and then the box is cut at the right and lower edge. So a box that extends beyond the left edge
+keeps its full width.
 
 Success AUC, precision, normalised precision: LaSOT (Fan et al., CVPR 2019; github.com/HengLan/LaSOT_Evaluation_Toolkit,
 utils/calc_seq_err_robust.m, eval_tracker.m): the first frame counts, with its true box; success is the share of frames
@@ -13,11 +14,11 @@ the centre error divided by the true width and height (Mueller et al., TrackingN
 toolkit divides by the number of all frames, so that one without the target counts as failed; here such frames are left
 out of numerator and denominator, as for GOT-10k.
 
-Overall values are means over sequences, so that long ones do not outweigh the others: LaSOT's way. GOT-10k's toolkit
-takes the frames of all sequences together for its overall AO and SR: `over_all_frames` gives these as well.
+Overall values are means over sequences, as in LaSOT, so that long sequences do not outweigh the others. GOT-10k's
+toolkit computes its overall AO and SR from the frames of all sequences together; `over_all_frames` gives these as well.
 
-In both, a prediction that is not finite or has no size is replaced by the one before (LaSOT). Frames of which the data
-set says nothing (test sets give the first box alone) count for speed only.
+For both, a prediction that is not finite or has no size is replaced by the one before it (LaSOT). Frames without any
+annotation (test sets have only the first box) count for speed only.
 """
 
 from __future__ import annotations
@@ -39,19 +40,19 @@ PIXELS: Array = np.arange(51, dtype=np.float64)
 FRACTIONS: Array = np.linspace(0, 0.5, 51)
 PRECISION_AT = 20
 RIGHT = 0.5
-"""Overlap from which on a box is right, for the calibration error."""
+"""A box with at least this overlap is right, for the calibration error."""
 
 
 @dataclass(frozen=True, eq=False)
 class SequenceScores:
-    """What is measured on one sequence of so many frames.
+    """The measurements on one sequence of `frames` frames.
 
-    judged: whether there is truth beyond the first frame; without, the curves and overlaps mean nothing.
+    judged: whether there is truth beyond the first frame; without it, the curves and overlaps mean nothing.
     overlaps: GOT-10k's, one per counted frame. success (21,), precision (51,), norm_precision (51,): LaSOT's curves.
     seconds: duration of each update, without the first frame.
-    In each frame but the first of which the truth is known: confidence, the tracker's probability, or its score where
-    there is none; probability, NaN where there is none; tracking, whether it said TRACKING; reported, whether the box
-    would have been published; present, whether the target was there; right, whether the overlap was at least 0.5.
+    For each frame with known truth, except the first: confidence, the tracker's probability, or its score without one;
+    probability, NaN without one; tracking, whether the state was TRACKING; reported, whether the box would have been
+    published; present, whether the target was there; right, whether the overlap was at least 0.5.
     """
 
     frames: int
@@ -82,7 +83,7 @@ def hold_last(boxes: Array) -> Array:
 
 
 def bound(boxes: Array, size: tuple[int, int]) -> Array:
-    """N x 4 boxes held to a (width, height) image as GOT-10k's toolkit does it: corner first, then the size."""
+    """N x 4 boxes limited to a (width, height) image as in GOT-10k's toolkit: first the corner, then the size."""
     limit = np.array(size, dtype=np.float64)
     corner = np.clip(boxes[:, :2], 0, limit)
     return np.hstack([corner, np.clip(boxes[:, 2:], 0, limit - corner)])
@@ -100,10 +101,10 @@ def measure(
     reported: Mask | None = None,
     probability: Array | None = None,
 ) -> SequenceScores:
-    """Score one sequence of N frames of that (width, height).
+    """Score one sequence of N frames of size (width, height).
 
-    boxes, truth: N x 4. score, tracking, seconds (duration of update), visible: N. known: N, where the truth is; all
-    if not given. reported: N, as tracking if not given. probability: N, unknown if not given.
+    boxes, truth: N x 4. score, tracking, seconds (duration of update), visible: N. known: N, whether the truth is
+    known, by default everywhere. reported: N, by default as tracking. probability: N, by default unknown.
     """
     probability = np.full(len(boxes), np.nan) if probability is None else probability
     held = hold_last(np.vstack([truth[:1], boxes[1:]]))
@@ -130,13 +131,13 @@ def measure(
 
 
 def summarize(results: Iterable[SequenceScores]) -> dict[str, float | None]:
-    """The overall values by their names in summary.json; None where nothing was there to measure.
+    """The overall values by their names in summary.json; None for values that cannot be measured.
 
-    fps is the frames of all sequences by the time spent in `update`. Where the target was absent in some frame, over
-    the frames of all sequences: `presence_auc`, the chance that the tracker's confidence is higher in a frame with the
-    target than in one without (ROC AUC, ties count half), `false_confidence`, the share of frames without the target in
-    which the tracker said TRACKING, and `false_reports`, that in which it reported a box. Where it gives probabilities:
-    `calibration_error`, see `stats.calibration_error`.
+    fps is the number of frames divided by the time spent in `update`. If the target is absent in some frame, there are
+    also, over the frames of all sequences: `presence_auc`, the probability that the tracker's confidence is higher in a
+    frame with the target than in one without it (ROC AUC, ties count half); `false_confidence`, the share of frames
+    without the target in which the state was TRACKING; and `false_reports`, the share in which a box was reported. If
+    the tracker gives probabilities, there is `calibration_error`, see `stats.calibration_error`.
     """
     everything = list(results)
     items = [r for r in everything if r.judged]

@@ -1,4 +1,4 @@
-"""One-pass evaluation: the true box in the first frame, then no help until the last."""
+"""One-pass evaluation: a tracker gets the true box of the first frame and then tracks to the end without correction."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from sot_tracker.workers import end_with_parent
 
 @dataclass(frozen=True)
 class Entry:
-    """One column of the tables: a model with its options (pairs, so that entries can be hashed)."""
+    """A model with its options, a column of the tables. The options are pairs, so that entries can be hashed."""
 
     label: str
     model: str
@@ -40,9 +40,9 @@ class Entry:
 
     @classmethod
     def parse(cls, text: str, options: dict[str, Any]) -> Entry:
-        """From "[LABEL=]NAME[@WEIGHTS]"; without a label it is NAME, or NAME@ and the last part of the path WEIGHTS.
+        """Parse "[LABEL=]NAME[@WEIGHTS]". The default label is NAME, or NAME@ and the last part of the path WEIGHTS.
 
-        Raises UserError for an unknown model. Weights never reach a model that has no network.
+        Raises UserError for an unknown model. For a model without a network, the option `weights` is removed.
         """
         head, at, weights = text.partition("@")
         label, equals, name = head.rpartition("=")
@@ -66,9 +66,9 @@ class Entry:
         return cls(label, name, tuple(sorted(chosen.items())))
 
     def load(self, jobs: int = 1, realtime: bool = False) -> Tracker:
-        """The tracker; of several jobs each takes its share of the processors, unless `threads` is set.
+        """Load the tracker. With several jobs, each uses its share of the processors, unless `threads` is set.
 
-        realtime: see `loading.load`; `max_search_rate` is for that alone.
+        realtime: see `loading.load`; `max_search_rate` is only used with it.
         """
         options = dict(self.options)
         if not realtime:
@@ -78,7 +78,7 @@ class Entry:
         return load(self.model, realtime=realtime, **options)
 
     def for_cluster(self) -> Entry:
-        """The same for other machines: weights under their whole path, as many threads as `share` gives it."""
+        """The entry for use on other machines, with the absolute path of the weights and the threads of `share`."""
         options = dict(self.options)
         if options.get("weights") not in (None, "", "random"):
             options["weights"] = str(Path(options["weights"]).expanduser().absolute())
@@ -86,22 +86,22 @@ class Entry:
 
     @property
     def share(self) -> cluster.Share:
-        """What it takes of a machine: `threads` processors or one; a GPU only if one is asked for."""
+        """What a job needs of a machine: `threads` processors, by default one; a GPU only if the device is one."""
         options = dict(self.options)
         return cluster.Share(options.get("threads") or 1, int(options.get("device") in ("cuda", "tensorrt")))
 
     def check(self, jobs: int, address: str | None) -> None:
-        """Raises UserError for what is wrong with the model; a GPU may be in the cluster at `address` alone."""
+        """Raise UserError if the model cannot be loaded. Not checked if only the cluster at `address` has the GPU."""
         if not (address and self.share.gpus):
             self.load(jobs)
 
     def weights_files(self) -> list[tuple[str, int]]:
-        """Name and size of its weights, which must be the same on all machines."""
+        """Names and sizes of the weights files, which must be the same on all machines."""
         return [(name, size) for name, size, _ in _fingerprint(self.model, str(dict(self.options).get("weights", "")))]
 
 
 def _is_random(name: str, weights: str) -> bool:
-    """Whether the numbers come from a seed, also where they were exported into a folder already."""
+    """Whether the weights are random; also true for a folder that was exported from random weights."""
     if weights in ("", "random"):
         return weights == "random"
     return (Path(weights).expanduser() / MANIFEST).is_file() and find_weights(spec(name), weights).random
@@ -109,7 +109,7 @@ def _is_random(name: str, weights: str) -> bool:
 
 @dataclass(frozen=True)
 class Task:
-    """One entry on one sequence, its result in the file `path`."""
+    """An entry to be run on a sequence. path: file of the result."""
 
     entry: Entry
     sequence: Sequence
@@ -121,7 +121,7 @@ def plan(entries: Iterable[Entry], sequences: Iterable[Sequence], out: Path) -> 
 
 
 def made_with(task: Task) -> dict[str, Any]:
-    """All that decides a result; one made with anything else is not used again."""
+    """Everything on which a result depends. A stored result made with anything else is not used."""
     options = dict(task.entry.options)
     first, last = task.sequence.frames[0], task.sequence.frames[-1]
     return {
@@ -138,12 +138,12 @@ def made_with(task: Task) -> dict[str, Any]:
 
 
 def pending(tasks: list[Task]) -> list[Task]:
-    """The tasks that have no result, or one made with something else."""
+    """The tasks without a result, or with one for which `made_with` differs."""
     return [task for task in tasks if raw.made_with(task.path) != made_with(task)]
 
 
 def complete(tasks: list[Task], failed: list[Task]) -> list[Task]:
-    """The tasks of the sequences that went through with every entry, so that their means can be compared."""
+    """The tasks of the sequences that succeeded with every entry, so that means can be compared."""
     lost = {task.sequence.name for task in failed}
     return [task for task in tasks if task.sequence.name not in lost]
 
@@ -175,10 +175,10 @@ def track_sequence(tracker: Tracker, sequence: Sequence) -> raw.Track:
 
 
 def run(tasks: list[Task], jobs: int) -> Iterator[tuple[Task, UserError | None]]:
-    """Run the tasks and save their results, in `jobs` processes.
+    """Run the tasks in `jobs` processes and save their results.
 
-    Yields each task when its file is written, or with what was wrong: one damaged picture leaves the others alone.
-    Raises UserError if a process was killed; what is finished then is kept, since results are written whole.
+    Yields each task when its file has been written, or with its error. An error, such as a damaged picture, does not
+    end the other tasks. Raises UserError if a process was killed; finished results are kept.
     """
     if jobs == 1:
         for task in tasks:
@@ -191,15 +191,15 @@ def run(tasks: list[Task], jobs: int) -> Iterator[tuple[Task, UserError | None]]
             yield running[future], future.result()
     except BrokenProcessPool:
         raise UserError(
-            f"one of {jobs} processes was killed, perhaps for want of memory: finished runs are kept; run the same "
-            "command again to go on, with fewer --jobs if memory was short"
+            f"one of {jobs} processes was killed, perhaps because memory was exhausted: finished runs are kept; run the"
+            " same command again to continue, with fewer --jobs if memory was the reason"
         ) from None
     finally:
         pool.shutdown(cancel_futures=True)
 
 
 def run_on_cluster(tasks: list[Task], address: str) -> Iterator[tuple[Task, UserError | None]]:
-    """Like `run`, on the machines of the Ray cluster at that address (`cluster.spread`); files are written here alone.
+    """Like `run`, on the machines of the Ray cluster at that address (`cluster.spread`). Files are written here.
 
     Data and weights must be under the same paths on every machine. Raises UserError as `cluster.spread`.
     """
@@ -213,7 +213,7 @@ def run_on_cluster(tasks: list[Task], address: str) -> Iterator[tuple[Task, User
 
 @dataclass(frozen=True)
 class _Job:
-    """A task for another machine. weights: names and sizes of the files that are meant."""
+    """A task for another machine. weights: names and sizes that the weights files must have there."""
 
     task: Task
     weights: tuple[tuple[str, int], ...]
@@ -223,16 +223,16 @@ class _Job:
 
 
 def _track(job: _Job) -> raw.Track:
-    tracker = _loaded(job.task.entry, 1)  # names a path that is not there
+    tracker = _loaded(job.task.entry, 1)  # first, since its error names a missing path
     _require_same_weights(job)
     return track_sequence(tracker, job.task.sequence)
 
 
 def _require_same_weights(job: _Job) -> None:
-    """Raises UserError where the path leads to other files than on the machine that sent the job."""
+    """Raise UserError if the weights files here differ from those of the machine that sent the job."""
     entry = job.task.entry
     if tuple(entry.weights_files()) != job.weights:
-        raise UserError(f"{job}: the weights of '{entry.label}' are other files than where eval was started")
+        raise UserError(f"{job}: the weights of '{entry.label}' differ from those on the machine that runs eval")
 
 
 def _work(task: Task, jobs: int) -> UserError | None:
@@ -257,7 +257,7 @@ def _loaded(entry: Entry, jobs: int) -> Tracker:
 
 
 def _fingerprint(model: str, weights: str) -> list[list[Any]]:
-    """Name, size and time of the files that hold the weights; whether they are whole is seen when they are loaded."""
+    """Name, size and modification time of the weights files. Their content is checked when they are loaded."""
     if not spec(model).takes_weights or weights == "random":
         return []
     place = Path(weights).expanduser() if weights else shipped_folder(model)

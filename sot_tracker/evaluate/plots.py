@@ -1,5 +1,5 @@
-"""Curves of an evaluation, and of probabilities, as PNG. They differ in line style and marker too, so that they can be
-printed in grey.
+"""Plots of an evaluation and of calibrations, as PNG. Curves differ in line style and marker, so they can be printed in
+grey.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from sot_tracker.stats import calibration_bins, calibration_error
 
 FILES = ("success.png", "precision.png", "norm_precision.png")
 MIN_FRAMES = 20
-"""Frames of a point in a calibration diagram's thin lines."""
+"""Smallest number of frames for a point of a calibration diagram's thin lines."""
 _DASHES = ("-", "--", "-.", ":")
 _MARKERS = ("o", "s", "^", "D", "v")
 
 
 def require_plots(user: str = "plotting in `sot-tracker eval`") -> None:
-    """Raises UserError where matplotlib is missing, so that nobody learns of it after hours."""
+    """Raise UserError without matplotlib. To be called first, not after hours of evaluation."""
     try:
         import matplotlib  # noqa: F401
     except ImportError:
@@ -31,7 +31,7 @@ def require_plots(user: str = "plotting in `sot-tracker eval`") -> None:
 
 
 def write_plots(results: Results, out: Path, data: str) -> None:
-    """The three curves, as means over sequences with truth; none where there is no such sequence."""
+    """Write the three curves, means over the sequences with truth; nothing if there is no such sequence."""
     judged = {label: [s for s in found.values() if s.judged] for label, found in results.items()}
     count = len(next(iter(judged.values())))
     if not count:
@@ -44,7 +44,7 @@ def write_plots(results: Results, out: Path, data: str) -> None:
 
 
 def _plot(judged: Any, curve: str, x: Any, x_label: str, at: int | None, title: str, out: Path) -> None:
-    """The legend gives the value at index `at`, or the mean of the curve; the best comes first."""
+    """Plot one curve per model, best first. The legend has its value at index `at`, or its mean if `at` is None."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -53,7 +53,7 @@ def _plot(judged: Any, curve: str, x: Any, x_label: str, at: int | None, title: 
     axes = figure.add_subplot()
     curves = {label: np.mean([getattr(s, curve) for s in found], axis=0) for label, found in judged.items()}
     value = {label: float(y.mean() if at is None else y[at]) for label, y in curves.items()}
-    styles = zip(cycle(_DASHES), cycle(_MARKERS), strict=False)  # 20 pairs before one comes again
+    styles = zip(cycle(_DASHES), cycle(_MARKERS), strict=False)  # 20 different pairs
     for number, (label, (dash, marker)) in enumerate(
         zip(sorted(curves, key=lambda n: -value[n]), styles, strict=False)
     ):
@@ -67,10 +67,11 @@ def _plot(judged: Any, curve: str, x: Any, x_label: str, at: int | None, title: 
 
 
 def write_calibration(path: Path, probability: Any, right: Any, kind: Any, title: str) -> None:
-    """A calibration diagram: how often boxes were right by how probable that was said to be, and of how many frames.
+    """Write a calibration diagram: share of right boxes over predicted probability, and the number of frames.
 
-    probability: N, 0..1. right: N, whether the box was. kind: N, number of the data set; where there are several, each
-    has a thin line of its own, where it has `MIN_FRAMES` frames. Raises UserError if it cannot be written.
+    probability: N, 0..1. right: N, whether the box was right. kind: N, number of the data set. If there are several,
+    each has a thin line of its own, with points of at least `MIN_FRAMES` frames. Raises UserError if the file cannot be
+    written.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -80,7 +81,7 @@ def write_calibration(path: Path, probability: Any, right: Any, kind: Any, title
     figure = Figure(figsize=(4.2, 4.8), layout="constrained")
     FigureCanvasAgg(figure)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    upper.plot((0, 1), (0, 1), "--", color="0.5", label="as said")
+    upper.plot((0, 1), (0, 1), "--", color="0.5", label="as predicted")
     for number in kinds if len(kinds) > 1 else ():
         of = calibration_bins(probability[kind == number], right[kind == number])
         name = "of one data set" if number == kinds[0] else None
@@ -97,7 +98,7 @@ def write_calibration(path: Path, probability: Any, right: Any, kind: Any, title
         figure.savefig(unfinished, format="png", dpi=100)
 
 
-def _shares(counts: Any, sums: Any, hits: Any, fewest: int = 1) -> tuple[Any, Any]:
-    """Mean probability and share of right boxes of the bins with so many frames."""
-    some = counts >= fewest
+def _shares(counts: Any, sums: Any, hits: Any, min_frames: int = 1) -> tuple[Any, Any]:
+    """Mean probability and share of right boxes of the bins with at least `min_frames` frames."""
+    some = counts >= min_frames
     return sums[some] / counts[some], hits[some] / counts[some]

@@ -1,4 +1,4 @@
-"""Raw results: one text file per model and sequence, which also states what it was made with."""
+"""Raw results: one text file per model and sequence. Its header states what it was made with."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from sot_tracker.atomic import new_file
 from sot_tracker.errors import UserError
 
 FORMAT = 2
-"""Of the files; results of another one are run again."""
+"""Format of the files. Results in another format are computed again."""
 _COLUMNS = "x,y,w,h,score,tracking,ms,reported,probability"
 
 
 @dataclass(frozen=True, eq=False)
 class Track:
-    """What a tracker returned for N frames; the first row is the box it was given.
+    """A tracker's results for N frames; the first row is the given box.
 
     boxes: N x 4, x, y, w, h in pixels. score: N, 0..1. tracking: N, whether the state was TRACKING. seconds: N,
     duration of init, then of each update. size: width and height of the frames. reported: N, whether the box would have
@@ -51,7 +51,7 @@ def save(path: Path, track: Track, made_with: dict[str, Any]) -> None:
 
 
 def made_with(path: Path) -> dict[str, Any] | None:
-    """What the file was made with; None if there is no such file, or it is not ours."""
+    """What the file was made with; None if there is no such file, or it was not written by `save`."""
     try:
         with path.open(encoding="utf-8") as file:
             head = json.loads(file.readline().removeprefix("#"))
@@ -62,7 +62,7 @@ def made_with(path: Path) -> dict[str, Any] | None:
 
 
 def load(path: Path) -> Track:
-    """The track in that file, written by `save`. Raises UserError for a file that was damaged since."""
+    """Read a file of `save`. Raises UserError if it is damaged."""
     try:
         with path.open(encoding="utf-8") as file:
             width, height = json.loads(file.readline().removeprefix("#"))["size"]

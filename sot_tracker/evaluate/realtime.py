@@ -1,13 +1,14 @@
-"""Evaluation in real time: frames arrive by the clock and wait for nobody.
+"""Evaluation in real time: frames arrive at the times of a clock, whether or not the tracker is ready.
 
-A frame that arrives while the tracker is at work is missed, but for the newest. Two rules say which box counts for a
-frame, both of one run:
+Of the frames that arrive while the tracker is running, only the newest is processed; the others are missed. One run is
+scored by two rules for the box of a frame:
 
-- streaming accuracy (Li, Wang and Ramanan, Towards Streaming Perception, ECCV 2020; their rule asks at the frame's own
-  arrival, here it is asked when the next frame arrives, so that one frame of time is given): the newest box that was
-  published by then, of whichever frame it is;
-- VOT's real-time rule (Kristan et al., VOT2017): the box of the frame itself where the tracker took it, however late;
-  in frames that it missed, its box before.
+- streaming accuracy (Li, Wang and Ramanan, Towards Streaming Perception, ECCV 2020): the newest box published before
+the
+  next frame arrives, whichever frame it was computed from. (The paper takes the box at the frame's own arrival; here
+  the tracker has the time of one frame.)
+- VOT's real-time rule (Kristan et al., VOT2017): the box computed from the frame itself, however late; for a missed
+  frame, the box of the last processed frame before it.
 
 The start is not timed: the clock begins when `init` has returned.
 """
@@ -34,7 +35,7 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What was published for one frame. at: seconds since the first frame arrived. frame: number of the frame."""
+    """A published result. at: seconds since the first frame arrived. frame: number of the processed frame."""
 
     at: float
     frame: int
@@ -46,10 +47,10 @@ class Answer:
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """One sequence in real time, N frames of that (width, height).
+    """A real-time run on a sequence of N frames of size (width, height).
 
-    streaming, vot: N x 4, the box that counts for each frame by either rule. fresh: N, whether the one of streaming is
-    of that very frame and was reported. answers: in the order in which they were published.
+    streaming, vot: N x 4, the box of each frame by either rule. fresh: N, whether the streaming box was computed from
+    that frame and reported. answers: the published results in order.
     """
 
     streaming: Array
@@ -66,9 +67,9 @@ def follow(
     clock: Callable[[], float] = time.perf_counter,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Run:
-    """Follow the target while frames arrive `fps` times per second by `clock` (seconds).
+    """Track the target while frames arrive `fps` times per second by `clock` (seconds).
 
-    All pictures are read before: a sequence must fit into memory. Raises UserError naming the sequence.
+    All pictures are read first, so a sequence must fit into memory. Raises UserError naming the sequence.
     """
     try:
         range16 = Range16()
@@ -106,7 +107,7 @@ def _answers(
 
 
 def _streaming(answers: list[Answer], count: int, fps: float) -> tuple[Array, Mask]:
-    """For each frame the newest box published until the next one arrives, and whether it is fresh."""
+    """For each frame, the newest box published before the next frame arrives, and whether it is fresh (see `Run`)."""
     boxes, fresh, newest = np.empty((count, 4)), np.zeros(count, np.bool_), 0
     for frame in range(count):
         while newest + 1 < len(answers) and answers[newest + 1].at <= (frame + 1) / fps + 1e-9:
@@ -117,7 +118,7 @@ def _streaming(answers: list[Answer], count: int, fps: float) -> tuple[Array, Ma
 
 
 def _vot(answers: list[Answer], count: int) -> Array:
-    """For each frame the box of the last frame up to it that the tracker took."""
+    """For each frame, the box of the last processed frame up to and including it."""
     boxes = np.empty((count, 4))
     ends = [answer.frame for answer in answers[1:]] + [count]
     for answer, end in zip(answers, ends, strict=True):
@@ -127,7 +128,7 @@ def _vot(answers: list[Answer], count: int) -> Array:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One tracker's figures, means over sequences; ratio: of the success AUC in real time to that offline."""
+    """A tracker's figures, means over sequences. ratio: success AUC in real time divided by success AUC offline."""
 
     auc: float | None
     precision: float | None
@@ -138,13 +139,13 @@ class Row:
 
 
 def row(runs: list[tuple[Sequence, Run]], offline: Mapping[str, SequenceScores]) -> Row:
-    """The figures of one tracker. offline: name of a sequence -> its scores where the tracker was waited for."""
+    """The figures of one tracker. offline: name of a sequence -> its scores without a time limit."""
     streaming, vot = ([_scores(s, getattr(run, rule)) for s, run in runs] for rule in ("streaming", "vot"))
     fresh = float(np.mean([run.fresh[1:].mean() for _, run in runs]))
-    now, held = summarize(streaming), summarize(vot)
-    then = summarize([offline[s.name] for s, _ in runs])["auc"]
-    ratio = now["auc"] / then if now["auc"] is not None and then else None
-    return Row(now["auc"], now["precision"], held["auc"], then, ratio, fresh)
+    live, by_vot = summarize(streaming), summarize(vot)
+    offline_auc = summarize([offline[s.name] for s, _ in runs])["auc"]
+    ratio = live["auc"] / offline_auc if live["auc"] is not None and offline_auc else None
+    return Row(live["auc"], live["precision"], by_vot["auc"], offline_auc, ratio, fresh)
 
 
 def _scores(sequence: Sequence, boxes: Array) -> SequenceScores:
@@ -163,9 +164,9 @@ def report(rows: Mapping[str, Row], fps: float) -> str:
         for label, r in rows.items()
     ]
     return (
-        f"In real time, {fps:g} frames per second: for each frame the newest box published before the next frame came;"
-        " VOT's rule, offline, and the ratio to offline beside it; share of frames that had a box of their own in time"
-        "\n\n" + table(head, body)
+        f"In real time, {fps:g} frames per second. success AUC, precision: by the newest box published before the next"
+        " frame arrives; ratio: of that success AUC to the one offline; fresh boxes: share of frames with a box of"
+        " their own in time\n\n" + table(head, body)
     )
 
 

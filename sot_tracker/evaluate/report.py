@@ -1,4 +1,4 @@
-"""What an evaluation leaves: tables, summary.json, sequences.csv and plots."""
+"""Writes the results of an evaluation: tables, summary.json, sequences.csv and plots."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ METRICS = {
     "norm_precision": "normalised precision AUC (LaSOT)",
     "fps": "fps (frames by time in update)",
     "presence_auc": "presence AUC (chance that the confidence is higher in a frame with the target than without it)",
-    "false_confidence": "false confidence (share of frames without the target in which it said TRACKING)",
+    "false_confidence": "false confidence (share of frames without the target in which the state was TRACKING)",
     "false_reports": "false reports (share of frames without the target in which a box was reported)",
     "calibration_error": "calibration error (of the probability that the overlap is at least 0.5)",
 }
@@ -37,7 +37,7 @@ Row = dict[str, float | None]
 
 
 def require_own(out: Path) -> None:
-    """Raises UserError if `out` has a file that would be overwritten and that no evaluation wrote."""
+    """Raise UserError if `out` has a file that would be overwritten and was not written by an evaluation."""
     if (out / "raw").is_dir() or not out.is_dir():
         return
     foreign = [name for name in (*FILES, *PLOTS) if (out / name).exists()]
@@ -50,8 +50,8 @@ def write_report(
 ) -> str:
     """Write all files into `out` and return the tables as text.
 
-    about: goes into summary.json as it is; about["data"] names the data set. notes: lines below the title. Raises
-    UserError if a file cannot be written.
+    about: further entries of summary.json; about["data"] is the name of the data set. notes: lines below the title.
+    Raises UserError if a file cannot be written.
     """
     rows = {label: {name: summarize([s]) for name, s in found.items()} for label, found in results.items()}
     overall = {label: summarize(found.values()) for label, found in results.items()}
@@ -108,7 +108,7 @@ def _metric_tables(
 
 
 def _present(overall: Mapping[str, Row]) -> list[str]:
-    """The required metrics, and the others where some model has them; fps alone where there is no truth at all."""
+    """The required metrics, and others that some model has; only fps if there is no truth at all."""
     if all(values["auc"] is None for values in overall.values()):
         return ["fps"]
     return [m for m in METRICS if m in _REQUIRED or any(m in values for values in overall.values())]

@@ -1,4 +1,4 @@
-"""Result files that the evaluation servers of GOT-10k and TrackingNet take.
+"""Writes result files for the evaluation servers of GOT-10k and TrackingNet.
 
 GOT-10k (toolkit 0.1.3, experiments/got10k.py): one zip per tracker; in it, for each sequence, SEQUENCE/SEQUENCE_001.txt
 with x,y,w,h of every frame, three decimals, and SEQUENCE/SEQUENCE_time.txt with the seconds spent in each frame.
@@ -26,7 +26,7 @@ Run = tuple[Sequence, Track]
 
 @dataclass(frozen=True)
 class Server:
-    """What a server takes. files: name in the zip and content, for one run. sequences: how many its test set has."""
+    """An evaluation server. files: yields names in the zip and contents for a run. sequences: size of its test set."""
 
     title: str
     layouts: tuple[str, ...]
@@ -55,7 +55,7 @@ SERVERS = {
 
 
 def require_layout(server: str, sequences: Iterable[Sequence]) -> None:
-    """Raises UserError for a sequence that is not of that server's data set, or two that have one name."""
+    """Raise UserError for a sequence that is not of that server's data set, and for two with the same name."""
     taken = SERVERS[server]
     names = set()
     for sequence in sequences:
@@ -70,7 +70,7 @@ def require_layout(server: str, sequences: Iterable[Sequence]) -> None:
 
 
 def write_submission(server: str, path: Path, runs: Iterable[Run]) -> None:
-    """The zip file of one tracker. Raises UserError if it cannot be written."""
+    """Write the zip file of one tracker. Raises UserError if it cannot be written."""
     with new_file(path) as unfinished, zipfile.ZipFile(unfinished, "w", zipfile.ZIP_DEFLATED) as archive:
         for sequence, track in runs:
             for name, content in SERVERS[server].files(sequence, track):

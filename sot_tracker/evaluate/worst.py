@@ -1,4 +1,4 @@
-"""A sheet of the frames in which a model was worst, so that one sees at once what its failures look like."""
+"""Draws the frames in which a model was worst into one picture, to show typical failures."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from sot_tracker.tracker import Estimate, Image, State
 
 TILES, ACROSS, TILE = 12, 4, (320, 240)
 PER_SEQUENCE = 2
-"""Frames of one sequence at most, since neighbours look alike; they lie at least a tenth of it apart."""
+"""Largest number of frames of one sequence. They are at least a tenth of it apart, since neighbours look alike."""
 
 
 class WorstFrame(NamedTuple):
-    """number: of the frame, from 0. box: the model's."""
+    """number: of the frame, from 0. box: of the model. overlap: of the box with the true one."""
 
     overlap: float
     sequence: Sequence
@@ -34,7 +34,7 @@ class WorstFrame(NamedTuple):
 
 
 def worst_frames(runs: Iterable[tuple[Sequence, Track]]) -> list[WorstFrame]:
-    """Up to TILES frames with the target in it, lowest overlap first."""
+    """At most TILES frames in which the target is visible, lowest overlap first."""
     found = []
     for sequence, track in runs:
         boxes = hold_last(track.boxes)
@@ -51,7 +51,7 @@ def worst_frames(runs: Iterable[tuple[Sequence, Track]]) -> list[WorstFrame]:
 
 
 def write_sheet(path: Path, frames: list[WorstFrame]) -> None:
-    """A JPEG of those frames: the true box thin and white, the model's green, sequence, frame (from 1) and overlap.
+    """Write a JPEG of those frames with the true box (thin, white), the model's (green), sequence, frame and overlap.
 
     Raises UserError if a picture cannot be read or the sheet cannot be written.
     """

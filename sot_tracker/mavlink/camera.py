@@ -1,7 +1,7 @@
-"""A camera of MAVLink's camera protocol that tracks: messages in, messages out, as a state machine without a transport.
+"""A tracking camera of MAVLink's camera protocol, as a state machine without a transport: messages in, messages out.
 
 It imports pymavlink's MAVLink 2 dialect itself. `pymavlink.mavutil` would choose MAVLink 1 unless MAVLINK20 is set in
-the environment, and there is no message above number 255 in that (findings/pymavlink_tracking_message.sh).
+the environment, and MAVLink 1 has no messages above number 255 (findings/pymavlink_tracking_message.sh).
 Protocol: https://mavlink.io/en/services/camera.html, section "Camera tracking".
 """
 
@@ -23,20 +23,20 @@ from sot_tracker.stream.requests import Request
 
 HEARTBEAT_S = 1.0
 SILENT_S = 1.0
-"""Seconds after which a report says nothing of now any more."""
+"""Seconds after which a report is too old to be used."""
 DEFAULT_INTERVAL_S = 0.5
-"""Of CAMERA_TRACKING_IMAGE_STATUS, where a ground station asks for the default."""
+"""Default interval of CAMERA_TRACKING_IMAGE_STATUS, used if a ground station requests the default."""
 MIN_INTERVAL_S, MAX_INTERVAL_S = 0.01, 2000.0  # MESSAGE_INTERVAL holds microseconds in 32 bits
 REPEATED_S = 3.0
-"""The same command of the same sender within this time is a repetition, because the answer got lost."""
-_FAR = 1e6  # pixels: no box is there, and float32 holds no larger ones exactly
+"""The same command from the same sender within this time is a repetition, because its acknowledgement was lost."""
+_FAR = 1e6  # pixels: boxes beyond this are not reported; float32 could not represent them exactly
 _TEXT = 50  # bytes in one STATUSTEXT
 _TRACKED = ("TRACKING", "UNCERTAIN")
 
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A message to send. mavlink1: for a sender that may not understand MAVLink 2."""
+    """A message to send. mavlink1: send it in MAVLink 1, to a receiver that may not understand MAVLink 2."""
 
     message: Any
     mavlink1: bool = False
@@ -44,9 +44,9 @@ class Outgoing:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """The tracker is to start on this target.
+    """A request to start on a target.
 
-    point: where only a point was given, in pixels; the request's box is then a square around it.
+    point: the given point in pixels, if the command had no size; the request's box is then a square around it.
     """
 
     request: Request
@@ -55,15 +55,15 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """The tracker is to forget its target."""
+    """A request to stop tracking."""
 
 
 @dataclass(slots=True)
 class Reaction:
-    """What follows from a message: what to send, and what to ask of the tracker."""
+    """The reaction to a message: messages to send, and a request to the tracker."""
 
     send: list[Outgoing] = field(default_factory=list)
-    ask: Start | Stop | None = None
+    action: Start | Stop | None = None
 
 
 class Camera:
@@ -111,12 +111,12 @@ class Camera:
         return min(self._due.values())
 
     def update(self, report: Report, now: float) -> None:
-        """Take over what the tracker says of the newest frame."""
+        """Take the tracker's report of the newest frame."""
         self._report, self._reported_at = report, now
         self._size = report.size or self._size
 
     def tick(self, now: float) -> list[Outgoing]:
-        """The messages that are due. After a pause each comes once, not as often as it was missed."""
+        """The messages that are due. After a pause each is sent once, not as often as it was missed."""
         send = []
         for number, due in list(self._due.items()):
             if due <= now:
@@ -126,7 +126,7 @@ class Camera:
         return send
 
     def receive(self, message: Any, now: float) -> Reaction:
-        """React to a message that was parsed from a packet. What is not for this camera has no effect."""
+        """React to a message that was parsed from a packet. Messages for other components are ignored."""
         reaction = Reaction()
         if message.get_type() not in ("COMMAND_LONG", "COMMAND_INT"):
             return reaction
@@ -137,10 +137,10 @@ class Camera:
         command = command_of(message)
         handler = self._commands.get(command.number)
         if handler is None:
-            if message.target_component != 0:  # what is sent to all components is not a mistake of the sender
+            if message.target_component != 0:  # a broadcast that this camera does not support is not an error
                 self._acknowledge(reaction, command, dialect.MAV_RESULT_UNSUPPORTED)
             return reaction
-        # The acknowledgement is first: what was asked for follows it.
+        # The acknowledgement is sent before the requested message.
         self._acknowledge(reaction, command, dialect.MAV_RESULT_ACCEPTED)
         try:
             handler(command, now, reaction)
@@ -151,11 +151,11 @@ class Camera:
         return reaction
 
     def complain(self, reason: str) -> list[Outgoing]:
-        """The reason as STATUSTEXT, in as many parts as it needs; nothing for an empty one."""
+        """The reason as STATUSTEXT, in as many parts as needed; none for an empty text."""
         text = reason.encode("ascii", "replace")
         parts = [text[start : start + _TEXT] for start in range(0, len(text), _TEXT)]
         if parts and len(parts[-1]) == _TEXT:
-            parts.append(b"")  # a full part says that another one follows
+            parts.append(b"")  # a full part means that another one follows
         self._text_number = self._text_number % 65535 + 1
         number = self._text_number if len(parts) > 1 else 0
         severity = dialect.MAV_SEVERITY_WARNING
@@ -199,8 +199,8 @@ class Camera:
             self._due.pop(number, None)
             return
         default = HEARTBEAT_S if is_heartbeat else DEFAULT_INTERVAL_S
-        asked = min(max(interval_us * 1e-6, MIN_INTERVAL_S), MAX_INTERVAL_S)
-        self._intervals[number] = asked if interval_us > 0 else default
+        requested = min(max(interval_us * 1e-6, MIN_INTERVAL_S), MAX_INTERVAL_S)
+        self._intervals[number] = requested if interval_us > 0 else default
         self._due[number] = min(now + self._intervals[number], self._due.get(number, math.inf))
 
     def _on_get_interval(self, command: Command, now: float, reaction: Reaction) -> None:
@@ -236,7 +236,7 @@ class Camera:
         point: tuple[float, float] | None = None,
     ) -> None:
         if self._last is not None and self._last[0] == command and now - self._last[1] < REPEATED_S:
-            return  # the target has moved since: it must not be started again
+            return  # a repetition: the target has moved since, so it must not be started again
         width, height = self._frame(now)
         try:
             require_trackable(box, width, height)
@@ -244,15 +244,15 @@ class Camera:
             raise Refused(dialect.MAV_RESULT_DENIED, str(error)) from None
         if min(box.w, box.h) < 1:
             raise Refused(dialect.MAV_RESULT_DENIED, "the rectangle is less than one pixel wide or high")
-        reaction.ask = Start(Request(box), point)
+        reaction.action = Start(Request(box), point)
         self._last = (command, now)
 
     def _on_stop(self, command: Command, now: float, reaction: Reaction) -> None:
         self._last = None
-        reaction.ask = Stop()
+        reaction.action = Stop()
 
     def _frame(self, now: float) -> tuple[int, int]:
-        """Width and height of the frames that come now."""
+        """Width and height of the present frames. Raises Refused if there are none."""
         if self._size is None or now - self._reported_at > SILENT_S or self._state(now) == SILENT:
             raise Refused(dialect.MAV_RESULT_TEMPORARILY_REJECTED, "the tracker gets no pictures")
         return self._size
@@ -295,7 +295,7 @@ class Camera:
         return self._codec.camera_settings_encode(self._boot_ms(now), dialect.CAMERA_MODE_VIDEO, NAN, NAN)
 
     def _storage(self, now: float) -> Any:
-        """There is none."""
+        """There is no storage."""
         return self._codec.storage_information_encode(
             self._boot_ms(now), 1, 0, dialect.STORAGE_STATUS_NOT_SUPPORTED, 0, 0, 0, 0, 0
         )
@@ -305,7 +305,7 @@ class Camera:
         return self._codec.camera_capture_status_encode(self._boot_ms(now), 0, 0, 0, 0, 0)
 
     def _tracking_status(self, now: float) -> Any:
-        """An old box is never reported as a new one, and a lost target has none."""
+        """The status with the box of the newest report, if it may be published (`Report.fresh`); ERROR without one."""
         state, report = self._state(now), self._report
         if state == IDLE:
             return self._status(dialect.CAMERA_TRACKING_STATUS_FLAGS_IDLE)

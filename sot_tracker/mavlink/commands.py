@@ -1,4 +1,4 @@
-"""Commands as they come in a COMMAND_LONG or COMMAND_INT, and what can be wrong with their numbers."""
+"""MAVLink commands, read from COMMAND_LONG or COMMAND_INT messages, and checks of their parameters."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Command:
 
 
 class Refused(Exception):  # noqa: N818
-    """A command that is not carried out: the MAV_RESULT of its acknowledgement, and the reason for the user."""
+    """A command is refused. result: the MAV_RESULT of its acknowledgement. reason: text for the user."""
 
     def __init__(self, result: int, reason: str = "") -> None:
         super().__init__(reason)
@@ -37,18 +37,20 @@ def command_of(message: Any) -> Command:
     parameters = [float(getattr(message, f"param{i}")) for i in range(1, 5)]
     return Command(
         int(message.command),
-        tuple(NAN if math.isnan(value) else value for value in parameters),  # one object, so that it equals itself
+        tuple(
+            NAN if math.isnan(value) else value for value in parameters
+        ),  # always the same NaN object, so that commands compare equal
         (message.get_srcSystem(), message.get_srcComponent()),
         bool(packet) and packet[0] == MAVLINK1_START,
     )
 
 
 def whole(value: float) -> int:
-    """-1 for what is not a whole number."""
+    """The value as an integer; -1 if it is not a whole number."""
     return int(value) if math.isfinite(value) and value == int(value) else -1
 
 
 def require_fractions(*values: float) -> None:
-    """Raises Refused for a number that is not a share of the picture, 0 to 1."""
+    """Raise Refused unless all values are fractions of the picture, 0 to 1."""
     if not all(math.isfinite(value) and 0 <= value <= 1 for value in values):
         raise Refused(dialect.MAV_RESULT_DENIED, "coordinates are fractions of the picture, 0 to 1")

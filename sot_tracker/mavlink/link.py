@@ -1,4 +1,4 @@
-"""The camera on a real link: bytes to and from a pymavlink connection, in a thread of its own."""
+"""Connects the camera to a real link: exchanges bytes with a pymavlink connection, in a thread of its own."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ log = logging.getLogger(__name__)
 
 READ_BYTES = 4096
 MAX_WAIT = 0.05
-"""Seconds after which reports, answers and the end are looked for."""
+"""Longest wait for bytes, in seconds, before reports, answers and the end are checked."""
 _PAUSE = 1.0  # seconds before a link that failed is tried again
 
 
 def connect(config: MavlinkConfig) -> Any:
-    """A pymavlink connection of which only `recv`, `write`, `select` and `close` are used.
+    """Open a pymavlink connection. Only its `recv`, `write`, `select` and `close` are used.
 
-    Raises UserError where it cannot be opened.
+    Raises UserError if it cannot be opened.
     """
     try:
         made = mavutil.mavlink_connection(config.connection, baud=config.baud, autoreconnect=True)
     except ModuleNotFoundError as error:
         raise UserError(
             f"connection={config.connection} needs '{error.name}' if it is a serial device: pip install pyserial; "
-            "all else begins with udpout:, udpin:, tcp: or tcpin:"
+            "other connections begin with udpout:, udpin:, tcp: or tcpin:"
         ) from None
     except (OSError, ValueError, IndexError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or error
@@ -52,23 +52,23 @@ def connect(config: MavlinkConfig) -> Any:
 
 
 def _warn_of_unknown_host(connection: str) -> None:
-    """pymavlink sends nothing to a host without an address, and does not say so."""
+    """Warn if the host name cannot be resolved: pymavlink then sends nothing, without an error."""
     kind, _, place = connection.partition(":")
     host = place.rpartition(":")[0]
     if kind == "udpout":
         try:
             socket.getaddrinfo(host, None)
         except OSError as error:
-            log.warning("connection=%s: nothing arrives there, host '%s': %s", connection, host, error.strerror)
+            log.warning("connection=%s: nothing is sent, host '%s': %s", connection, host, error.strerror)
 
 
 def camera_link(config: MavlinkConfig, model: str, control: Control) -> Link:
-    """A camera for that tracker, on the link that the options name. Raises UserError where it cannot be opened."""
+    """A camera for that tracker, on the connection of the options. Raises UserError if that cannot be opened."""
     return Link(Camera(config, model, own_version(), time.monotonic()), config, connect(config), control)
 
 
 def own_version() -> tuple[int, int, int]:
-    """Major, minor and patch number of this package; zeros where it is not installed."""
+    """Major, minor and patch number of this package; zeros if it is not installed."""
     try:
         numbers = [int(part) for part in metadata.version("sot_tracker").split(".")[:3]]
     except (metadata.PackageNotFoundError, ValueError):
@@ -77,9 +77,9 @@ def own_version() -> tuple[int, int, int]:
 
 
 class Link:
-    """Use as a context manager: the camera is there from entering to leaving.
+    """A context manager in whose block the camera is active.
 
-    connection: as `connect` makes it; closed on leaving. control: the tracker that is asked. clock: seconds, monotonic.
+    connection: from `connect`; closed at the end. control: the tracker. clock: seconds, monotonic.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class Link:
         self._packer = dialect.MAVLink(None, config.system, config.component)
         self._newest: Report | None = None
         self._frame: Frame | None = None
-        self._starter = ThreadPoolExecutor(1, thread_name_prefix="start")  # looking for an object takes 0.1 to 0.3 s
+        self._starter = ThreadPoolExecutor(1, thread_name_prefix="start")  # finding an object takes 0.1 to 0.3 s
         self._reasons: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, name="mavlink", daemon=True)
@@ -109,11 +109,11 @@ class Link:
         self._connection.close()
 
     def publish(self, report: Report) -> None:
-        """Take the report of the newest frame; called from any thread."""
+        """Take the report of the newest frame. May be called from any thread."""
         self._newest = report
 
     def say(self, text: str) -> None:
-        """Tell the ground stations; called from any thread."""
+        """Send a text to the ground stations. May be called from any thread."""
         self._reasons.put(text)
 
     def _run(self) -> None:
@@ -121,16 +121,16 @@ class Link:
             try:
                 self._step()
                 self._failed = False
-            except OSError as error:  # a cable that was pulled out, an autopilot that restarts
+            except OSError as error:  # for example an unplugged cable or an autopilot that restarts
                 if not self._failed:
                     log.warning("the MAVLink connection failed: %s: trying again", error.strerror or error)
                 self._failed = True
                 self._end.wait(_PAUSE)
 
     def _step(self) -> None:
-        """Wait for bytes or until something is due, and do it."""
+        """Wait for bytes or until a message is due, and process both."""
         wait = min(max(self._camera.next_due - self._clock(), 0.0), MAX_WAIT)
-        self._connection.select(wait)  # what it says is not asked: of tcpin it waits for the wrong socket
+        self._connection.select(wait)  # its result is ignored, since for tcpin it waits for the wrong socket
         self._read()
         now = self._clock()
         if self._newest is not None:
@@ -150,14 +150,14 @@ class Link:
 
     def _react(self, reaction: Reaction) -> None:
         self._send(reaction.send)
-        if isinstance(reaction.ask, Start):
-            self._starter.submit(self._start, reaction.ask)
-        elif reaction.ask is not None:
-            # In the same thread, so that it comes after a start. That there was no target is what was wanted.
+        if isinstance(reaction.action, Start):
+            self._starter.submit(self._start, reaction.action)
+        elif reaction.action is not None:
+            # In the same thread, so that it comes after a start. The error that there was no target is ignored.
             self._starter.submit(self._control.stop, lambda reason: None)
 
     def _start(self, start: Start) -> None:
-        """Start on the box, or on the object at the point where there is a picture to look for it."""
+        """Start on the box. If only a point was given, start on the object at that point, if it can be found."""
         frame, request = self._frame, start.request
         if start.point is not None and frame is not None:
             try:

@@ -1,4 +1,4 @@
-"""Topics for a controller: `predicted`, and `bearing` and `bearing_rate` where `camera_info` is there."""
+"""Topics for a controller: `predicted`, and, if `camera_info` is published, `bearing` and `bearing_rate`."""
 
 from __future__ import annotations
 
@@ -20,12 +20,15 @@ from sot_tracker.stream import control
 from sot_tracker.stream.follower import Result, Warn
 
 MAX_TARGETS = 64
-"""Of which a motion is remembered: those that were seen last."""
+"""Number of targets whose motion is kept: those that were seen last."""
 _QOS = QoSProfile(depth=10)
 
 
 class ControlOutputs:
-    """Publishers and the subscription of `camera_info`; see docs/ros.md. Silent unless the node is active."""
+    """The publishers and the subscription of `camera_info`; see docs/ros.md.
+
+    Nothing is published by an inactive node.
+    """
 
     def __init__(self, node: LifecycleNode) -> None:
         self._node = node
@@ -37,12 +40,12 @@ class ControlOutputs:
         self._info = MatchingSubscription(node, info_topic(node), kinds, self._on_info, 1, "best_effort")
         self._info.watch()
         self._camera: control.Camera | None = None
-        self._seen: tuple[Any, ...] = ()  # fields of the last camera_info: one comes with every picture
+        self._last_info: tuple[Any, ...] = ()  # its fields: drivers send the same message with every picture
         self._refusal = ""  # the last one that was logged
-        self._motions: dict[str, control.Motion] = {}  # target -> its motion; of those seen last
+        self._motions: dict[str, control.Motion] = {}  # by target id, least recently seen first
 
     def publish(self, result: Result) -> None:
-        """For a frame whose box is reported: where the target is now, and in which direction it was in the frame."""
+        """If the box of a frame is reported, publish its prediction, its bearing in that frame, and the rate."""
         found, stamp = result.detection, result.frame.stamp
         if found is None:
             return
@@ -59,7 +62,7 @@ class ControlOutputs:
                 self._rate.publish(Vector3Stamped(header=header, vector=_vector(motion.rate)))
 
     def watch(self, warn: Warn) -> None:
-        """Warn where `camera_info` carries another message type. Call it regularly."""
+        """Warn if `camera_info` has another message type. Call this regularly."""
         self._info.watch()
         if text := self._info.complaint():
             warn("camera_info type", text)
@@ -84,20 +87,20 @@ class ControlOutputs:
 
     def _on_info(self, info: CameraInfo) -> None:
         fields = messages.camera_fields(info)
-        if fields == self._seen:
+        if fields == self._last_info:
             return
-        self._seen = fields
+        self._last_info = fields
         try:
             self._camera = control.camera(*fields)
         except UserError as error:
             self._camera = None
-            if str(error) != self._refusal:  # fields with NaN differ from themselves, in every message
+            if str(error) != self._refusal:  # needed since fields with NaN never compare equal
                 self._refusal = str(error)
                 self._node.get_logger().warning(f"camera_info cannot be used, no bearing is published: {error}")
 
 
 def info_topic(node: Node) -> str:
-    """`camera_info` where it was remapped, else the one beside the image topic, as camera drivers have it."""
+    """`camera_info` if it was remapped, else `camera_info` in the image topic's namespace, as drivers publish it."""
     own = str(node.resolve_topic_name("camera_info"))
     plain = f"{node.get_namespace().rstrip('/')}/camera_info"
     if own != plain:

@@ -1,4 +1,4 @@
-"""What `/diagnostics` reports once per second."""
+"""The message that is published on `/diagnostics` once per second."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from sot_tracker.tracker import State
 class Health:
     """Counts and times of one activation.
 
-    Times end in `overhead`: callback entry to the last publish returned, minus the tracker's own time.
+    The time `overhead` is the duration of the whole callback, without the tracker's own time.
     """
 
     def __init__(self, name: str, facts: Mapping[str, str]) -> None:
-        """name: of the status, facts: what does not change (model, engine, topic)."""
+        """name: of the status. facts: values that do not change (model, engine, topic)."""
         self._name, self._facts = name, dict(facts)
         self._times = Times()
         self._last: Result | None = None
@@ -34,26 +34,26 @@ class Health:
         self.refused = 0
 
     def accept(self, frame: Frame) -> None:
-        """A frame that could be used."""
+        """Count a frame that could be used."""
         self.processed += 1
         if self.processed == 1:
             self._stream = f"{'{}x{} '.format(*frame.size) if frame.size else ''}{frame.encoding}".strip()
 
     def stream_once(self) -> str:
-        """Size, encoding and rate of the stream, the first time that all are known; empty otherwise."""
+        """Size, encoding and rate of the stream, returned once when all are known; empty otherwise."""
         if not self._stream or self.processed < 3 or self._rate == 0:
             return ""
         stream, self._stream = f"{self._stream} at {self._rate:.1f} Hz", ""
         return stream
 
     def add(self, result: Result, stages: Mapping[str, float], busy_ms: float) -> None:
-        """One processed frame; busy_ms is the whole callback."""
+        """Add a processed frame. busy_ms: duration of the whole callback."""
         self._last = result
         self._busy_ms += busy_ms
         self._times.add({**stages, "overhead": busy_ms - result.tracker_ms})
 
     def report(self, lost: int, changing: Mapping[str, str]) -> tuple[DiagnosticArray, bool]:
-        """The message, and whether frames were lost though there was time for them: that is the transport's doing."""
+        """The message, and whether frames were lost in transport: many were dropped while the node was mostly idle."""
         now = time.monotonic()
         period, self._since = max(now - self._since, 1e-3), now
         frames, dropped = self.processed - self._counted[0], lost - self._counted[1]
@@ -61,7 +61,7 @@ class Health:
         idle = self._busy_ms < 500.0 * period
         self._busy_ms = 0.0
         suspect, self._suspect = self._suspect, idle and dropped > max(2, frames)
-        in_transport = suspect and self._suspect  # twice in a row: the second in which a stream begins is idle in part
+        in_transport = suspect and self._suspect  # twice in a row, since the first second of a stream is partly idle
         self._rate = (frames + dropped) / period
         level, text = self._judge(frames, dropped, period, in_transport)
         values = {

@@ -1,4 +1,4 @@
-"""The node's side of the flight recorder: what it keeps of each frame, `~/dump`, and the dump when a target is lost."""
+"""The flight recorder in the node: what is recorded of each frame, `~/dump`, and the dump when a target is lost."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from sot_tracker.tracker import State
 
 
 class NodeRecorder:
-    """Records while `record_folder` is set; else every call returns at once and `~/dump` says so.
+    """Records if `record_folder` is set. Otherwise all methods do nothing, and `~/dump` returns an error.
 
-    Raises UserError where rosbags is missing.
+    Raises UserError without rosbags.
     """
 
     def __init__(self, node: LifecycleNode, config: Config, warn: Callable[[str, str], None]) -> None:
@@ -46,12 +46,12 @@ class NodeRecorder:
         self._dump = node.create_service(Trigger, "~/dump", self._on_dump)
 
     def add_frame(self, message: Any) -> None:
-        """An Image or CompressedImage that came; it is encoded in another thread."""
+        """Record a received Image or CompressedImage; it is encoded in another thread."""
         if self._recorder is not None:
             self._recorder.add_later(self._frames, self._now(), lambda: self._picture(message))
 
     def add_result(self, result: Result, sent: Sent) -> None:
-        """What was published of a frame; a target that is lost now has the recording written."""
+        """Record what was published for a frame. If its target has just been lost, write the recording to a file."""
         if self._recorder is None:
             return
         now = self._now()
@@ -59,7 +59,7 @@ class NodeRecorder:
             if message is not None:
                 self._recorder.add(topic, now, serialize_message(message))
         if self._is_new_loss(result, now) and self._on_loss:
-            path = self._recorder.dump_unasked("lost", now)
+            path = self._recorder.dump_automatically("lost", now)
             if path is not None:
                 self._node.get_logger().info(f"flight recording of the loss: {path}")
 
@@ -69,7 +69,10 @@ class NodeRecorder:
             self._recorder.close()
 
     def _is_new_loss(self, result: Result, now: int) -> bool:
-        """now: nanoseconds of the node's clock. While that stands still each frame of a loss counts as a new one."""
+        """Whether the target became LOST now (nanoseconds of the node's clock).
+
+        While a simulated clock is paused, each LOST frame counts as a new loss.
+        """
         began = self._since.see(result.target_id, result.estimate, now)
         return result.estimate is not None and result.estimate.state is State.LOST and began == now
 

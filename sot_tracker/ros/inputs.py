@@ -101,7 +101,10 @@ class Inputs:
             self._clicks.see(frame.image)
 
     def notice(self, names: Collection[str]) -> None:
-        """Parameters were set: a value of `select` or `select_value`, the present one too, asks for one more target."""
+        """To be called when parameters were set.
+
+        `select` or `select_value`, even with the same value, requests a target.
+        """
         self._pending = self._pending or not {"select", "select_value"}.isdisjoint(names)
 
     def stop(self) -> None:

@@ -1,4 +1,4 @@
-"""Where the files beside the Python code are: in the share folder of a colcon install, else in the checkout."""
+"""Finds the files outside of the Python package: in the share folder of a colcon install, else in the checkout."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sot_tracker.ros import PROFILE_VARIABLES
 
 
 def config_file(name: str) -> Path | None:
-    """A file of `config/`; None for a pip install, which has none."""
+    """The path of a file in `config/`; None in a pip install, which does not contain it."""
     try:
         folders = [Path(get_package_share_directory("sot_tracker"))]
     except PackageNotFoundError:
@@ -21,7 +21,10 @@ def config_file(name: str) -> Path | None:
 
 
 def large_segment() -> dict[str, str]:
-    """Environment that gives Fast DDS a shared-memory segment for whole images; empty where the user chose profiles."""
+    """Environment variables that give Fast DDS a large enough shared-memory segment for images.
+
+    Empty if the user has set profiles of their own.
+    """
     profile = config_file("fastdds_large.xml")
     chosen = any(name in os.environ for name in PROFILE_VARIABLES)
     return {} if chosen or profile is None else dict.fromkeys(PROFILE_VARIABLES, str(profile))

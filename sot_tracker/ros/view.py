@@ -1,4 +1,4 @@
-"""`view`: a page in the browser beside a tracker node. docs/view.md describes it."""
+"""The `view` node: a web page for a tracker node. docs/view.md describes it."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from sot_tracker.view.server import Facts, ViewServer
 
 WATCH_PERIOD = 0.1
 REPORT_PERIOD = 5.0  # seconds between two log lines of one kind
-ASK_PERIOD = 1.0  # seconds between two questions for the model's name
+MODEL_PERIOD = 1.0  # seconds between two requests for the model's name
 
 
 class ViewNode(Node):
-    """Subscribes to `image`, `state` and `detection` while a browser watches, and asks the tracker node."""
+    """Subscribes to `image`, `state` and `detection` while the page is open; passes requests to the tracker."""
 
     def __init__(self, **options: Any) -> None:
         """options: of rclpy's Node. Raises UserError where the page cannot be served."""
@@ -42,7 +42,7 @@ class ViewNode(Node):
         self._reports: Reports | None = None
         self._images: ImageInput | None = None
         self._model = ""
-        self._asking = Throttle(ASK_PERIOD)
+        self._model_requests = Throttle(MODEL_PERIOD)
         name = self.resolve_topic_name("image")
         self._server = ViewServer(self._config, self._tracker, Facts(name, "", loadable_models())).__enter__()
         self.get_logger().info(f"open {self._server.url}")
@@ -52,7 +52,7 @@ class ViewNode(Node):
         self._server.__exit__()
 
     def _watch(self) -> None:
-        """Listen while somebody looks; what is received for nobody would only take time, here and in the node."""
+        """Subscribe only while the page is open: receiving costs time, here and in the tracker node."""
         if self._server.is_watched and self._reports is None:
             self._reports = Reports(self, self._joiner, self._server.publish)
             config = Config(image_transport=self._config.image_transport)
@@ -66,7 +66,7 @@ class ViewNode(Node):
             self._images.watch()
             self._reports.take(self._joiner.overdue())
         self._tracker.watch()
-        if self._reports is not None and not self._model and self._asking.ready("model"):
+        if self._reports is not None and not self._model and self._model_requests.ready("model"):
             self._tracker.ask_model(self._on_model)
 
     def _on_model(self, name: str) -> None:

@@ -241,7 +241,7 @@ def _truth_of(source: FrameSource, config: PlayerConfig) -> Any | None:
             truth = source.truth(config.truth_topic)
         return None if truth is None else truth.boxes
     if config.truth_topic:
-        raise UserError(f"truth_topic is for recordings, and '{config.source}' is none")
+        raise UserError(f"truth_topic is for recordings: '{config.source}' is not a recording")
     return truth_of(Path(config.source).expanduser(), bool(config.init_box)) if source.files else None
 
 

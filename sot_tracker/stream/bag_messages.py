@@ -1,4 +1,5 @@
-"""Our values as serialized ROS 2 messages, without ROS. `ros/messages.py` makes the same ones in the node."""
+"""Serialized ROS 2 messages of detections, states and pictures, without ROS. The node makes them in
+`ros/messages.py`."""
 
 from __future__ import annotations
 
@@ -37,9 +38,9 @@ def detection(estimate: Estimate, head: Any, target_id: str) -> memoryview:
 
 
 def state(estimate: Estimate, head: Any, target_id: str, since: int, processed: int) -> memoryview:
-    """A sot_tracker/TrackerState. since: stamp at which the state began. processed: frames so far.
+    """A sot_tracker/TrackerState. since: stamp at which the state began. processed: number of frames so far.
 
-    Milliseconds are left out, so that two runs over one recording give the same bytes.
+    Times in milliseconds are left out, so that two runs on one recording give the same bytes.
     """
     kind = _kinds()[STATE]
     reason = "NO_REASON" if estimate.reason is Reason.NONE else estimate.reason.name

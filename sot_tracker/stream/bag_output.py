@@ -1,4 +1,4 @@
-"""`sot-tracker track --save-bag`: detections, states and the debug picture as a recording."""
+"""The output of `sot-tracker track --save-bag`: a recording of detections, states and debug images."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class BagFile:
     def __init__(self, path: Path, name: str) -> None:
         if path.suffix != ".mcap":
             raise UserError(f"--save-bag '{path}' must end in .mcap")
-        NewFile(path, "--save-bag")  # refuses what has no place
+        NewFile(path, "--save-bag")  # raises UserError if the file cannot be written there
         self.path: Path | None = path
         self._target, self._name = path, name
         self._count = 0
@@ -65,7 +65,7 @@ class BagFile:
                 self._writer.write("/detection", stamp, bag_messages.detection(estimate, head, target))
             since = self._since[target][1]
             self._writer.write("/state", stamp, bag_messages.state(estimate, head, target, since, self._count))
-        # Without milliseconds, as in the states: they differ from run to run.
+        # Without times, which differ from run to run, as in the states.
         untimed = {target: replace(estimate, times={}) for target, estimate in step.estimates.items()}
         drawn = draw_targets(step.image, untimed, self._name)
         self._writer.write("/debug_image/compressed", stamp, bag_messages.jpeg(drawn, head))

@@ -1,6 +1,6 @@
-"""Message types of recordings that we read or write: what ROS 2 ships, vision_msgs 4 (Humble and newer), TrackerState.
+"""Message types of recordings: those of ROS 2 itself, of vision_msgs 4 (Humble and newer), and TrackerState.
 
-A test compares the texts with the files in `msg/` and with vision_msgs as it is built here.
+A test compares these definitions with the files in `msg/` and with the vision_msgs that is built for the tests.
 """
 
 from __future__ import annotations
@@ -77,5 +77,5 @@ def types() -> Typestore:
 
 
 def missing_rosbags() -> MissingPackage:
-    """What to tell a user who has no rosbags."""
+    """The error for a user without rosbags."""
     return MissingPackage("rosbags", "reading or writing a recording", "pip install 'rosbags>=0.11,<0.12'")

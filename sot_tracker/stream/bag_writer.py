@@ -1,4 +1,5 @@
-"""MCAP files as rosbag2 writes them, without ROS: every topic with its definition, so that any tool can read them."""
+"""Writes MCAP files as rosbag2 does, but without ROS. They contain all message definitions, so any tool can read
+them."""
 
 from __future__ import annotations
 
@@ -13,10 +14,10 @@ from sot_tracker.stream.bag_types import missing_rosbags, types
 
 
 class BagWriter:
-    """Writes messages into one MCAP file, which appears under its name when `keep` is called.
+    """Writes messages into an MCAP file, which appears under its name when `keep` is called.
 
-    Until then it is in a hidden folder beside it. name: of the file for messages. Raises UserError where it cannot be
-    written, for example on a full disk; MissingPackage without rosbags.
+    Until then it is in a hidden folder next to that place. name: the file's name in error messages. Raises UserError if
+    it cannot be written, for example on a full disk; MissingPackage without rosbags.
     """
 
     def __init__(self, path: Path, name: str) -> None:
@@ -26,25 +27,25 @@ class BagWriter:
             raise missing_rosbags() from None
         self._path, self._name = path, name
         self._place = path.with_name(f".{path.stem[:100]}.part")
-        folder = self._place / path.stem  # rosbags names the file after it, and writes that name into the file
+        folder = self._place / path.stem  # rosbags names the file after this, and writes the name into the file
         self._topics: dict[str, Any] = {}
         with self._explained():
-            shutil.rmtree(self._place, ignore_errors=True)  # of a run that was killed
+            shutil.rmtree(self._place, ignore_errors=True)  # left by a run that was killed
             self._writer = Writer(folder, version=9, storage_plugin=StoragePlugin.MCAP)
             self._writer.open()
 
     def add_topic(self, topic: str, kind: str) -> None:
-        """Declare a topic of a type in `bag_types`."""
+        """Declare a topic; `kind` is a type of `bag_types`."""
         with self._explained():
             self._topics[topic] = self._writer.add_connection(topic, kind, typestore=types())
 
     def write(self, topic: str, stamp: int, data: bytes | memoryview) -> None:
-        """A serialized message. stamp: time of recording, nanoseconds; a file holds none before 1970: then it is 0."""
+        """Write a serialized message. stamp: time of recording, nanoseconds; negative ones are written as 0."""
         with self._explained():
             self._writer.write(self._topics[topic], max(stamp, 0), data)
 
     def keep(self) -> None:
-        """End the file and move it into place."""
+        """Finish the file and move it into place."""
         with self._explained():
             self._writer.close()
             next(self._place.glob("*/*.mcap")).replace(self._path)

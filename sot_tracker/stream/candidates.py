@@ -1,4 +1,4 @@
-"""Which one of a detector's boxes becomes the target: rules, without ROS."""
+"""Rules that select one of a detector's boxes as the target, without ROS."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ class Candidate:
     hypotheses: tuple[tuple[str, float], ...] = ()
 
     def score(self, class_id: str | None = None) -> float:
-        """The best score, of this class alone where one is given; -inf where there is none that is a number."""
+        """The best score, or that of the given class; -inf if there is none or it is NaN."""
         scores = [score for name, score in self.hypotheses if class_id in (None, name) and not math.isnan(score)]
         return max(scores, default=-math.inf)
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """A rule of `RULES` and what it compares with: an id, a class, or a point as "x,y" (empty: the frame's centre).
+    """A rule of `RULES` and its value: an id, a class, or a point as "x,y" (empty: the frame's centre).
 
-    Raises UserError for a rule or a value that is not possible.
+    Raises UserError for an invalid rule or value.
     """
 
     rule: str = "off"
@@ -45,7 +45,7 @@ class Selection:
         self.point()
 
     def point(self) -> tuple[float, float] | None:
-        """Of the rule "nearest", pixels; None for the frame's centre."""
+        """The point of the rule "nearest" in pixels; None for the frame's centre."""
         if self.rule != "nearest" or not self.value:
             return None
         try:
@@ -57,10 +57,10 @@ class Selection:
         return x, y
 
     def choose(self, candidates: Sequence[Candidate], center: tuple[float, float]) -> Candidate | None:
-        """The one that the rule means, None where there is none. center: of the frame, pixels.
+        """The candidate that the rule selects; None if there is none. center: of the frame, pixels.
 
-        Of several with the id or the class that is wanted, the one with the best score; boxes that are not boxes are
-        left out. "nearest" measures from the point to the box, which is 0 inside, then to its centre.
+        If several have the wanted id or class, the one with the best score is selected. Invalid boxes are ignored.
+        "nearest" compares the distances from the point to the boxes (0 inside), then to their centres.
         """
         usable = [candidate for candidate in candidates if candidate.box.is_valid]
         if self.rule == "id":

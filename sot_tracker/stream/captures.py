@@ -1,4 +1,4 @@
-"""cv2.VideoCapture with what every user of it here needs: errors as "no frame", plausible rates and lengths."""
+"""A wrapper of cv2.VideoCapture: errors count as the end of the stream, and rates and lengths are checked."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 _MEASURED = 10
-"""Frames from which a rate is measured where the header's is not plausible."""
+"""Number of frames from which the rate is measured if the header's rate is not plausible."""
 _PLAUSIBLE_FPS = 240.0
-"""Above it the time stamps of a file are asked too: WebM files of browsers give their time base, 1000, as the rate."""
+"""A higher rate in the header is checked against the time stamps: WebM files of browsers state 1000, their time
+base."""
 
 
 class Capture:
@@ -57,14 +58,13 @@ class Capture:
 
     @property
     def stated_fps(self) -> float:
-        """As the header gives it; 0 where it gives none."""
+        """Frame rate as stated in the header; 0 if there is none."""
         fps = float(self._capture.get(cv2.CAP_PROP_FPS))
         return fps if 0 < fps <= 1000 else 0.0
 
     def measured_fps(self) -> float:
-        """The stated rate, else the one that the next frames' time stamps show; 0 where neither is there.
-
-        Reads frames: not for a capture that is played.
+        """The stated rate if it is plausible, else the rate measured from the time stamps of the next frames; 0 if
+        neither is known. This may read frames, which are then lost to the caller.
         """
         stated = self.stated_fps
         if 0 < stated <= _PLAUSIBLE_FPS:
@@ -78,7 +78,7 @@ class Capture:
 
     @property
     def length(self) -> int | None:
-        """Number of frames as the header gives it."""
+        """Number of frames as stated in the header; None if there is none."""
         count = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
         return int(count) if 0 < count < 1e9 else None
 
@@ -87,5 +87,5 @@ class Capture:
 
 
 def is_file_complete(decoded: int, stated: int) -> bool:
-    """Headers count a frame or two too many even of sound files."""
+    """Whether enough of a file was decoded. Headers of undamaged files can state one or two frames too many."""
     return stated - decoded <= max(2, 0.02 * stated)

@@ -1,4 +1,4 @@
-"""What clicks into a picture mean: the corners of a box, or an object and then a yes."""
+"""Selecting a target by clicks in a picture: on two corners of a box, or on an object and then on the proposed box."""
 
 from __future__ import annotations
 
@@ -12,21 +12,22 @@ from sot_tracker.tracker import Image
 from sot_tracker.tracking.flow import GreyWindow, grey_window, propagate
 
 CORNERS_S = 3.0
-"""Seconds between two clicks that are the corners of a box."""
+"""Two clicks within this many seconds are the corners of a box."""
 PROPOSAL_S = 30.0
-"""Seconds for which a proposal waits for the click that accepts it."""
+"""Seconds after which a proposal expires."""
 MIN_SIDE = 4.0
-"""Pixels: a box with a shorter side is a double click."""
+"""Pixels: two clicks that would give a box with a shorter side are a double click."""
 MIN_KEPT = 0.3
-"""Share of the points of a proposal that optical flow must find again in the next frame."""
+"""A proposal is dropped if optical flow finds less than this share of its points in the next frame."""
 
 
 class Clicks:
-    """Takes the clicks of one picture, one after the other.
+    """Interprets successive clicks in one stream of pictures.
 
-    The first click asks for the object around it: the caller looks for one and gives it to `propose`; `see` moves it
-    with the picture. A second click inside that proposal accepts it; anywhere else, within `CORNERS_S` of the first, it
-    makes a box with the first as the opposite corner; later it is a first click again. steady: seconds.
+    After a first click the caller searches for the object around it and passes its box to `propose`; `see` moves this
+    proposal with the object. A second click inside the proposal accepts it. A second click anywhere else, at most
+    `CORNERS_S` after the first, is the opposite corner of a box; later than that it is a first click again.
+    steady: a clock in seconds.
     """
 
     def __init__(self, steady: Callable[[], float] = time.monotonic) -> None:
@@ -38,15 +39,15 @@ class Clicks:
 
     @property
     def proposal(self) -> Box | None:
-        """The box that waits for a click, pixels of the newest frame; None without one."""
+        """The proposed box, pixels of the newest frame; None without one."""
         if self._proposal is not None and self._steady() > self._until:
             self._proposal = None
         return self._proposal
 
     def click(self, x: float, y: float) -> Box | None:
-        """The box to start on, or None where this was a first click. x, y: pixels.
+        """The box to start on, or None if this was a first click. x, y: pixels.
 
-        Raises UserError, changing nothing, for a point that is none.
+        Raises UserError, changing nothing, for coordinates that are not finite.
         """
         if not (math.isfinite(x) and math.isfinite(y)):
             raise UserError(f"point ({x:g}, {y:g}) is not in the picture: give finite pixels")
@@ -64,12 +65,12 @@ class Clicks:
         return None
 
     def propose(self, box: Box, image: Image) -> None:
-        """What was found around the first click, in that frame (H x W x 3, uint8)."""
+        """Set the proposal: the box found around the first click in that frame (H x W x 3, uint8)."""
         self._proposal, self._until = box, self._steady() + PROPOSAL_S
         self._window = grey_window(image, box)
 
     def see(self, image: Image) -> None:
-        """The next frame: the proposal is moved by optical flow, and dropped where that cannot follow it."""
+        """Move the proposal into the next frame by optical flow; drop it if flow cannot track it."""
         box, window = self.proposal, self._window
         if box is None or window is None:
             return
@@ -80,7 +81,7 @@ class Clicks:
                 self._proposal = moved
 
     def forget(self) -> None:
-        """The next click is a first one."""
+        """Drop the proposal; the next click is a first one."""
         self._first = self._proposal = None
 
 

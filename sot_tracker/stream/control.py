@@ -1,4 +1,4 @@
-"""What a controller needs of a box: where it is by now, in which direction it lies, and how fast that turns.
+"""What a controller needs to know about a target: its predicted box, its direction, and the direction's rate of turn.
 
 Vectors are in the camera's optical frame (REP 103): x to the right, y down, z forward. All functions are pure.
 """
@@ -22,17 +22,18 @@ Array = npt.NDArray[np.float64]
 MODELS = {"plumb_bob": (4, 5), "rational_polynomial": (8, 12, 14), "equidistant": (4,)}
 """Distortion model of sensor_msgs/CameraInfo -> possible numbers of coefficients."""
 SETTLING_S = 0.1
-"""Seconds in which a measured velocity replaces two thirds of the old one."""
+"""Time constant of the velocity's low-pass filter, seconds: after it, a new velocity has replaced 63 % of the old
+one."""
 FORGET_S = 0.5
 """Seconds without a box after which the velocity is forgotten."""
 MAX_PREDICTION_S = 1.0
-"""Furthest prediction. An older frame has a stamp of another clock, or is of no use to a controller."""
-_FITS = 0.5  # pixels: a direction that does not project back to its point is none
+"""Longest prediction, seconds. An older frame has a stamp of another clock, or is of no use to a controller."""
+_MAX_ERROR = 0.5  # pixels: a direction whose projection is farther from its point is not used
 
 
 @dataclass(frozen=True, slots=True)
 class Readout:
-    """Which pixels of a sensor become pictures: size, roi and binning of a sensor_msgs/CameraInfo.
+    """Which pixels of the sensor the pictures contain: size, roi and binning of a sensor_msgs/CameraInfo.
 
     size: width and height of the sensor, (0, 0) where unknown. roi: x, y, width and height of the part that is read,
         pixels of the sensor; with a width or height of 0 the whole sensor.
@@ -45,7 +46,7 @@ class Readout:
 
     @property
     def origin(self) -> tuple[int, int]:
-        """Where the pictures begin on the sensor."""
+        """x and y on the sensor of the pictures' first pixel."""
         return self.roi[:2] if all(self.roi[2:]) else (0, 0)
 
     @property
@@ -75,8 +76,8 @@ class Camera:
 
 @dataclass(frozen=True, slots=True)
 class Motion:
-    """Of a target in the picture. velocity: of its centre, pixels per second. rate: of its direction, rad/s, about the
-    three axes. direction: the last one, None where it is not known.
+    """The motion of a target. velocity: of the box's centre, pixels per second. direction: unit vector in the last
+    frame, None where it is not known. rate: angular velocity of the direction about the three axes, rad/s.
     """
 
     stamp_ns: int
@@ -87,7 +88,7 @@ class Motion:
 
 
 def camera(model: str, matrix: Sequence[float], distortion: Sequence[float], readout: Readout) -> Camera:
-    """From the fields of a sensor_msgs/CameraInfo. matrix: of the whole sensor, 9 numbers, by row.
+    """The camera described by a sensor_msgs/CameraInfo. matrix: of the whole sensor, 9 numbers, by row.
 
     Raises UserError for a camera that was not calibrated, an unknown model or coefficients that do not fit it.
     """
@@ -122,14 +123,14 @@ def direction(of: Camera, point: tuple[float, float]) -> tuple[float, float, flo
     pixel = np.array([[point]], np.float64) - 0.5
     undistort = cv2.fisheye.undistortPoints if of.is_fisheye else cv2.undistortPoints
     x, y = np.asarray(undistort(pixel, of.matrix, of.distortion), np.float64).ravel()
-    if not (math.isfinite(x) and math.isfinite(y)) or _error(of, (x, y), pixel) > _FITS:
+    if not (math.isfinite(x) and math.isfinite(y)) or _error(of, (x, y), pixel) > _MAX_ERROR:
         return None
     length = math.sqrt(x * x + y * y + 1)
     return x / length, y / length, 1 / length
 
 
 def _error(of: Camera, point: tuple[float, float], pixel: Array) -> float:
-    """Pixels between where a normalised point projects to and `pixel`."""
+    """Distance in pixels between the projection of a normalised point and `pixel`."""
     if of.is_fisheye:
         back = cv2.fisheye.distortPoints(np.array([[point]], np.float64), of.matrix, of.distortion)
     else:
@@ -141,7 +142,7 @@ def _error(of: Camera, point: tuple[float, float], pixel: Array) -> float:
 def rate_between(
     before: tuple[float, float, float], after: tuple[float, float, float], seconds: float
 ) -> tuple[float, float, float]:
-    """Angular velocity, rad/s, that turns one unit vector into another in that time, by the shortest way."""
+    """Angular velocity, rad/s, of the shortest rotation that turns one unit vector into the other in that time."""
     axis = np.cross(before, after)
     sine, cosine = float(np.linalg.norm(axis)), float(np.dot(before, after))
     if sine < 1e-12 or seconds <= 0:
@@ -151,7 +152,10 @@ def rate_between(
 
 
 def updated(last: Motion | None, stamp_ns: int, box: Box, toward: tuple[float, float, float] | None) -> Motion:
-    """The motion after a box of a frame with that stamp, in direction `toward`; a gap or a jump back starts anew."""
+    """The motion after a new box. stamp_ns: of its frame. toward: its direction, None where it is not known.
+
+    After a gap of more than `FORGET_S` seconds, or if the stamps jump back, the velocity starts from 0 again.
+    """
     dt = seconds_between(last.stamp_ns, stamp_ns) if last is not None else None
     if last is None or dt is None or dt > FORGET_S:
         return Motion(stamp_ns, box, direction=toward)

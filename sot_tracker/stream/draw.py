@@ -1,4 +1,4 @@
-"""What a person sees of an estimate: shared by `sot-tracker track`, the node's debug image and the demo."""
+"""Draws estimates into pictures, for `sot-tracker track`, the node's debug image and the demo."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def draw_estimate(image: Image, estimate: Estimate, name: str, truth: Box | None
 
 
 def draw_targets(image: Image, estimates: Mapping[str, Estimate], name: str) -> Image:
-    """As `draw_estimate`; of several targets the boxes with their names, and how many of them are tracked."""
+    """As `draw_estimate`. For several targets: their boxes and names, and the number of targets that are TRACKING."""
     if len(estimates) == 1:
         return draw_estimate(image, next(iter(estimates.values())), name)
     canvas = np.array(image, order="C")
@@ -58,7 +58,7 @@ def draw_targets(image: Image, estimates: Mapping[str, Estimate], name: str) -> 
 def draw_small(
     image: Image, estimate: Estimate | None, name: str, max_width: int, proposal: Box | None = None
 ) -> Image:
-    """A new picture at most `max_width` wide, shrunk before it is drawn on; without a target the text alone.
+    """As `draw_estimate`, on a picture of at most `max_width` columns. Without a target there is only the text.
 
     proposal: a box that waits for a click, drawn thin and yellow.
     """
@@ -76,9 +76,9 @@ def draw_small(
 
 
 def draw_beside(canvas: Image, estimate: Estimate, name: str, scale: float = 1.0) -> None:
-    """One more target into a picture: its box, drawn as by `draw_estimate`, and its name above it, lost or not.
+    """Draw one more target into a picture: its box as in `draw_estimate`, and its name above it, even if it is lost.
 
-    scale: of the picture, against the frame that the box is of. A box that is not finite is not drawn.
+    scale: width of the picture, divided by that of the box's frame. A box that is not finite is not drawn.
     """
     shown = replace(estimate, box=estimate.box.scaled(scale))
     size = max(0.4, min(canvas.shape[:2]) / 720)
@@ -87,9 +87,9 @@ def draw_beside(canvas: Image, estimate: Estimate, name: str, scale: float = 1.0
 
 
 def draw_text(image: Image, text: str, truth: Box | None = None, old: Box | None = None) -> Image:
-    """A copy of the BGR image with one line of text in the corner, as where there is no target yet.
+    """A copy of the BGR image with one line of text in the corner, for example if there is no target yet.
 
-    The truth, where given, is a thin white box; `old`, the box of an earlier frame, a thin grey one.
+    truth: the true box, drawn thin and white. old: the box of an earlier frame, drawn thin and grey.
     """
     canvas = np.array(image, order="C")
     for box, color in ((truth, TRUTH_COLOR), (old, OLD_COLOR)):
@@ -100,8 +100,9 @@ def draw_text(image: Image, text: str, truth: Box | None = None, old: Box | None
 
 
 def caption(estimate: Estimate, name: str) -> str:
-    """For example "csrt  0.93  12.1 ms"; in front of the score "LOST (edge)" or "UNCERTAIN (jump)" where it is so, and
-    at the end "flow, looked 40 ms ago". The number is the probability where it is known.
+    """For example "csrt  0.93  12.1 ms" or "lite  UNCERTAIN (jump)  0.42  3.0 ms  flow, last search 40 ms ago".
+
+    The first number is the probability where it is known, else the score.
     """
     why = "" if estimate.reason is Reason.NONE else f" ({estimate.reason.value})"
     state = [] if estimate.state is State.TRACKING else [f"{estimate.state.name}{why}"]
@@ -109,7 +110,7 @@ def caption(estimate: Estimate, name: str) -> str:
     if estimate.times:
         words.append(f"{sum(estimate.times.values()):.1f} ms")
     if estimate.source != "tracker":
-        words.append(f"{estimate.source}, looked {estimate.look_age_ms:.0f} ms ago")
+        words.append(f"{estimate.source}, last search {estimate.look_age_ms:.0f} ms ago")
     return "  ".join(words)
 
 
@@ -141,7 +142,7 @@ def _dashed_rectangle(canvas: Image, box: Box, color: Color, thickness: int) -> 
 
 
 def _corners(canvas: Image, box: Box) -> tuple[int, int, int, int] | None:
-    """First and last column and row, held within four frame sizes; None for a box that is not finite."""
+    """First column and row, last column and row, limited to four frame sizes; None for a box that is not finite."""
     if not all(map(isfinite, box.xywh)):
         return None
     limit = 4 * max(canvas.shape)  # far outside the frame, and within OpenCV's integers
@@ -150,7 +151,7 @@ def _corners(canvas: Image, box: Box) -> tuple[int, int, int, int] | None:
 
 
 def _name(canvas: Image, text: str, box: Box, color: Color, scale: float) -> None:
-    """Above the box's left corner, within the picture."""
+    """Write the name above the box's left corner, but within the picture."""
     if all(map(isfinite, box.xywh)):
         height, width = canvas.shape[:2]
         x, y = min(max(box.x, 0), width - 10), min(max(box.y - 3, 10), height - 3)

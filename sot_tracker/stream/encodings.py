@@ -1,6 +1,6 @@
-"""Pixels of camera messages and of compressed pictures -> H x W x 3 BGR uint8.
+"""Converts the pixels of image messages and of compressed pictures to H x W x 3 BGR uint8.
 
-`ENCODINGS` is the one table of what can be read. Nothing here imports ROS: an image message is read by its fields.
+The table `ENCODINGS` lists all encodings that can be read. Nothing here imports ROS: of a message only fields are read.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Pixels = npt.NDArray[Any]
 
 
 class FrameError(UserError):
-    """A frame that cannot be used. `kind` is the same for all frames refused for one reason, which is reported once."""
+    """A frame that cannot be used. `kind` identifies the reason, so that each reason is reported only once."""
 
     def __init__(self, kind: str, text: str) -> None:
         super().__init__(text)
@@ -30,7 +30,9 @@ class FrameError(UserError):
 
 
 def _nv24(planes: Pixels) -> Pixels:
-    """A Y plane above an interleaved UV plane of full resolution, BT.601 limited range as nv12 is read by OpenCV."""
+    """Decode a Y plane followed by a full-resolution interleaved UV plane, with the BT.601 limited range of OpenCV's
+    nv12.
+    """
     height = planes.shape[0] // 3
     chroma = planes[height:].reshape(height, -1, 2)
     yuv = np.dstack([planes[:height], chroma])
@@ -41,10 +43,10 @@ def _nv24(planes: Pixels) -> Pixels:
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """How pixels lie in memory.
+    """The memory layout of pixels.
 
-    channels: values per pixel in one row. bits: 8 or 16 per value. rgb: red comes first. planes: rows of data per row
-    of the picture, as a fraction. to_bgr: what makes BGR of mosaics and of YUV; None for packed colours and grey.
+    channels: values per pixel in one row. bits: 8 or 16 per value. rgb: whether red comes first. planes: rows of data
+    per row of the picture, as a fraction. to_bgr: converts mosaics and YUV to BGR; None for packed colours and grey.
     """
 
     channels: int
@@ -89,7 +91,7 @@ ENCODINGS: Final[dict[str, Encoding]] = {
 
 
 def raw_picture(message: Any, range16: Range16) -> Callable[[], Image]:
-    """Check an image message (encoding, height, width, step, is_bigendian, data) and return what decodes it.
+    """Check an image message (encoding, height, width, step, is_bigendian, data) and return a function that decodes it.
 
     Packed 8-bit colours and grey become views of the message's data. Raises FrameError for an empty image, data that is
     too short for its size, or an unknown encoding.
@@ -113,7 +115,7 @@ def raw_picture(message: Any, range16: Range16) -> Callable[[], Image]:
 def compressed_picture(data: Any, text: str, range16: Range16) -> Image:
     """A compressed picture as BGR. text: CompressedImage.format, as "jpeg" or "bayer_rggb8; png compressed ".
 
-    Before the semicolon stands the encoding before compression: a mosaic or YUV planes travel as a grey picture.
+    The part before the semicolon is the encoding before compression: mosaics and YUV planes are sent as grey pictures.
     Raises FrameError if it cannot be decoded.
     """
     try:
@@ -133,10 +135,10 @@ def compressed_picture(data: Any, text: str, range16: Range16) -> Image:
 
 
 def decode_pixels(data: Any, upright: bool = False) -> Pixels:
-    """The one place where compressed pictures are decoded: H x W grey or H x W x 3 BGR, uint8 or uint16.
+    """Decode a compressed picture: H x W grey or H x W x 3 BGR, uint8 or uint16.
 
-    upright: turn the picture as its EXIF orientation asks; otherwise pixels come as they are stored. Raises FrameError
-    for anything that OpenCV cannot decode, whatever it raises, and for float pictures.
+    upright: rotate the picture by its EXIF orientation; otherwise pixels are returned as they are stored. Raises
+    FrameError for anything that OpenCV cannot decode, and for float pictures. All compressed pictures are decoded here.
     """
     flags = cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH | (0 if upright else cv2.IMREAD_IGNORE_ORIENTATION)
     raw = np.frombuffer(data, np.uint8)
@@ -145,7 +147,7 @@ def decode_pixels(data: Any, upright: bool = False) -> Pixels:
     except (cv2.error, MemoryError):  # headers can claim any size
         pixels = None
     if pixels is None:
-        raise FrameError("picture", "cannot be decoded: it is damaged or no picture")
+        raise FrameError("picture", "cannot be decoded: it is damaged or not a picture")
     if pixels.dtype not in (np.uint8, np.uint16):
         raise FrameError("picture", f"cannot be used: it holds {pixels.dtype} values, and 8 or 16 bit are needed")
     return pixels
@@ -160,7 +162,9 @@ def to_bgr(pixels: Pixels, encoding: Encoding, range16: Range16) -> Image:
             pixels = encoding.to_bgr(pixels)
         except cv2.error:
             shape = "x".join(map(str, pixels.shape))
-            raise FrameError("convert", f"a picture of {shape} {pixels.dtype} values is not of its encoding") from None
+            raise FrameError(
+                "convert", f"a picture of {shape} {pixels.dtype} values does not fit its encoding"
+            ) from None
     if pixels.dtype != np.uint8:
         pixels = range16.to_8_bit(pixels)
     if pixels.ndim == 2:
@@ -171,7 +175,7 @@ def to_bgr(pixels: Pixels, encoding: Encoding, range16: Range16) -> Image:
 
 
 def _rows(message: Any, rows: int, row_bytes: int) -> Pixels:
-    """The message's data as rows x row_bytes, step padding cut away, without a copy."""
+    """The message's data as a view of rows x row_bytes, without the padding of each step."""
     data = np.frombuffer(message.data, np.uint8)
     step = message.step or row_bytes  # some drivers leave 0 for "no padding"
     if step < row_bytes:

@@ -1,4 +1,4 @@
-"""One picture of a stream, with its time."""
+"""A picture of a stream with its time stamp, and a store of recent ones."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from sot_tracker.tracker import Image
 
 
 class Frame:
-    """One picture and its time; the pixels are decoded when somebody first asks for them.
+    """A picture and its time stamp. It is decoded when `image` is read for the first time.
 
-    stamp: nanoseconds; 0 where the source gives none. nbytes: memory that the undecoded picture takes. size: width and
-    height where they are known without decoding. encoding: for log lines. header: what results of this frame carry,
-    untouched by everything in `stream`.
+    stamp: nanoseconds; 0 if the source has none. nbytes: memory of the undecoded picture. size: width and height, if
+    they are known without decoding. encoding: for log lines. header: passed on to the results of this frame; not used
+    in `stream`.
     """
 
     def __init__(
@@ -49,12 +49,12 @@ class Frame:
         return self._size
 
     def release(self) -> None:
-        """Forget the decoded picture; it is decoded again if somebody asks."""
+        """Free the decoded picture. Reading `image` decodes it again."""
         self._image = None
 
 
 def unreadable(stamp: int, nbytes: int, reason: str) -> Frame:
-    """A frame without a picture, that says so when it is asked for, as one whose pixels are damaged."""
+    """A frame without a picture: reading its `image` raises FrameError, as for damaged pixels."""
 
     def fail() -> Image:
         raise FrameError("message", reason)
@@ -65,7 +65,7 @@ def unreadable(stamp: int, nbytes: int, reason: str) -> Frame:
 class History:
     """The newest frames, oldest first: at most `count` besides the newest, and at most `limit` bytes of them.
 
-    Frames are kept as they came, compressed ones compressed; only the newest keeps a decoded picture.
+    Frames are kept as they were received (compressed ones compressed); only the newest keeps its decoded picture.
     """
 
     def __init__(self, count: int, limit: int) -> None:
@@ -87,7 +87,7 @@ class History:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the frames kept, without the newest one's decoded picture."""
+        """Memory of the kept frames in bytes, without the newest one's decoded picture."""
         return self._bytes
 
     @property

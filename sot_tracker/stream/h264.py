@@ -1,4 +1,4 @@
-"""H.264, which every browser plays: by PyAV where it is installed, else by the program ffmpeg where it is found."""
+"""Encodes H.264, which every browser plays: with PyAV if it is installed, else with the program ffmpeg if it exists."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _QUALITY = {"preset": "veryfast", "crf": "20"}
 
 
 class Encoder(Protocol):
-    """Frames of one even size. Raises OSError where they cannot be written."""
+    """Writes frames of one even size. Raises OSError if they cannot be written."""
 
     def write(self, image: Image) -> None: ...
     def close(self) -> None: ...
 
 
 def open_h264(path: Path, fps: float, size: tuple[int, int]) -> Encoder | None:
-    """What encodes into that file, or None where nothing here can. size: width and height, even."""
+    """An encoder that writes that file, or None if none is installed. size: width and height, even."""
     av = _pyav()
     if av is not None and "libx264" in av.codecs_available:
         return PyAV(av, path, fps, size)
@@ -39,8 +39,8 @@ class PyAV:
 
     def __init__(self, av: Any, path: Path, fps: float, size: tuple[int, int]) -> None:
         self._av = av
-        first_the_index = {} if path.suffix == ".mkv" else {"movflags": "faststart"}
-        self._container = av.open(str(path), "w", options=first_the_index)
+        options = {} if path.suffix == ".mkv" else {"movflags": "faststart"}  # the index at the beginning
+        self._container = av.open(str(path), "w", options=options)
         self._stream = self._container.add_stream("libx264", rate=Fraction(fps).limit_denominator(65535))
         self._stream.width, self._stream.height = size
         self._stream.pix_fmt, self._stream.options = "yuv420p", _QUALITY
@@ -56,7 +56,7 @@ class PyAV:
                 self._container.close()
 
     def _put(self, frame: Any) -> None:
-        """None is the end: what the encoder still holds is written."""
+        """Encode and write a frame; None writes the frames that are still in the encoder."""
         with self._as_os_error():
             self._container.mux(self._stream.encode(frame))
 
@@ -69,13 +69,14 @@ class PyAV:
 
 
 class Program:
-    """FFmpeg as a process that is fed through a pipe."""
+    """FFmpeg as a process that reads frames from a pipe."""
 
     def __init__(self, program: str, path: Path, fps: float, size: tuple[int, int]) -> None:
         quality = [word for name, value in _QUALITY.items() for word in (f"-{name}", value)]
         shape = ["-f", "rawvideo", "-pix_fmt", "bgr24", "-s", f"{size[0]}x{size[1]}", "-r", f"{fps:.6f}", "-i", "-"]
         command = [program, "-y", "-loglevel", "error", *shape, "-c:v", "libx264", "-pix_fmt", "yuv420p", *quality]
-        # In a session of its own: Ctrl-C in the terminal would end it before the last frames are written.
+        # In a session of its own, since Ctrl-C in the terminal would otherwise end it before the last frames are
+        # written.
         self._process = subprocess.Popen(
             [*command, str(path)],
             stdin=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""Puts together what a tracker node says of one frame in several messages: picture, state and box."""
+"""Joins the messages about one frame that a tracker node publishes on several topics: picture, state and box."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from sot_tracker.stream.frame import Frame
 from sot_tracker.stream.reports import SILENT, Report
 
 MAX_KEPT = 8
-"""Frames of which not everything has come yet."""
+"""Largest number of incomplete frames that are kept."""
 PATIENCE_S = 0.3
-"""Seconds after which a frame is reported without what has not come."""
+"""Seconds after which a frame is reported although messages are missing."""
 WITH_BOX = ("TRACKING", "UNCERTAIN")
 """States in which a box is published."""
 
@@ -32,12 +32,12 @@ class _Parts:
 
 
 class Joiner:
-    """Give it every message; it gives a report of a frame as soon as all is there, and never of an earlier one after.
+    """Takes every message and returns the report of a frame as soon as it is complete. Reports are in order.
 
-    Of several targets one is reported, always the same while it is followed; `show` chooses it.
+    If there are several targets, one of them is reported, always the same while it is tracked; `show` chooses it.
 
-    pictures: whether a report needs the picture. Messages belong together by their stamps, in nanoseconds, which may
-    jump back, as those of a recording that begins again.
+    pictures: whether a report needs the picture. Messages are joined by their stamps, in nanoseconds, which may jump
+    back, as in a recording that is repeated.
     """
 
     def __init__(self, pictures: bool, clock: Callable[[], float] = time.monotonic) -> None:
@@ -52,13 +52,13 @@ class Joiner:
         self._target, self._target_stamp = target_id, self._stamps[1]
 
     def picture(self, frame: Frame, jpeg: bytes | None = None) -> Report | None:
-        """jpeg: the picture as it came, where that is a JPEG file."""
+        """Take a picture. jpeg: the received data, if it is a JPEG file."""
         parts = self._of(frame.stamp)
         parts.frame, parts.jpeg = frame, jpeg
         return self._complete(frame.stamp)
 
     def state(self, state: Report) -> Report | None:
-        """A report without box and picture."""
+        """Take a state, as a report without box and picture."""
         if not self._is_shown(state):
             return None
         self._of(state.stamp).state = state
@@ -69,7 +69,7 @@ class Joiner:
         return self._complete(stamp)
 
     def overdue(self) -> Report | None:
-        """The newest frame that has waited too long, as far as it is known; SILENT where its state did not come."""
+        """The report of the newest frame that has been incomplete for too long; SILENT if its state is missing."""
         late = [
             stamp
             for stamp, parts in self._parts.items()
@@ -78,7 +78,7 @@ class Joiner:
         return self._taken(late[-1]) if late else None
 
     def _is_shown(self, state: Report) -> bool:
-        """Whether that target is the one to report. Another takes its place when a whole frame had no state of it."""
+        """Whether that target is the one to report. If a frame had no state of it, another one is chosen."""
         if state.stamp != self._stamps[1]:
             self._stamps = (self._stamps[1], state.stamp)
         if state.target_id != self._target and self._target_stamp not in self._stamps:
@@ -95,20 +95,20 @@ class Joiner:
         return self._parts[stamp]
 
     def _is_enough(self, parts: _Parts) -> bool:
-        """Whether a report can be made of them."""
+        """Whether these parts are enough for a report."""
         return parts.frame is not None if self._pictures else parts.state is not None
 
     def _complete(self, stamp: int) -> Report | None:
         parts = self._parts[stamp]
         if parts.state is not None and self._is_enough(parts) and not _lacks_box(parts):
             return self._taken(stamp)
-        # A tracker that is uncertain for long publishes no box any more: parts of the next frame show that none comes.
+        # A target that is UNCERTAIN for long has no box. When parts of the next frame arrive, none will come.
         earlier = list(self._parts)[: list(self._parts).index(stamp)]
         without = [s for s in earlier if _is_uncertain(self._parts[s]) and self._is_enough(self._parts[s])]
         return self._taken(without[-1]) if without else None
 
     def _taken(self, stamp: int) -> Report:
-        """The report of that frame; what came before it is forgotten."""
+        """The report of that frame; earlier frames are dropped."""
         parts = self._parts[stamp]
         stamps = list(self._parts)
         for earlier in stamps[: stamps.index(stamp) + 1]:

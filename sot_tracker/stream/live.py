@@ -147,7 +147,7 @@ class LiveFollower:
             self._ended.set()
 
     def _follow(self) -> None:
-        """Until `__exit__`, the end of a live source, one that cannot be read, or too many failed frames in a row."""
+        """Track until `__exit__`, the end of a live source, a read error, or too many failed frames in a row."""
         offset = 0
         try:
             while not self._end.is_set():
@@ -160,10 +160,10 @@ class LiveFollower:
                 offset = stamp + round(1e9 / self._source.fps)
                 had_target = self._follower.stop() and not self._end.is_set()
                 if had_target and self._first is None:
-                    self._say(f"{self._source.name} begins again: the target is forgotten")
+                    self._say(f"{self._source.name} begins again: the target is dropped")
         except UserError as error:  # a frame that cannot be read
             self.failure = str(error)
-        except Exception as error:  # of a decoder or of who receives: nobody asks this thread for its result
+        except Exception as error:  # of a decoder or of `receive`: nothing reads the result of this thread
             self.failure = f"{self._source.name} ended with {_summary(error)}"
         if self.failure:
             self._say(self.failure)
@@ -174,9 +174,9 @@ class LiveFollower:
         for frame in self._at_its_speed():
             begin = time.perf_counter()
             first = frame.stamp if first is None else first
-            # Stamps of recordings do not begin with 0: later passes go on where the last one ended.
+            # Every pass has stamps of its own, which continue those of the last pass, so that a box drawn in a picture
+            # of the last pass cannot start in a frame of this one. Stamps of recordings do not begin with 0.
             stamp = frame.stamp + offset - (first if offset else 0)
-            # Every pass has stamps of its own: a box drawn in the last pass must not start in a frame of this one.
             self._process(_stamped(frame, stamp), begin)
         return stamp
 

@@ -1,10 +1,10 @@
-"""The object around a point of one picture, for a user who clicks instead of drawing a box.
+"""Finds the object around a point of a picture, for a user who clicks instead of drawing a box.
 
-GrabCut (Rother, Kolmogorov and Blake, SIGGRAPH 2004; OpenCV's) is run in square windows of several sizes around the
-point: what lies at the point is object, what lies near the window's border is not. Of the regions found, the one whose
-outline stands out most is taken. It takes 0.1 to 0.3 s. The result is a guess: on stills with known boxes four of ten
-guesses overlap the box by more than one half (IoU), seven of ten by more than 0.3: a user should see it before it is
-followed.
+GrabCut (Rother, Kolmogorov and Blake, SIGGRAPH 2004; OpenCV's implementation) segments square windows of several sizes
+around the point: pixels at the point are labelled object, pixels near the window's border background. Of the regions
+found, the one with the highest contrast along its outline is taken. This takes 0.1 to 0.3 s. The result is a guess: on
+pictures with known boxes, four of ten guesses have an IoU above 0.5 and seven of ten above 0.3. So the user should see
+it before it is tracked.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ _WINDOWS = (0.04, 0.08, 0.16, 0.32, 0.6)  # half sides, of the frame's shorter s
 _SEED, _LIKELY, _BORDER = 0.1, 0.55, 0.9  # radii, of half the window: object, likely object; background from here on
 _ROUNDS = 2
 _NEAR = 7  # pixels of a window on both sides of an outline that are compared
-_CLEAR = 80.0  # CIELAB difference across an outline from which more is no better
-_FAINT = 4.0  # CIELAB difference across an outline below which there is none
-_LARGER = 0.3  # of two equally clear outlines the one in the larger window is taken, this much in powers of two
-_MIN_SIDE = 4.0  # pixels of the frame: shorter sides are no object
+_CLEAR = 80.0  # CIELAB difference across an outline; larger differences count as this
+_FAINT = 4.0  # CIELAB difference across an outline; with smaller differences there is no object
+_LARGER = 0.3  # a region is worth 2 ** 0.3 times as much as an equal one in the next smaller window
+_MIN_SIDE = 4.0  # pixels of the frame: a region with a shorter side is not an object
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class _Region:
 
 
 def object_at(image: Image, x: float, y: float) -> Box | None:
-    """The upright box around what lies at (x, y), frame pixels, within the frame; None where nothing stands out.
+    """The upright box of the object at (x, y), frame pixels, cut to the frame; None if no object is found.
 
     image: H x W x 3 BGR, uint8, any strides. Deterministic. A point outside of the frame gives None.
     """
@@ -59,7 +59,7 @@ def object_at(image: Image, x: float, y: float) -> Box | None:
 
 
 def _region(picture: Image, x: float, y: float, half: float, index: int) -> _Region | None:
-    """What GrabCut finds in the window of that half side."""
+    """The region that GrabCut finds in the window of that half side; None without a clear outline."""
     window = _window(picture, x, y, half)
     mask = _grab(window)
     if mask is None:
@@ -67,7 +67,9 @@ def _region(picture: Image, x: float, y: float, half: float, index: int) -> _Reg
     contrast = _contrast(window, mask)
     if contrast < _FAINT:
         return None
-    cut_off = float((_radius()[mask > 0] > _BORDER - 0.04).mean())  # the window's border ends it, not an outline
+    cut_off = float(
+        (_radius()[mask > 0] > _BORDER - 0.04).mean()
+    )  # share of the region that touches the window's border
     hull = cv2.contourArea(cv2.convexHull(cv2.findNonZero(mask)))
     solidity = float(mask.sum()) / max(1.0, hull)
     worth = min(contrast, _CLEAR) * solidity * (1 - 5 * cut_off) * 2 ** (_LARGER * index)
@@ -79,16 +81,16 @@ def _region(picture: Image, x: float, y: float, half: float, index: int) -> _Reg
 
 @cache
 def _radius() -> npt.NDArray[np.float64]:
-    """Distance of every pixel of a window from its centre, of half its side."""
+    """Distance of every pixel of a window from its centre, in half sides."""
     along = (np.arange(_SIDE) + 0.5) / _SIDE * 2 - 1
     return np.asarray(np.hypot(*np.meshgrid(along, along)))
 
 
 def _window(picture: Image, x: float, y: float, half: float) -> Image:
-    """The square around a point, resized to `_SIDE`; what lies beyond the frame repeats its border."""
+    """The square around a point, resized to `_SIDE`. Outside of the frame, its border pixels are repeated."""
     scale = _SIDE / (2 * half)
     matrix = np.array([[scale, 0, _SIDE / 2 - scale * x], [0, scale, _SIDE / 2 - scale * y]])
-    # warpAffine knows no averaging: what is shrunk much is shrunk before.
+    # warpAffine does not average, so large windows are shrunk with INTER_AREA before.
     if scale < 0.5:
         step = int(1 / scale)
         size = (max(1, picture.shape[1] // step), max(1, picture.shape[0] // step))
@@ -102,14 +104,14 @@ def _window(picture: Image, x: float, y: float, half: float) -> Image:
 
 
 def _grab(window: Image) -> Mask | None:
-    """The connected region at the window's centre that GrabCut calls object."""
+    """The connected region at the window's centre that GrabCut labels as object; None if there is none."""
     radius = _radius()
     labels = np.full((_SIDE, _SIDE), cv2.GC_PR_BGD, np.uint8)
     labels[radius < _LIKELY] = cv2.GC_PR_FGD
     labels[radius > _BORDER] = cv2.GC_BGD
     labels[radius < _SEED] = cv2.GC_FGD
     background, foreground = np.zeros((1, 65)), np.zeros((1, 65))
-    cv2.setRNGSeed(0)  # its clusters begin at random
+    cv2.setRNGSeed(0)  # its clusters are initialised at random
     cv2.grabCut(window, labels, None, background, foreground, _ROUNDS, cv2.GC_INIT_WITH_MASK)  # type: ignore[call-overload]
     mask = ((labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)).astype(np.uint8)
     mask = np.asarray(cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)), np.uint8)
@@ -119,7 +121,7 @@ def _grab(window: Image) -> Mask | None:
 
 
 def _contrast(window: Image, mask: Mask) -> float:
-    """Mean CIELAB difference between the two sides of the region's outline, each averaged nearby."""
+    """Mean CIELAB difference between the two sides of the region's outline, each averaged over `_NEAR` pixels."""
     lab = cv2.cvtColor(window, cv2.COLOR_BGR2LAB).astype(np.float32)
     rim = (cv2.dilate(mask, np.ones((3, 3), np.uint8)) - mask) > 0
     if not rim.any():

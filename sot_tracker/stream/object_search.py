@@ -1,4 +1,4 @@
-"""`object_at` in a thread of its own: a search takes 0.1 to 0.3 s, and meanwhile frames arrive."""
+"""Runs `object_at` in a thread of its own, since it takes 0.1 to 0.3 s and frames must be processed meanwhile."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sot_tracker.stream.object_at import object_at
 
 
 class Found(NamedTuple):
-    """The point of a search in a frame, pixels, and the box that it found there; None where nothing stands out."""
+    """Result of a search: the point in the frame, pixels, and the box found around it; None if there is no object."""
 
     x: float
     y: float
@@ -20,20 +20,20 @@ class Found(NamedTuple):
 
 
 class ObjectSearch:
-    """One search at a time; a new one replaces the one before, whose result is then never seen."""
+    """Runs one search at a time. A new search replaces the one before, whose result is discarded."""
 
     def __init__(self) -> None:
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="object")
         self._running: Future[Found] | None = None
 
     def ask(self, frame: Frame, x: float, y: float) -> None:
-        """Search around (x, y), pixels of the frame. Raises FrameError where that cannot be decoded."""
+        """Search around (x, y), pixels of the frame. Raises FrameError if the frame cannot be decoded."""
         self.forget()
-        image = frame.image  # here, since the picture is released in this thread
+        image = frame.image  # decoded here, since this thread also releases decoded pictures
         self._running = self._worker.submit(lambda: Found(x, y, frame, object_at(image, x, y)))
 
     def result(self) -> Found | None:
-        """The result, once; None while it is not there. Raises what OpenCV raised."""
+        """The result of the search, returned once; None before that and after. Raises what OpenCV raised."""
         running = self._running
         if running is None or not running.done():
             return None
@@ -46,6 +46,6 @@ class ObjectSearch:
             self._running = None
 
     def close(self) -> None:
-        """Waits for nothing: a search that runs ends by itself."""
+        """Close without waiting; a running search ends by itself."""
         self.forget()
         self._worker.shutdown(wait=False)

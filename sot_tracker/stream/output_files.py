@@ -1,4 +1,4 @@
-"""Output files that destroy nothing: refused where they name an input, written beside and moved into place."""
+"""Output files that overwrite nothing by mistake: inputs are refused, and files are moved into place when complete."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from sot_tracker.errors import UserError
 
 
 class NewFile:
-    """A file that appears under its name when `keep` is called; `place` is where it is written until then.
+    """A file that appears under its name when `keep` is called; until then it is written at `place`.
 
-    What is not an ordinary file (/dev/stdout, a pipe) is written directly.
-    Raises UserError, naming the flag, where there is no place for it.
+    Anything but an ordinary file (/dev/stdout, a pipe) is written directly.
+    Raises UserError, naming the flag, if the folder does not exist or the path is a folder.
     """
 
     def __init__(self, path: Path, flag: str) -> None:
@@ -23,12 +23,12 @@ class NewFile:
         if path.is_dir():
             raise UserError(f"{flag} '{path}' is a folder: give a file name")
         self._direct = path.exists() and not path.is_file()
-        real = path.resolve()  # a link stays a link, and its file is the one that is replaced
+        real = path.resolve()  # of a symbolic link, the file that it points to is replaced
         self._real = path if self._direct else real
         self.place = path if self._direct else real.with_name(f".{real.stem[:100]}.part{real.suffix}")
 
     def keep(self) -> None:
-        """Move what was written into place. Raises UserError where that is not possible."""
+        """Move the file into place. Raises UserError if that is not possible."""
         if self._direct:
             return
         try:
@@ -37,14 +37,14 @@ class NewFile:
             raise UserError(f"'{self.path}' cannot be written: {error.strerror}") from None
 
     def discard(self) -> None:
-        """Remove what was written; what had the name before stays."""
+        """Delete what was written; an older file of that name stays."""
         if not self._direct:
-            with suppress(OSError):  # a file that could not be made was reported already
+            with suppress(OSError):  # a file that could not be created was reported already
                 self.place.unlink(missing_ok=True)
 
 
 def same_file(one: Path, other: Path) -> bool:
-    """Whether both names are one existing file, also through links."""
+    """Whether both paths are the same existing file, also through links."""
     try:
         return one.samefile(other)
     except OSError:
@@ -52,10 +52,10 @@ def same_file(one: Path, other: Path) -> bool:
 
 
 def require_harmless(given: Mapping[str, str], inputs: Iterable[Path]) -> dict[str, Path]:
-    """flag -> path for outputs that may be written. inputs: the files that are read.
+    """Flag -> path of the outputs, after checking that they may be written. inputs: the files that are read.
 
-    Raises UserError, naming the flag, for an empty name or one that no file can have, for a file that is read or lies
-    in the folder of pictures that are read (its truth, its labels), and for one name given twice.
+    Raises UserError, naming the flag, for an empty or impossible file name, for a file that is read or that is in the
+    folder of the pictures that are read (their truth, their labels), and for a name that was given twice.
     """
     paths = {flag: _path(flag, text) for flag, text in given.items()}
     read = list(inputs)
@@ -64,9 +64,9 @@ def require_harmless(given: Mapping[str, str], inputs: Iterable[Path]) -> dict[s
             continue
         identity = _identity(path)
         if any(_identity(source) == identity for source in read):
-            raise UserError(f"{flag} '{path}' is read here and would be destroyed: give another name")
+            raise UserError(f"{flag} '{path}' is an input and would be overwritten: give another name")
         if len(read) > 1 and _lies_in_data_set(path, read[0].parent):
-            raise UserError(f"{flag} '{path}' is a file of the data set and would be destroyed: give another name")
+            raise UserError(f"{flag} '{path}' is a file of the data set and would be overwritten: give another name")
     targets = {flag: path.resolve() for flag, path in paths.items() if not path.exists() or path.is_file()}
     if len(set(targets.values())) < len(targets):
         raise UserError(f"{' and '.join(targets)} name one file, '{next(iter(paths.values()))}': give two names")
@@ -97,7 +97,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 
 def _lies_in_data_set(path: Path, pictures: Path) -> bool:
-    """In the folder of the pictures, or beside it where that is a data set's `img` or `color`."""
+    """Whether the path is in the folder of the pictures, or in its parent if that folder is called `img` or `color`."""
     folders = [pictures.resolve()]
     if pictures.name in ("img", "color"):
         folders.append(pictures.resolve().parent)

@@ -19,8 +19,8 @@ PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", "
 def read_picture(path: Path, range16: Range16 | None = None, upright: bool = False) -> Image:
     """H x W x 3 BGR uint8. Raises UserError, naming the file, if it cannot be read or decoded.
 
-    range16: scales 16-bit pictures, one object for all pictures of a stream; by default each picture for itself.
-    upright: turn the picture as its EXIF orientation asks; boxes of data sets are given in pixels as they are stored.
+    range16: scales 16-bit pictures, one object for all pictures of a stream; by default each picture by itself.
+    upright: rotate the picture by its EXIF orientation. (Boxes of data sets refer to the pixels as they are stored.)
     """
     pixels = _pixels(path, upright)
     channels = 1 if pixels.ndim == 2 else pixels.shape[2]
@@ -28,12 +28,12 @@ def read_picture(path: Path, range16: Range16 | None = None, upright: bool = Fal
 
 
 def is_turned(path: Path) -> bool:
-    """Whether the picture's EXIF orientation asks to turn it."""
+    """Whether the picture has an EXIF orientation that changes it."""
     return not np.array_equal(_pixels(path, upright=False), _pixels(path, upright=True))
 
 
 def in_natural_order(paths: Iterable[Path]) -> list[Path]:
-    """ "2.jpg" before "10.jpg"."""
+    """Sorted so that "2.jpg" comes before "10.jpg"."""
     return sorted(paths, key=lambda path: (natural(path.stem), path.name))
 
 

@@ -1,4 +1,4 @@
-"""16-bit pictures (thermal cameras, depth, raw sensors) -> 8 bit, steadily over a stream."""
+"""Converts 16-bit pictures (thermal cameras, depth, raw sensors) to 8 bits, without flicker over a stream."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ import numpy.typing as npt
 
 PERCENTILES = (0.5, 99.5)
 MARGIN = 0.1
-"""Share of the span between the percentiles that is added at both ends, for what is hotter than the rest."""
+"""Share of the span between the percentiles that is added at both ends, for pixels hotter or colder than the rest."""
 PACE = 0.05
-"""Share of the way to a new picture's limits that is gone per picture: slow enough that a tracker sees no flicker."""
+"""The limits are moved by this share of the difference per picture: slowly, so that there is no flicker."""
 SAMPLES = 20_000
 MIN_SPAN = 16.0
-"""Levels; below it noise would fill the whole range."""
+"""Smallest span in levels; with a smaller one, noise would fill the whole 8-bit range."""
 
 Values = npt.NDArray[np.uint16]
 
 
 class Range16:
-    """Maps 16-bit values to 0..255 by limits that follow one stream of pictures.
+    """Maps 16-bit values to 0..255, between limits that are adapted to one stream of pictures.
 
-    The first picture sets the limits; later ones move them by `PACE` of the difference. They are set anew where fewer
-    than half of a picture's values lie within them (another scene, another camera mode).
+    The first picture sets the limits; later ones move them by `PACE` of the difference. They are set again if fewer
+    than half of a picture's values are within them (another scene, another camera mode).
     limits: fixed [low, high] instead; values outside become black or white.
     """
 

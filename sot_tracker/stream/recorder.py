@@ -1,6 +1,6 @@
-"""Flight recorder: the last seconds of messages in bounded memory, written to a bounded folder when asked.
+"""Flight recorder: keeps the messages of the last seconds in limited memory, and writes them to a file on request.
 
-Nothing here waits: pictures are encoded and files written by threads of the recorder's own.
+No call blocks: pictures are encoded and files are written in threads of the recorder.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ Warn = Callable[[str, str], None]
 
 PREFIX = "flight"
 _PENDING = 4
-"""Pictures that may wait for their encoding; more are left out."""
+"""Number of pictures that may wait to be encoded; further ones are left out."""
 _OVERHEAD = 200
-"""Bytes that a message takes besides its content, in memory and in the file."""
+"""Bytes of overhead per message, in memory and in the file."""
 
 
 class Entry(NamedTuple):
@@ -46,9 +46,9 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """seconds: how long messages are kept. memory, disk: bytes of the messages kept and of all files in the folder.
+    """seconds: how long messages are kept. memory: bytes of the kept messages. disk: bytes of all files in the folder.
 
-    pause: seconds between two dumps that nobody asked for.
+    pause: smallest number of seconds between two automatic dumps.
     """
 
     seconds: float
@@ -67,7 +67,7 @@ class Recent:
         self._lock = threading.Lock()
 
     def add(self, entry: Entry) -> None:
-        """Where time jumps back, as in a recording that is played again, what was kept before is forgotten."""
+        """Add a message. If time jumps back, as in a recording that is repeated, the earlier messages are dropped."""
         with self._lock:
             if self._entries and entry.time < self._entries[-1].time - self._span:
                 self._entries.clear()
@@ -84,7 +84,7 @@ class Recent:
         return self._bytes
 
     def copy(self) -> list[Entry]:
-        """In order of time: what was encoded later stands where it was taken."""
+        """The messages sorted by time, since pictures are added later, when they have been encoded."""
         with self._lock:
             return sorted(self._entries, key=lambda entry: entry.time)
 
@@ -92,19 +92,19 @@ class Recent:
 class FlightRecorder:
     """Keeps messages of known topics, and dumps them into MCAP files of `folder`.
 
-    name: of the node, for file names. topics: name -> type in `bag_types`. warn: gets one warning for each kind of
-    failure until a dump succeeds again. Raises MissingPackage without rosbags.
+    name: of the node, for file names. topics: name -> type in `bag_types`. warn: called once for each kind of failure
+    until a dump succeeds again. Raises MissingPackage without rosbags.
     """
 
     def __init__(self, folder: Path, name: str, topics: Mapping[str, str], limits: Limits, warn: Warn) -> None:
-        types()  # raises at once where rosbags is missing
+        types()  # raises MissingPackage without rosbags
         self._folder, self._topics, self._limits, self._warn = folder, dict(topics), limits, warn
         self._name = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")
         self._recent = Recent(limits.seconds, limits.memory)
         self._warned: set[str] = set()
         try:
             self._require_folder()
-        except UserError as error:  # it may be made later
+        except UserError as error:  # the folder may be created later
             self._warn_once(str(error))
         self._last_dump: int | None = None
         self._pictures: queue.Queue[tuple[int, str, Callable[[], bytes | memoryview]] | None] = queue.Queue(_PENDING)
@@ -113,27 +113,30 @@ class FlightRecorder:
         self._writer = ThreadPoolExecutor(1, "flight recorder file")
         self._writing: Future[None] | None = None
         self.left_out = 0
-        """Pictures that came faster than they could be encoded."""
+        """Number of pictures that were left out because the encoding was too slow."""
 
     @property
     def nbytes(self) -> int:
-        """Memory of the messages kept."""
+        """Memory of the kept messages in bytes."""
         return self._recent.nbytes
 
     def add(self, topic: str, time: int, data: bytes | memoryview) -> None:
         self._recent.add(Entry(time, topic, data))
 
     def add_later(self, topic: str, time: int, make: Callable[[], bytes | memoryview]) -> None:
-        """A message that a thread makes; left out where that thread is behind. `make` may raise FrameError."""
+        """Add a message that `make` creates in another thread; left out if that thread is too slow.
+
+        `make` may raise FrameError.
+        """
         try:
             self._pictures.put_nowait((time, topic, make))
         except queue.Full:
             self.left_out += 1
 
     def dump(self, reason: str) -> Path:
-        """Begin to write all that is kept. Returns the file that will appear.
+        """Begin to write all kept messages. Returns the path at which the file will appear.
 
-        Raises UserError where that is not possible now.
+        Raises UserError if that is not possible now.
         """
         if self._writing is not None and not self._writing.done():
             raise UserError("the last recording is still being written: ask again in a second")
@@ -147,8 +150,8 @@ class FlightRecorder:
         self._writing = self._writer.submit(self._write, path, entries)
         return path
 
-    def dump_unasked(self, reason: str, time: int) -> Path | None:
-        """As `dump`, at most once per pause; None where nothing is written, and a warning where that is a failure.
+    def dump_automatically(self, reason: str, time: int) -> Path | None:
+        """An automatic `dump`, at most one per pause. Returns None if nothing is written. Failures are logged.
 
         time: now, as in `add`.
         """
@@ -161,7 +164,7 @@ class FlightRecorder:
             return None
 
     def close(self) -> None:
-        """End the threads; a file that is being written is finished."""
+        """Finish a file that is being written, and end the threads."""
         self._pictures.put(None)
         self._encoder.join()
         self._writer.shutdown()
@@ -171,7 +174,7 @@ class FlightRecorder:
             time, topic, make = item
             try:
                 self.add(topic, time, make())
-            except FrameError:  # the node has reported it
+            except FrameError:  # reported by the node
                 continue
             except Exception as error:  # an error of OpenCV must not end the thread
                 self._warn_once(f"a frame cannot be encoded: {' '.join(str(error).split())[:200]}")
@@ -194,7 +197,7 @@ class FlightRecorder:
             self._warn_once(str(error))
         except OSError as error:
             self._warn_once(f"flight recordings in '{self._folder}' cannot be kept: {error.strerror or error}")
-        except Exception as error:  # of rosbags: nobody asks this thread for its result
+        except Exception as error:  # of rosbags: nothing reads the result of this thread
             self._warn_once(f"a flight recording failed: {' '.join(f'{type(error).__name__}: {error}'.split())[:200]}")
 
     def _require_folder(self) -> None:
@@ -202,7 +205,7 @@ class FlightRecorder:
             raise UserError(f"the folder '{self._folder}' for flight recordings does not exist: make it")
 
     def _make_room(self, wanted: int) -> None:
-        """Remove the oldest recordings until another of that size fits; also what a killed process left."""
+        """Delete the oldest recordings until another one of that size fits, and unfinished ones of killed processes."""
         for left in self._folder.glob(f".{PREFIX}_{self._name}_*.part"):
             shutil.rmtree(left, ignore_errors=True)
         if wanted > self._limits.disk:

@@ -1,4 +1,4 @@
-"""Recordings as sources of frames: MCAP files, and rosbag2 folders (MCAP or SQLite, compressed or not), without ROS."""
+"""Reads frames from recordings without ROS: MCAP files, and rosbag2 folders (MCAP or SQLite, compressed or not)."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ SUFFIXES = (".mcap", ".db3")
 METADATA = "metadata.yaml"
 ROS1 = ".bag"
 _TRUTH_NAMES = ("truth", "ground_truth", "groundtruth")
-_OURS = ("debug_image", "debug_image/compressed")
+_DRAWN = ("debug_image", "debug_image/compressed")
 _DEFAULT_FPS = 30.0
 _STAMP_BYTES = 12
-"""Four of the encapsulation, then seconds and nanoseconds."""
+"""Bytes of a serialized message up to the end of its stamp: encapsulation (4), seconds (4), nanoseconds (4)."""
 _MEASURED = 30
-"""Frames from whose stamps the rate is measured."""
+"""Number of frames from whose stamps the frame rate is measured."""
 
 
 def is_recording(path: Path) -> bool:
-    """Whether the path is a recording's file or folder, by its name and content's names alone."""
+    """Whether the path is a recording's file or folder, judged by file names alone."""
     if path.is_dir():
         return (path / METADATA).is_file()
     return path.suffix in (*SUFFIXES, ROS1)
@@ -43,10 +43,10 @@ def is_recording(path: Path) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """What a topic of true boxes says of N frames.
+    """The true boxes of N frames.
 
-    boxes: N x 4, x, y, w, h in pixels; NaN where the target is absent or nothing is known. known: N, whether there is a
-    message about the frame; one with an empty box says that the target is absent.
+    boxes: N x 4, x, y, w, h in pixels; NaN if the target is absent or nothing is known. known: N, whether there is a
+    message about the frame; a message with an empty box means that the target is absent.
     """
 
     boxes: npt.NDArray[np.float64]
@@ -54,15 +54,16 @@ class Truth:
 
 
 class MessageError(UserError):
-    """Bytes in a recording that are not a message of their topic's type."""
+    """A message in a recording that cannot be deserialized as its topic's type."""
 
 
 class Recording:
-    """Every frame of one image topic in the order in which it was recorded, with the stamp of its header.
+    """The frames of one image topic in the order in which they were recorded, with the stamps of their headers.
 
-    A header without stamp gets the time of recording. Damaged frames raise FrameError when their picture is asked for.
-    topic: empty for the only one. range16: values of 16-bit pictures that become black and white.
-    Raises UserError if it cannot be read, or the topic is not there or not clear; MissingPackage without rosbags.
+    A frame without stamp gets the time of recording. Reading the `image` of a damaged frame raises FrameError.
+    topic: empty if there is only one. range16: values of 16-bit pictures that become black and white.
+    Raises UserError if the recording cannot be read, if the topic does not exist, or if there are several and none was
+    given; MissingPackage without rosbags.
     """
 
     live = False
@@ -74,12 +75,12 @@ class Recording:
         self._bag = Bag(path)
         self.topic = self._bag.choose((IMAGE, COMPRESSED), topic, "--topic", "image")
         self.length = self._bag.count(self.topic)
-        stamps, self.size = self._look()
+        stamps, self.size = self._read_first_frames()
         gaps = np.diff(stamps)
         gaps = gaps[gaps > 0]
         self.fps = float(1e9 / np.median(gaps)) if gaps.size else _DEFAULT_FPS
 
-    def _look(self) -> tuple[list[int], tuple[int, int]]:
+    def _read_first_frames(self) -> tuple[list[int], tuple[int, int]]:
         """Stamps of the first frames, and the size of the first that can be decoded."""
         stamps: list[int] = []
         size: tuple[int, int] | None = None
@@ -98,14 +99,14 @@ class Recording:
         return stamps, size
 
     def __iter__(self) -> Iterator[Frame]:
-        return self.since(0, Range16(self._range16))  # limits of this pass: every pass gives the same pixels
+        return self.since(0, Range16(self._range16))  # a new one, so that every pass gives the same pixels
 
     def stamps(self) -> npt.NDArray[np.int64]:
-        """N, of all frames, nanoseconds, without decoding anything."""
+        """Stamps of all N frames, nanoseconds. Nothing is decoded."""
         return np.array([stamp_of(data) or time for time, data in self._bag.raw(self.topic)], np.int64)
 
     def times(self) -> npt.NDArray[np.int64]:
-        """N, when each frame was recorded, nanoseconds."""
+        """Times at which all N frames were recorded, nanoseconds."""
         return np.array([time for time, _ in self._bag.raw(self.topic)], np.int64)
 
     def since(self, time: int, range16: Range16) -> Iterator[Frame]:
@@ -118,10 +119,10 @@ class Recording:
             yield frame
 
     def truth(self, topic: str = "") -> Truth | None:
-        """From a topic of Detection2D with the stamps of the frames; None where the recording has no such topic.
+        """The true boxes from a topic of Detection2D with the stamps of the frames; None if there is no such topic.
 
         topic: empty for the only one called `truth`, `ground_truth` or `groundtruth` in any namespace.
-        Raises UserError for a topic that is not there.
+        Raises UserError if the given topic does not exist, or if there are several and none was given.
         """
         known = [name for name in self._bag.topics((DETECTION,)) if name.rpartition("/")[2] in _TRUTH_NAMES]
         if not topic and not known:
@@ -134,7 +135,7 @@ class Recording:
         stamps = self.stamps()
         boxes, seen = np.full((len(stamps), 4), np.nan), np.zeros(len(stamps), np.bool_)
         places = {int(stamp): index for index, stamp in enumerate(stamps)}
-        for time, message in self._whole(chosen):
+        for time, message in self._readable(chosen):
             index = places.get(_stamp(message.header) or time)
             if index is not None:
                 box = box_of(message)
@@ -142,8 +143,8 @@ class Recording:
                 boxes[index] = box.xywh if box.is_valid else np.nan
         return Truth(boxes, seen)
 
-    def _whole(self, topic: str) -> Iterator[tuple[int, Any]]:
-        """The messages of a topic with their times; damaged ones are left out and counted in one warning."""
+    def _readable(self, topic: str) -> Iterator[tuple[int, Any]]:
+        """The messages of a topic with their times. Damaged ones are skipped; one warning has their number."""
         damaged, reason = 0, ""
         for time, data in self._bag.raw(topic):
             try:
@@ -166,7 +167,7 @@ class Bag:
         self._name = path.resolve().name
         if path.suffix == ROS1 and not path.is_dir():
             raise UserError(
-                f"'{path}' is a recording of ROS 1: make one of ROS 2 of it with `rosbags-convert --src {path.name} "
+                f"'{path}' is a recording of ROS 1: convert it to ROS 2 with `rosbags-convert --src {path.name} "
                 "--dst FOLDER`"
             )
         try:
@@ -178,7 +179,7 @@ class Bag:
             self._reader.open()
 
     def topics(self, kinds: Sequence[str]) -> dict[str, int]:
-        """Name -> number of messages, of the topics of these types that have any."""
+        """Name -> number of messages, for the topics of these types that have messages."""
         found: dict[str, int] = {}
         for connection in self._reader.connections:
             if connection.msgtype in kinds:
@@ -186,7 +187,7 @@ class Bag:
         return {name: count for name, count in sorted(found.items()) if count}
 
     def choose(self, kinds: Sequence[str], wanted: str, flag: str, what: str) -> str:
-        """The wanted topic, or the only one of these types; pictures that we drew do not count beside others."""
+        """The wanted topic, or the only one of these types. Debug images are ignored if there are other topics."""
         found = list(self.topics(kinds))
         if wanted:
             name = wanted if wanted.startswith("/") else f"/{wanted}"
@@ -194,7 +195,7 @@ class Bag:
                 return name
             near = did_you_mean(name, found)
             raise UserError(f"{self._name} has no {what} topic {name}{near}; it has {_list(found) or 'none at all'}")
-        originals = [name for name in found if not name.endswith(_OURS)] or found
+        originals = [name for name in found if not name.endswith(_DRAWN)] or found
         if not originals:
             if empty := sorted({c.topic for c in self._reader.connections if c.msgtype in kinds}):
                 raise UserError(f"{self._name} has no {what}: nothing was recorded on {_list(empty)}")
@@ -208,13 +209,13 @@ class Bag:
         return self.topics(tuple({c.msgtype for c in self._of(topic)}))[topic]
 
     def raw(self, topic: str, since: int = 0) -> Iterator[tuple[int, bytes]]:
-        """Time of recording in nanoseconds, and the serialized message, in order, from the time `since` on."""
+        """Time of recording in nanoseconds and serialized message, in order, recorded at the time `since` or later."""
         with self._explained():
             for _, time, data in self._reader.messages(self._of(topic), start=since or None):
                 yield time, data
 
     def message(self, topic: str, data: bytes) -> Any:
-        """A message of that topic. Raises MessageError for bytes that are none."""
+        """Deserialize a message of that topic. Raises MessageError if it is damaged."""
         store, kind = types(), self._of(topic)[0].msgtype
         try:
             return store.deserialize_cdr(data, kind)
@@ -230,7 +231,7 @@ class Bag:
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
-        """Around calls of rosbags alone, which raises errors of many libraries for damaged files."""
+        """Convert errors to UserError. Only for calls of rosbags, which raises errors of many libraries."""
         try:
             yield
         except UserError:
@@ -243,14 +244,14 @@ class Bag:
 
 
 def box_of(message: Any) -> Box:
-    """The box of a Detection2D, also as vision_msgs before version 4 had it."""
+    """The box of a Detection2D, also of vision_msgs before version 4."""
     center = message.bbox.center
     position = getattr(center, "position", center)
     return Box.from_cxcywh(position.x, position.y, message.bbox.size_x, message.bbox.size_y)
 
 
 def stamp_of(data: bytes) -> int:
-    """Nanoseconds, read from the header with which a serialized message begins; 0 for a message that is shorter."""
+    """The stamp in nanoseconds, read from the header of a serialized message; 0 if the message is too short."""
     if len(data) < _STAMP_BYTES:
         return 0
     seconds, nanoseconds = struct.unpack_from("<iI" if data[1] & 1 else ">iI", data, 4)

@@ -1,4 +1,4 @@
-"""Where `sot-tracker track` puts its boxes: a video, a table, a window."""
+"""The outputs of `sot-tracker track`: a video, a CSV table, a window."""
 
 from __future__ import annotations
 
@@ -32,30 +32,31 @@ _QUIT_KEYS = (27, ord("q"))
 
 
 class Output(Protocol):
-    """Takes frames in order. `path` is the file written, None for a window.
+    """Takes frames in order. `path` is the file that is written, None for a window.
 
-    Files appear under their name when the work has ended; what had that name before stays until then.
+    A file appears under its name at the end; until then an older file of that name stays.
     """
 
     path: Path | None
     note: str
-    """What a user should know about the file; mostly nothing."""
+    """A remark about the file for the user; usually empty."""
 
     def __enter__(self) -> Self: ...
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None: ...
     def write(self, step: Step) -> bool:
-        """Whether more is wanted. Raises UserError where the disk is full."""
+        """Write one frame. Returns False if the user wants to stop. Raises UserError if the disk is full."""
 
 
 def open_outputs(
     given: Mapping[str, str | None], show: bool, source: FrameSource, name: str, stride: int = 1
 ) -> list[Output]:
-    """The outputs asked for: of the flags --save, --csv and --save-bag (None for not asked), and --show.
+    """Create the requested outputs. given: values of --save, --csv and --save-bag, None if not given. show: --show.
 
-    Enter each before writing. stride: of the frames that will be written, for the rate of the video.
+    Each is a context manager, to be entered before writing. stride: of the frames that will be written, for the frame
+    rate of the video.
 
-    Raises UserError, writing nothing, for a name that is empty, has no place, belongs to the source or its data set, or
-    was given twice.
+    Raises UserError, writing nothing, for a name that is empty, in a folder that does not exist, of a file that belongs
+    to the source or its data set, or given twice.
     """
     paths = require_harmless({flag: text for flag, text in given.items() if text is not None}, source.files)
     outputs: list[Output] = []
@@ -71,7 +72,7 @@ def open_outputs(
 
 
 class VideoFile:
-    """A video with the boxes drawn in. Raises UserError for an unknown suffix or a place that cannot be written."""
+    """A video with the boxes drawn. Raises UserError for an unknown suffix or a place that cannot be written."""
 
     def __init__(self, path: Path, name: str, fps: float, size: tuple[int, int]) -> None:
         require_suffix(path, "--save")
@@ -103,9 +104,9 @@ class VideoFile:
 class CsvFile:
     """One line per frame and target, `CSV_COLUMNS`.
 
-    frame: number in the source, from 0. ms: time in the tracker, empty where the target was started. stamp: of the
-    frame, nanoseconds. probability: empty where it is not known. reported: 1 where the node would publish the box, else
-    0.
+    frame: number in the source, from 0. ms: time in the tracker, empty in the frame in which the target started.
+    stamp: of the frame, nanoseconds. probability: empty if it is not known. reported: 1 if the node would publish the
+    box, else 0.
     """
 
     note = ""
@@ -190,9 +191,9 @@ def select_box(image: Image) -> Box:
 
 
 def require_display(needed_for: str, instead: str) -> None:
-    """Raises UserError where no window can be opened."""
+    """Raise UserError if no window can be opened."""
     if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-        raise UserError(f"{needed_for} needs a display, and there is none: {instead}")
+        raise UserError(f"{needed_for} needs a display, but there is none: {instead}")
     if not has_windows():
         raise UserError(
             f"{needed_for} needs windows, and this OpenCV is headless: give --box x,y,w,h, "

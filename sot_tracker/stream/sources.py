@@ -1,4 +1,4 @@
-"""Where frames come from: a video, a folder or pattern of pictures, a recording, a camera, a stream or a pipeline."""
+"""Sources of frames: a video, a folder or pattern of pictures, a recording, a camera, a stream or a pipeline."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ from sot_tracker.tracker import Image
 log = logging.getLogger(__name__)
 
 DEFAULT_FPS = 30.0
-"""Of pictures, and of cameras and videos that do not give theirs."""
+"""Frame rate of pictures, and of cameras and videos that do not state theirs."""
 _TRUTH = "groundtruth*.txt"
 _PATTERN = re.compile(r"%(0?)(\d*)d")
 
 
 class FrameSource(Protocol):
-    """Frames in order, each with its time. Iterating files again starts from their beginning; a camera goes on.
+    """Frames in order, each with a time stamp. Iterating again starts from the beginning, except for cameras.
 
-    Stamps are nanoseconds: of videos and pictures from their beginning, of live sources and recordings since 1970.
+    Stamps are nanoseconds: since the beginning for videos and pictures, since 1970 for live sources and recordings.
     name: for messages and window titles. fps: frames per second, the mean where they vary. size: width, height.
-    length: number of frames as the source gives it, None where it does not. live: frames come at their own time and are
-    gone if nobody takes them. files: what it reads, so that no output overwrites it.
+    length: number of frames as stated by the source, None if unknown. live: whether frames arrive in real time and are
+    lost if they are not read. files: the files that are read, so that no output overwrites them.
     """
 
     @property
@@ -53,31 +53,31 @@ class FrameSource(Protocol):
     def files(self) -> Sequence[Path]: ...
 
     def __iter__(self) -> Iterator[Frame]:
-        """A frame that cannot be read in a recording or among pictures comes too, and its `image` raises FrameError,
-        which names the file or topic. Raises UserError for a recording that cannot be read on."""
+        """Yields all frames, also unreadable ones of recordings and pictures, whose `image` then raises a FrameError
+        that names the file or topic. Raises UserError if the rest of a recording cannot be read."""
 
     def close(self) -> None:
-        """Free the device or file; iterating afterwards is an error for a camera."""
+        """Release the device or file. A camera cannot be iterated afterwards."""
 
 
 def open_source(text: str, range16: Sequence[float] = (), topic: str = "") -> FrameSource:
-    """Open what `text` names; raises UserError if it does not exist, cannot be read or holds no frame.
+    """Open a source by its name. Raises UserError if it does not exist, cannot be read or contains no frame.
 
     "clip.mp4" or "file:///data/clip.mp4", "folder/", "folder/%06d.jpg", "run.mcap" or the folder of a rosbag2
     recording, "0" or "/dev/video0" (camera), "rtsp://..." (stream, any scheme that OpenCV knows),
     "videotestsrc ! ... ! appsink" (GStreamer pipeline).
-    range16: the 16-bit values of pictures that become black and white; empty follows the stream. topic: of a recording,
-    empty for its only image topic.
+    range16: the 16-bit values that become black and white; empty adapts them to the stream. topic: of a recording;
+    empty if it has only one image topic.
     """
     source = _open(text, range16, topic)
     if topic and not isinstance(source, Recording):
         source.close()
-        raise UserError(f"topic {topic} is for recordings (MCAP files, rosbag2 folders), and '{text}' is none")
+        raise UserError(f"topic {topic} is for recordings (MCAP files, rosbag2 folders): '{text}' is not a recording")
     return source
 
 
 def _open(text: str, range16: Sequence[float], topic: str) -> FrameSource:
-    if not text.strip():  # an empty variable of a shell script; as a path it would be the present folder
+    if not text.strip():  # for example an empty variable in a shell script; as a path it would be the current folder
         raise UserError("the source is empty: give a video file, a folder of pictures or a camera number")
     if re.fullmatch(r"[0-9]+", text):
         return _camera_by_number(text)
@@ -99,7 +99,7 @@ def _open(text: str, range16: Sequence[float], topic: str) -> FrameSource:
             return Video(path)
         if _PATTERN.search(path.name):
             return Pictures.of_pattern(path, range16)
-    except (OSError, ValueError) as error:  # a name that no file can have
+    except (OSError, ValueError) as error:  # an impossible file name
         shown = text if len(text) <= 80 else f"{text[:77]}..."
         raise UserError(f"'{shown}' cannot be opened: {getattr(error, 'strerror', None) or error}") from None
     raise UserError(f"'{text}' does not exist: give a video file, a folder of pictures or a camera number")
@@ -119,7 +119,7 @@ def _camera_by_number(text: str) -> Camera:
 
 
 def parse_range16(text: str | None) -> tuple[float, ...]:
-    """Read "LOW,HIGH"; empty for None. Raises UserError."""
+    """Parse "LOW,HIGH"; empty for None. Raises UserError."""
     if text is None:
         return ()
     try:
@@ -134,8 +134,8 @@ def parse_range16(text: str | None) -> tuple[float, ...]:
 class Pictures:
     """Picture files, in natural order of their names, at DEFAULT_FPS.
 
-    Pictures of a data set (a truth file lies beside them) are read as they are stored; others are turned as their EXIF
-    orientation asks, which is logged.
+    Pictures of a data set (with a truth file in their folder) are read as they are stored. Others are rotated by their
+    EXIF orientation, which is logged.
     """
 
     live = False
@@ -147,13 +147,13 @@ class Pictures:
         self._range16 = tuple(range16)
         self._upright = upright and is_turned(self.files[0])
         if self._upright:
-            log.warning("%s: pictures are turned as their EXIF orientation asks; boxes count in turned pixels", name)
+            log.warning("%s: pictures are rotated by their EXIF orientation; boxes refer to the rotated pictures", name)
         height, width = read_picture(self.files[0], upright=self._upright).shape[:2]
         self.size = (width, height)
 
     @classmethod
     def of_folder(cls, folder: Path, range16: Sequence[float] = ()) -> Pictures:
-        """Raises UserError if there is no picture in it, or the first cannot be decoded."""
+        """All pictures of a folder. Raises UserError if there is none, or the first cannot be decoded."""
         paths = frames_of(folder)
         if not paths:
             below = in_natural_order(sub for sub in folder.iterdir() if sub.is_dir() and any(sub.glob(_TRUTH)))
@@ -163,7 +163,7 @@ class Pictures:
 
     @classmethod
     def of_pattern(cls, pattern: Path, range16: Sequence[float] = ()) -> Pictures:
-        """From "frames/%06d.jpg": all numbers that there are. Raises UserError if there are none."""
+        """All existing files that match a pattern such as "frames/%06d.jpg". Raises UserError if there are none."""
         before, after = (re.escape(part) for part in _PATTERN.split(pattern.name)[::3])
         matching = re.compile(f"{before}\\d+{after}")
         folder = pattern.parent
@@ -177,22 +177,22 @@ class Pictures:
         return len(self.files)
 
     def __iter__(self) -> Iterator[Frame]:
-        range16 = Range16(self._range16)  # of this pass, so that every pass gives the same pixels
+        range16 = Range16(self._range16)  # a new one, so that every pass gives the same pixels
         for index, path in enumerate(self.files):
             stamp = round(index * 1e9 / self.fps)
             try:
                 image = read_picture(path, range16, self._upright)
-            except UserError as error:  # one picture of many: the others are worth following
+            except UserError as error:  # the other pictures can still be used
                 yield unreadable(stamp, 0, str(error))
             else:
                 yield _frame(image, stamp)
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Nothing to do: no file is kept open."""
 
 
 class Video:
-    """A video file. A frame that cannot be decoded ends it, as cut-off recordings do; what is missing is logged."""
+    """A video file. A frame that cannot be decoded ends it, as in truncated files; the missing frames are logged."""
 
     live = False
 
@@ -217,15 +217,17 @@ class Video:
         with self._open() as capture:
             while (image := capture.read()) is not None:
                 stamp = round(capture.position_ms * 1e6)
-                # Raw streams carry no time stamps: there the rate counts.
+                # Raw streams have no time stamps: use the frame rate.
                 last = stamp if stamp > last else last + step
                 count += 1
                 yield _frame(image, last)
         if self.length is not None and not is_file_complete(count, self.length):
-            log.warning("%s promises %d frames, %d could be decoded: damaged or cut off", self.name, self.length, count)
+            log.warning(
+                "%s has %d frames, but only %d could be decoded: damaged or truncated", self.name, self.length, count
+            )
 
     def close(self) -> None:
-        """Each iteration closes its own file."""
+        """Nothing to do: each iteration closes its own file."""
 
 
 class Camera:
@@ -247,7 +249,7 @@ class Camera:
         self._capture = Capture(device, backend)
         if self._capture.read() is None:
             self._capture.close()
-            raise UserError(f"{name} gives no picture: check that it is connected, free and permitted to you")
+            raise UserError(f"{name} gives no picture: check that it is connected, not in use, and that you may use it")
         self.fps = self._capture.stated_fps or DEFAULT_FPS
         self.size = self._capture.size
 

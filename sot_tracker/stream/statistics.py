@@ -13,11 +13,11 @@ from sot_tracker.tracker import Estimate, State
 WINDOW = 300  # frames
 
 MUCH_DROPPED = 0.1
-"""Share of the input that may be dropped without a warning."""
+"""Share of the frames that may be dropped without a warning."""
 
 
 def dropping(processed: int, dropped: int, seconds: float) -> str:
-    """A warning with rates and advice where many of a stream's frames were dropped; empty otherwise."""
+    """A warning with rates and advice if many of a stream's frames were dropped; empty otherwise."""
     total = processed + dropped
     if dropped <= 2 or dropped < MUCH_DROPPED * total or seconds <= 0:
         return ""
@@ -28,17 +28,17 @@ def dropping(processed: int, dropped: int, seconds: float) -> str:
 
 
 def falling_behind(processed: int, seconds: float, rate: float, busy: float) -> str:
-    """As `dropping`, for a camera of that rate (frames per second) that does not count what nobody took.
+    """As `dropping`, for a camera of that rate (frames per second) that does not count dropped frames itself.
 
-    seconds: how long it ran. busy: seconds of these in the tracker; where that is less than half, a slow camera is to
-    blame and nothing is said.
+    seconds: how long it ran. busy: how many of these seconds were spent in the tracker. If it was less than half, the
+    camera was slow and not the tracker, and the result is empty.
     """
     missed = round(seconds * rate) - processed
     return dropping(processed, missed, seconds) if missed > 0 and busy > 0.5 * seconds else ""
 
 
 class Throttle:
-    """Whether it is time to report an event of some kind again."""
+    """Limits how often events of one kind are reported."""
 
     def __init__(self, period_s: float) -> None:
         self._period = period_s
@@ -53,8 +53,8 @@ class Throttle:
 
 
 class Reminder:
-    """When to report again that something is still wrong: at once, after `first_s` seconds, then at pauses that double
-    up to `longest_s`. steady: a clock in seconds.
+    """Decides when to report a problem that lasts: at once, after `first_s` seconds, then at intervals that double up
+    to `longest_s`. steady: a clock in seconds.
     """
 
     def __init__(
@@ -65,7 +65,10 @@ class Reminder:
         self._pause = self._next = 0.0
 
     def is_due(self, problem: str) -> bool:
-        """To be asked regularly while the problem lasts; another problem is reported at once. problem: not empty."""
+        """Whether to report the problem now. To be called regularly while it lasts; another problem is due at once.
+
+        problem: any text that is not empty.
+        """
         now = self._steady()
         if problem != self._problem:
             self._problem, self._pause, self._next = problem, self._first, now
@@ -76,12 +79,12 @@ class Reminder:
         return True
 
     def clear(self) -> None:
-        """Nothing is wrong any more: the next problem is reported at once."""
+        """The problem is over: the next one is reported at once."""
         self._problem = ""
 
 
 class StateTimes:
-    """Since when the state of each target has been what it is; of the targets seen last, as many as there can be."""
+    """Since when each target is in its present state, for the `MAX` targets that were updated last."""
 
     MAX = 64
 
@@ -123,9 +126,9 @@ def percentiles(values: Iterable[float]) -> tuple[float, float]:
 
 
 class Sequence:
-    """Counts what a publisher sent and this subscription never saw, by the publication sequence numbers.
+    """Counts, by publication sequence numbers, the messages that were published but not received.
 
-    Covers messages overwritten by a newer one as well as messages lost on the way.
+    These are messages that were overwritten by a newer one in the queue, and messages lost on the way.
     """
 
     def __init__(self) -> None:
@@ -133,11 +136,11 @@ class Sequence:
         self._last: int | None = None
 
     def restart(self) -> None:
-        """The next number follows from nothing (a new subscription)."""
+        """Expect any number next (a new subscription)."""
         self._last = None
 
     def see(self, number: int | None) -> None:
-        """number: of the message just taken; None where the middleware does not give it."""
+        """number: sequence number of a received message; None if the middleware does not provide it."""
         if number is not None and self._last is not None and number > self._last:
             self.lost += number - self._last - 1
         self._last = number

@@ -1,4 +1,4 @@
-"""Videos that browsers play where an encoder is here, that keep every row and column, and notice a full disk."""
+"""Writes videos: in H.264 if an encoder is installed (browsers play it), in any size, with a check for a full disk."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ VIDEO_CODECS = {".mp4": "mp4v", ".m4v": "mp4v", ".mov": "mp4v", ".mkv": "mp4v", 
 
 
 def require_suffix(path: Path, flag: str) -> None:
-    """Raises UserError unless the suffix is a known video's."""
+    """Raise UserError unless the suffix is one of `VIDEO_CODECS`."""
     if path.suffix.lower() not in VIDEO_CODECS:
         raise UserError(f"{flag} '{path}' has no known video suffix: give one of {', '.join(VIDEO_CODECS)}")
 
 
 class VideoWriter:
-    """Writes frames of one size, as H.264 where PyAV or ffmpeg is here, else by OpenCV.
+    """Writes frames of one size, as H.264 if PyAV or ffmpeg is installed, else with OpenCV.
 
-    Frames of odd size get one more row or column, a copy of the last. name: of the file for messages. Raises UserError
-    if the file cannot be made.
+    Frames of odd size get one more row or column, a copy of the last. name: the file's name in error messages. Raises
+    UserError if the file cannot be created.
     """
 
     def __init__(self, path: Path, fps: float, size: tuple[int, int], name: str) -> None:
         self._path, self._name, self._size, self._count = path, name, size, 0
-        self._even = (size[0] + size[0] % 2, size[1] + size[1] % 2)  # the codecs halve the colours' resolution
+        self._even = (size[0] + size[0] % 2, size[1] + size[1] % 2)  # codecs store colours at half the resolution
         self.note = ""
-        """What a user should know about the file; mostly nothing."""
+        """A remark about the file for the user; usually empty."""
         suffix = path.suffix.lower()
         with self._explained():
             encoder = open_h264(path, fps, self._even) if suffix in SUFFIXES else None
@@ -76,7 +76,7 @@ class VideoWriter:
 
 
 class _OpenCV:
-    """What OpenCV writes without H.264."""
+    """Writes a video with OpenCV, without H.264."""
 
     def __init__(self, path: Path, codec: str, fps: float, size: tuple[int, int], name: str) -> None:
         self._writer: Any = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*codec), fps, size)

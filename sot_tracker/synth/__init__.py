@@ -1,10 +1,10 @@
-"""Generated video with exact truth: photographs of objects, moved before a photograph of a scene.
+"""Generated video with exact truth: photographs of objects, moved in front of a photograph of a scene.
 
-Objects are moved, scaled, turned, blurred by their motion and partly covered; look-alikes pass by, light changes, the
-camera pans, shakes and adds noise. Everything follows from `ClipConfig` (its seed) and the pictures.
+Objects are moved, scaled, rotated, motion-blurred and partly covered; look-alikes pass by, the light changes, the
+camera pans, shakes and adds noise. Everything is determined by `ClipConfig` (with its seed) and the pictures.
 
-The truth is the upright box around the whole object, cut to the frame, and the fraction of it that shows
-(`SynthFrame`); below `ClipConfig.min_visible` the target counts as absent.
+The truth is the upright box around the whole object, cut to the frame, and the visible fraction of the object
+(`SynthFrame`). Below `ClipConfig.min_visible` the target counts as absent.
 """
 
 from sot_tracker.synth.config import (

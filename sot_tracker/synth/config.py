@@ -1,4 +1,4 @@
-"""What a clip is to show: `ClipConfig`, and the presets made of it."""
+"""The configuration of a generated clip, `ClipConfig`, and presets."""
 
 from __future__ import annotations
 
@@ -23,24 +23,25 @@ EVENTS: dict[str, str] = {
     "jpeg": "artefacts of strong JPEG compression",
 }
 MAX_SIDE = 7680
-"""Pixels of a clip's width and height."""
+"""Largest width and height of a clip, pixels."""
 DEFAULT_EVENTS = tuple(name for name in EVENTS if name not in ("hide", "absence", "jpeg"))
 
 
 @dataclass(frozen=True)
 class ClipConfig:
-    """One clip. The same configuration, pictures and OpenCV version give the same frames.
+    """A generated clip. The same configuration, pictures and OpenCV version give the same frames.
 
     frames, width, height (pixels), fps: of the clip; fps only matters for a written video.
-    seed: any non-negative integer. Each event draws from its own stream, so that adding one leaves the others alike.
+    seed: any non-negative integer. Each event has its own random numbers, so that adding one does not change the
+    others.
     events: names of `EVENTS`.
-    target, scene: which object and which scene of the pictures, counted among their kind; None draws one by the seed.
+    target, scene: index of the object and of the scene among the pictures of their kind; None draws one by the seed.
     target_size: smallest and largest sqrt(w * h) of the target's box, as a fraction of the frame's height.
     speed: 1 moves the target by up to about one hundredth of the frame's width per frame.
-    lookalikes, clutter, occluders: how many, where the event of that name is on (occluders: "occlusion").
+    lookalikes, clutter, occluders: numbers of objects, if the event of that name is on (occluders: "occlusion").
     min_visible: below this visible fraction the target counts as absent.
 
-    Raises UserError for a value that makes no clip.
+    Raises UserError for an invalid value.
     """
 
     frames: int = 300
@@ -77,11 +78,11 @@ class ClipConfig:
 
 
 _SCENES = (5, 1, 7, 4, 0, 6, 2, 3, 1, 6, 4, 0, 5, 7, 0, 1, 2, 4, 1, 2)
-"""Scenes of the fixed clips, chosen so that no object lies before the photograph that it was cut from."""
+"""Scenes of the fixed clips, chosen so that no object moves in front of the photograph that it was cut from."""
 
 
 def demo_clip() -> ClipConfig:
-    """The clip of the README: with `builtin_pictures`, the motorcycle in front of a launch site."""
+    """The clip of the README: with `builtin_pictures`, a motorcycle in front of a launch site."""
     return ClipConfig(seed=1, target=1, scene=1, clutter=0, target_size=(0.24, 0.4))
 
 

@@ -1,8 +1,8 @@
-"""A flight range: a camera on a pan-tilt mount before a painted wall, in front of which targets move.
+"""A simulated flight range: a camera on a pan-tilt mount, and a painted wall in front of which targets move.
 
 The wall is a plane, so that a picture of the turned camera is an exact homography of it. Positions on it are tangents:
-(0, 0) lies straight ahead, (1, 0) at 45 degrees to the right. Angles are radians, yaw to the right and pitch down.
-Everything follows from the seed and the commands.
+(0, 0) is straight ahead, (1, 0) at 45 degrees to the right. Angles are radians, yaw to the right and pitch down.
+Everything is determined by the seed and the commands.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from sot_tracker.synth.render import Cover, draw_sprite, outline_box
 from sot_tracker.synth.sprite import Sprite
 
 YAW_LIMIT, PITCH_LIMIT = 0.8, 0.45
-"""Of the mount, both ways."""
+"""Largest yaw and pitch of the mount in both directions, radians."""
 LAG_S = 0.08
-"""Time constant with which the mount takes up a commanded rate."""
+"""Time constant with which the mount reaches a commanded rate, seconds."""
 COMMAND_S = 0.5
-"""Seconds after which a mount that hears nothing stops, as real ones do."""
+"""Seconds without a command after which the mount stops, as real ones do."""
 
 _WALL = (3.2, 1.8)  # width and height of the wall's picture, tangents; it is mirrored beyond
 _REACH = (0.52, 0.2)  # largest distance of a target from the middle, tangents
@@ -38,11 +38,11 @@ _NOISE, _SHIFTS = 3.0, 32  # grey levels; pixels
 
 @dataclass(frozen=True)
 class RangeFrame:
-    """One picture and its truth.
+    """A picture and its truth.
 
-    image: H x W x 3 BGR. box: of the whole target, pixels, cut to the frame; None while less than a tenth of it shows.
-    visible: part of the target's area in the frame and not covered, 0 to 1. center: of the target, pixels, in or out of
-    the frame. yaw, pitch: of the camera.
+    image: H x W x 3 BGR. box: of the whole target, pixels, cut to the frame; None if less than a tenth is visible.
+    visible: share of the target's area that is in the frame and not covered, 0 to 1. center: of the target, pixels,
+    possibly outside of the frame. yaw, pitch: of the camera.
     """
 
     image: npt.NDArray[np.uint8]
@@ -54,14 +54,14 @@ class RangeFrame:
 
     @property
     def in_middle_third(self) -> bool:
-        """Whether the target's centre lies in the middle third of the width and of the height."""
+        """Whether the target's centre is in the middle third of the width and of the height."""
         height, width = self.image.shape[:2]
         return all(1 / 3 <= at / side <= 2 / 3 for at, side in zip(self.center, (width, height), strict=True))
 
 
 @dataclass
 class Mount:
-    """Turns the camera as commanded: with a lag, to its limits, and stops when it hears nothing."""
+    """Turns the camera as commanded, with a lag and within limits. It stops when commands stop."""
 
     yaw: float = 0.0
     pitch: float = 0.0
@@ -71,7 +71,7 @@ class Mount:
     _silent: float = math.inf
 
     def command(self, yaw_rate: float, pitch_rate: float) -> None:
-        """Radians per second; what is not a number counts as 0."""
+        """Set the rates in radians per second; values that are not finite count as 0."""
         self._wanted = tuple(rate if math.isfinite(rate) else 0.0 for rate in (yaw_rate, pitch_rate))  # type: ignore[assignment]
         self._silent = 0.0
 
@@ -91,7 +91,7 @@ def _within(angle: float, rate: float, limit: float) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class _Way:
-    """A smooth way without end: two sines per axis. Arrays of 2 x 2: axis, sine."""
+    """A smooth path: the sum of two sines per axis. Arrays are 2 x 2: axis, sine."""
 
     amplitudes: Array
     periods: Array
@@ -104,13 +104,16 @@ class _Way:
         return cls(amplitudes, periods, rng.uniform(0, 2 * np.pi, (2, 2)))
 
     def at(self, time: float) -> Array:
-        """Tangents x and y."""
+        """The position at that time, tangents x and y."""
         return np.asarray((self.amplitudes * np.sin(2 * np.pi * time / self.periods + self.phases)).sum(axis=1))
 
 
 @dataclass(frozen=True)
 class _Actor:
-    """scale: tangents per pixel of the sprite. breath: how much the size comes and goes."""
+    """An object in front of the wall. scale: tangents per pixel of the sprite.
+
+    breath: amplitude of its change of size.
+    """
 
     sprite: Sprite
     way: _Way | Array
@@ -118,7 +121,7 @@ class _Actor:
     breath: float = 0.0
 
     def at(self, time: float) -> Array:
-        """3 x 3: from the sprite's pixels to the wall."""
+        """The 3 x 3 map from the sprite's pixels to the wall."""
         center = self.way.at(time) if isinstance(self.way, _Way) else self.way
         scale = self.scale * math.exp(self.breath * math.sin(2 * math.pi * time / 11))
         x, y = center - scale * self.sprite.anchor
@@ -126,13 +129,13 @@ class _Actor:
 
 
 class FlightRange:
-    """The scene and its camera. Call `mount.command`, `step` and `look` in turn; `latest` is what was seen last.
+    """The scene and its camera. Call `mount.command`, `step` and `look` in turn; `latest` is the last picture.
 
     width, height: of the pictures, pixels. fov: horizontal, degrees. speed: 1 moves the target by at most about 0.35
-    radians per second. lookalikes: copies of the target, a little changed, on ways of their own. occluders: pillars
-    before which nothing is seen; the first hides the whole target. pictures: as for `render`; None takes the built-in.
+    radians per second. lookalikes: number of slightly changed copies of the target, on paths of their own. occluders:
+    number of pillars; the first is wide enough to hide the whole target. pictures: as for `render`; None: the built-in.
 
-    Raises UserError if the pictures do not make a scene.
+    Raises UserError if the pictures are not suitable for a scene.
     """
 
     def __init__(
@@ -171,12 +174,12 @@ class FlightRange:
         self.mount.pitch = math.atan2(start[1], math.hypot(start[0], 1))
 
     def step(self, dt: float) -> None:
-        """So many seconds go by."""
+        """Advance the scene by `dt` seconds."""
         self.time += dt
         self.mount.step(dt)
 
     def look(self) -> RangeFrame:
-        """The picture at this moment; with noise, so that two looks differ."""
+        """Take a picture at this moment. It has noise, so that two pictures differ."""
         view = self._view()
         image = np.asarray(
             cv2.warpPerspective(
@@ -191,7 +194,10 @@ class FlightRange:
         return self.latest
 
     def _draw_actors(self, image: npt.NDArray[np.uint8], view: Array) -> tuple[Box, float]:
-        """From far to near; the target's box, which may leave the frame, and its visible part."""
+        """Draw all objects, from far to near.
+
+        Returns the target's box, possibly outside of the frame, and its visible share.
+        """
         cover: Cover | None = None
         for index, actor in enumerate(self._actors):
             matrix = _nearby(view, actor.at(self.time), actor.sprite.anchor)
@@ -206,14 +212,14 @@ class FlightRange:
         return outline_box(sprite, target), visible
 
     def _noisy(self, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        """Every time with another part of the grain, which is a little larger than the picture."""
+        """Add noise. Each picture gets another part of the noise pattern, which is a little larger than the picture."""
         height, width = image.shape[:2]
         y, x = self._rng.integers(0, _SHIFTS, 2).tolist()
         grain = self._grain[y : y + height, x : x + width]
         return np.asarray(cv2.addWeighted(image, 1, grain, 1, -128), np.uint8)
 
     def _view(self) -> Array:
-        """3 x 3: from the wall to pixels, whose centres are whole numbers."""
+        """The 3 x 3 map from the wall to pixels, whose centres have integer coordinates."""
         cy, sy = math.cos(self.mount.yaw), math.sin(self.mount.yaw)
         cp, sp = math.cos(self.mount.pitch), math.sin(self.mount.pitch)
         yaw = np.array([[cy, 0, -sy], [0, 1, 0], [sy, 0, cy]])
@@ -224,7 +230,7 @@ class FlightRange:
 
 
 def _wall(scene: Picture, focal: float) -> tuple[Picture, Array]:
-    """The wall's picture, about as fine as the camera sees it, and the map from its pixels to tangents."""
+    """The wall's picture, in about the camera's resolution, and the map from its pixels to tangents."""
     size = [round(side * focal) for side in _WALL]
     large = np.asarray(cv2.resize(scene, size, interpolation=cv2.INTER_CUBIC), np.uint8)
     scale = _WALL[0] / size[0]
@@ -233,17 +239,17 @@ def _wall(scene: Picture, focal: float) -> tuple[Picture, Array]:
 
 
 def _copy(rng: np.random.Generator, picture: Picture, speed: float) -> _Actor:
-    """A look-alike: a little brighter or darker, of another tint, perhaps mirrored."""
+    """A look-alike: slightly brighter or darker, of another tint, possibly mirrored."""
     tint = float(rng.choice([-1, 1]) * rng.uniform(20, 50))
     sprite = Sprite.of(picture, float(rng.uniform(0.8, 1.2)), tint, bool(rng.uniform() < 0.5))
     return _Actor(sprite, _Way.drawn(rng, speed), _TARGET / sprite.size * float(rng.uniform(0.8, 1.0)))
 
 
 def _post(rng: np.random.Generator, scenes: Sequence[Picture], way: _Way, index: int) -> _Actor:
-    """A pillar where the target passes some seconds after the start; the first is wider than the target."""
+    """A pillar at a place that the target passes some seconds after the start; the first is wider than the target."""
     width = _TARGET * (1.1 if index == 0 else 0.4)
     at = way.at(6.0 + 7.0 * index + float(rng.uniform(0, 2)))
-    if abs(at[0] - way.at(0.0)[0]) < width + _TARGET:  # not before the target at the start
+    if abs(at[0] - way.at(0.0)[0]) < width + _TARGET:  # not in front of the target at the start
         at[0] += math.copysign(width + _TARGET, at[0] - way.at(0.0)[0])
     sprite = Sprite.of(pillar(scenes[int(rng.integers(len(scenes)))], 60, round(60 * 1.6 / width), rng))
     return _Actor(sprite, np.array([at[0], 0.0]), width / 60)

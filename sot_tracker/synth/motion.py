@@ -1,4 +1,4 @@
-"""Smooth random movement, sampled once per frame and read at any moment between frames."""
+"""Smooth random movement, sampled once per frame and interpolated between frames."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import numpy.typing as npt
 Array = npt.NDArray[np.float64]
 
 MARGIN = 1
-"""Samples that a track holds before the first and after the last frame: a shutter opens before and closes after."""
+"""Samples of a track before the first and after the last frame, since the shutter opens before and closes after
+them."""
 
 
 def frame_times(frames: int) -> Array:
@@ -19,7 +20,7 @@ def frame_times(frames: int) -> Array:
 
 
 def smooth_noise(rng: np.random.Generator, times: Array, period: float, columns: int = 1) -> Array:
-    """len(times) x columns, about -1..1, wandering through one random value per `period` frames (Catmull-Rom)."""
+    """len(times) x columns, about -1..1: Catmull-Rom interpolation of one random value per `period` frames."""
     position = (times - times[0]) / period + rng.uniform(0, 1)
     knots = rng.uniform(-1, 1, (int(position[-1]) + 4, columns))
     index = position.astype(int)
@@ -30,18 +31,18 @@ def smooth_noise(rng: np.random.Generator, times: Array, period: float, columns:
 
 
 def smooth_step(x: Array) -> Array:
-    """0 below 0, 1 above 1, without a corner between."""
+    """0 below 0, 1 above 1, and a smooth cubic between."""
     x = np.clip(x, 0, 1)
     return x * x * (3 - 2 * x)
 
 
 def bump(times: Array, at: float, width: float) -> Array:
-    """1 at `at`, falling to nothing within about two widths on both sides."""
+    """A Gaussian: 1 at `at`, falling to 0 within about two widths on both sides."""
     return np.exp(-(((times - at) / width) ** 2))
 
 
 def linear(scale: Array, angle: Array, aspect: Array, shear: Array) -> Array:
-    """n x 2 x 2: size times rotation (radians) times stretch (natural log) times shear; the area is scale squared."""
+    """n x 2 x 2 matrices: scale times rotation (radians) times stretch (natural log), shear; determinant scale^2."""
     c, s, a = np.cos(angle), np.sin(angle), np.exp(aspect / 2)
     rotation = np.stack([np.stack([c, -s], -1), np.stack([s, c], -1)], -2)
     zero = np.zeros_like(a)
@@ -51,13 +52,13 @@ def linear(scale: Array, angle: Array, aspect: Array, shear: Array) -> Array:
 
 @dataclass(frozen=True)
 class Track:
-    """Where something is: centers (n x 2, pixels) and linear maps (n x 2 x 2) at `frame_times`."""
+    """The positions of an object: centers (n x 2, pixels) and linear maps (n x 2 x 2) at `frame_times`."""
 
     centers: Array
     linears: Array
 
     def matrix(self, time: float, anchor: Array) -> Array:
-        """3 x 3 map at that moment, taking the picture's point `anchor` to the center."""
+        """The 3 x 3 map at that moment. It maps the picture's point `anchor` to the center."""
         low = min(max(int(np.floor(time)) + MARGIN, 0), len(self.centers) - 2)
         f = time + MARGIN - low
         center = (1 - f) * self.centers[low] + f * self.centers[low + 1]

@@ -1,4 +1,4 @@
-"""Plan a clip: which pictures take part and where each of them is at every moment."""
+"""Plans a clip: which pictures are used, and where each of them is at every moment."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from sot_tracker.synth.pictures import Picture, irregular_cut_out, pillar
 from sot_tracker.synth.sprite import Sprite
 
 _PAN_ROOM = 1.3
-"""Width and height of the background, in frames."""
+"""Width and height of the background, in widths and heights of the frame."""
 
 _SETTLE = 50
-"""Frames that a look-alike takes from its start to a way of its own."""
+"""Frames after which a look-alike has left its start beside the target and follows its own path."""
 
 
 @dataclass(frozen=True)
 class Actor:
-    """Something drawn before the background. `shadow` is cast onto what lies behind; None for nearby occluders."""
+    """An object in front of the background. shadow: cast on everything behind it; None for occluders."""
 
     sprite: Sprite
     track: Track
@@ -33,10 +33,10 @@ class Actor:
 
 @dataclass(frozen=True)
 class Scene:
-    """All of a clip but the light and the sensor. Actors are ordered from far to near.
+    """Everything in a clip except light and sensor. Actors are ordered from far to near.
 
     camera: movement of the background; shake: movement of the whole picture, background and actors, about `middle`.
-    target: which of the actors.
+    target: index of the target among the actors.
     """
 
     background: Picture
@@ -48,7 +48,7 @@ class Scene:
 
 
 def stream(config: ClipConfig, name: str) -> np.random.Generator:
-    """The random numbers of one concern of a clip."""
+    """The random numbers for one part of a clip, identified by a name."""
     return np.random.default_rng([config.seed, zlib.crc32(name.encode())])
 
 
@@ -96,7 +96,7 @@ class _Cast:
         self.target = self.sprite(self.picture)
 
     def sprite(self, picture: Picture, gain: float = 1.0, hue: float = 0.0, mirror: bool = False) -> Sprite:
-        """A sprite of the picture, its brightness drawn towards that of the background."""
+        """A sprite of the picture, with its brightness adapted to that of the background."""
         inside = picture[..., :3][picture[..., 3] > 128]
         own = float(inside.mean()) if inside.size else self.light
         fitted = float(np.clip((self.light + 10) / (own + 10), 0.3, 3.0)) ** 0.3
@@ -111,7 +111,7 @@ def _chosen(wanted: int | None, count: int, what: str, rng: np.random.Generator)
 
 
 def _background(picture: Picture, config: ClipConfig, rng: np.random.Generator) -> Picture:
-    """The scene, large enough to pan over, a little out of focus."""
+    """The scene, enlarged so that the camera can pan over it, slightly out of focus."""
     h, w = picture.shape[:2]
     zoom = rng.uniform(1.0, 1.25) * _PAN_ROOM * max(config.width / w, config.height / h)
     method = cv2.INTER_CUBIC if zoom > 1 else cv2.INTER_AREA
@@ -122,7 +122,7 @@ def _background(picture: Picture, config: ClipConfig, rng: np.random.Generator) 
 
 
 def _unit(config: ClipConfig) -> float:
-    """Pixels of this frame per pixel of a 640 x 480 one."""
+    """Size of the frame relative to 640 x 480."""
     return min(config.width / 640, config.height / 480)
 
 
@@ -143,7 +143,7 @@ def _target_path(config: ClipConfig) -> tuple[Array, Array]:
 
 
 def _with_excursions(config: ClipConfig, centers: Array, size: float) -> Array:
-    """The path with trips out of the picture, each ending through a side of its own."""
+    """The path with excursions out of the picture. The target may leave and return through different sides."""
     rng, times = stream(config, "absence"), frame_times(config.frames)
     count = max(1, config.frames // 150)
     length = 0.75 * config.frames / count
@@ -158,7 +158,7 @@ def _with_excursions(config: ClipConfig, centers: Array, size: float) -> Array:
 
 
 def _way_out(config: ClipConfig, centers: Array, size: float, rng: np.random.Generator) -> Array:
-    """n x 2: what to add to each center to be wholly outside, through one side drawn at random."""
+    """n x 2: shifts that move each center completely out of the frame, through one side drawn at random."""
     axis, far = int(rng.uniform() < 0.35), rng.uniform() < 0.5
     side = (config.width, config.height)[axis] if far else 0.0
     way = np.zeros_like(centers)
@@ -167,7 +167,7 @@ def _way_out(config: ClipConfig, centers: Array, size: float, rng: np.random.Gen
 
 
 def _track(config: ClipConfig, name: str, centers: Array, scales: Array, tilt: float = 0.0) -> Track:
-    """Centers and scales with the turning and stretching of the events "rotation" and "deform"."""
+    """The track of these centers and scales, with the rotation and stretching of the events "rotation" and "deform"."""
     rng, times = stream(config, name + " turn"), frame_times(config.frames)
     angle, aspect, shear = smooth_noise(rng, times, 70 / config.speed, 3).T * [[0.35], [0.22], [0.15]]
     angle = tilt + angle * ("rotation" in config.events)
@@ -197,7 +197,7 @@ def _actor(config: ClipConfig, name: str, sprite: Sprite, centers: Array, scales
 
 
 def _lookalike(config: ClipConfig, cast: _Cast, k: int, target: Array, scales: Array) -> tuple[Actor, bool]:
-    """A copy of the target that starts beside it and meets it about every hundred frames; and whether in front."""
+    """A copy of the target that starts beside it and passes it about every hundred frames; and whether in front."""
     name = f"lookalike {k}"
     rng, times = stream(config, name), frame_times(config.frames)
     sprite = cast.sprite(
@@ -217,7 +217,7 @@ def _lookalike(config: ClipConfig, cast: _Cast, k: int, target: Array, scales: A
 
 
 def _occluder(config: ClipConfig, cast: _Cast, k: int, target: Array, extent: Array) -> Actor:
-    """A pillar, or an object, that passes before a part of the target."""
+    """A pillar or an object that passes in front of a part of the target."""
     name = f"occluder {k}"
     rng, times = stream(config, name), frame_times(config.frames)
     at = 1 + int(config.frames * (0.2 + 0.75 * (k + rng.uniform(0.2, 0.8)) / config.occluders))
@@ -247,7 +247,7 @@ def _pillar(
     target: Array,
     extent: Array,
 ) -> Actor:
-    """A column through the whole height of the frame, before the target at frame `at`."""
+    """A pillar over the whole height of the frame, in front of the target at frame `at`."""
     texture = cast.textures[int(rng.integers(len(cast.textures)))]
     sprite = cast.sprite(pillar(texture, max(6, round(width)), round(1.3 * config.height), rng))
     centers = _passage(config, rng, at, speed, width, target, extent)
@@ -266,7 +266,7 @@ def _passage(
     target: Array,
     extent: Array,
 ) -> Array:
-    """A straight way against the target's, over it at frame `at` and clear of it in the first frames."""
+    """A straight path opposite to the target's, which covers it at frame `at` and not in the first frames."""
     times = frame_times(config.frames)
     ahead = target[min(at + 2, len(target) - 1), 0] - target[at, 0]
     direction = -np.sign(ahead) if ahead else 1.0
@@ -281,7 +281,7 @@ def _passage(
 
 
 def _camera(config: ClipConfig, background: Picture) -> tuple[Track, Track]:
-    """Shake (about the frame's centre) and pan of the background."""
+    """The camera's shake (about the frame's centre), and the pan, zoom and roll of the background."""
     rng, times = stream(config, "camera"), frame_times(config.frames)
     frame = np.array([config.width, config.height], float)
     slack = (np.array(background.shape[1::-1]) - frame) / 2

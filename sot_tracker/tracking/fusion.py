@@ -2,13 +2,12 @@
 
 Optical flow measures in every frame, in a millisecond or two, how the box moved. The network finds the target itself,
 but not in every frame, or only some frames later. So flow moves the box between two searches of the network, predicts
-where the network should search, reduces the jitter of the network's centre, and moves a late result of the network to
-the newest frame. If both disagree, the network's box is taken: flow drifts, and follows whatever covers the target.
+where the network should search, and moves a late result of the network to the newest frame. The network's box replaces
+that of flow, which drifts, and follows whatever covers the target.
 
     flow = start(image, box)
     in every frame: moved = follow(flow, image, box, lost)
-                    if the network searches (around moved.box): box = blended(its box, moved)
-                    otherwise: box = moved.box
+                    box = the network's if it searched (around moved.box), else moved.box
                     flow = settle(moved, image, box)
 
 All functions are pure.
@@ -37,12 +36,6 @@ from sot_tracker.tracking.camera_motion import (
 from sot_tracker.tracking.flow import UNKNOWN, GreyWindow, Motion, apply, grey_window, propagate
 
 Image = npt.NDArray[np.uint8]
-
-
-BLEND = 0.5
-"""Largest weight of flow's centre against the network's."""
-SAME = 0.5
-"""If the boxes of network and flow overlap by more than this (IoU), they show the same object."""
 
 
 class Source(Enum):
@@ -160,28 +153,8 @@ def settle(moved: Moved, image: Image, box: Box) -> FlowState:
     return FlowState(window, moved.reduced, updated_velocity(moved.velocity, moved.camera, moved.last, box))
 
 
-def blended(seen: Box, moved: Moved, share: float = BLEND) -> Box:
-    """The network's box, with its centre averaged with flow's if both show the same object: flow has less jitter.
-
-    The weight of flow's centre is `share` times `Motion.kept`. The size is the network's.
-    """
-    if agreement(seen, moved) <= SAME:
-        return seen
-    weight = share * moved.motion.kept
-    (x, y), (flow_x, flow_y) = seen.center, moved.box.center
-    return Box.from_cxcywh(x + weight * (flow_x - x), y + weight * (flow_y - y), seen.w, seen.h)
-
-
 def carried(box: Box, motions: Iterable[Motion]) -> Box:
     """Move the network's box in an earlier frame to the newest one by the motions since then, oldest first."""
     for motion in motions:
         box = apply(motion, box)
     return box
-
-
-def agreement(seen: Box, moved: Moved) -> float:
-    """IoU of the network's box with the box that flow moved here; 0 where flow did not move it.
-
-    A high value does not prove that the box is right: flow also follows what covers the target.
-    """
-    return seen.iou(moved.box) if moved.source is Source.FLOW else 0.0

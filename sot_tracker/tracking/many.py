@@ -107,7 +107,7 @@ def search_together(trackers: Sequence[Tracker], image: Image, stamp_ns: int | N
         if isinstance(tracker, RealtimeTracker):
             tracker.company = len(trackers)
     together = [tracker for tracker in trackers if isinstance(tracker, NetworkTracker)]
-    NetworkTracker.look_ahead(together, image, stamp_ns)
+    NetworkTracker.search_ahead(together, image, stamp_ns)
 
 
 def full(most: int, ids: Sequence[str]) -> str:

@@ -123,7 +123,7 @@ class NetworkTracker:
         return estimate
 
     @staticmethod
-    def look_ahead(trackers: Sequence[NetworkTracker], image: Image, stamp_ns: int | None = None) -> None:
+    def search_ahead(trackers: Sequence[NetworkTracker], image: Image, stamp_ns: int | None = None) -> None:
         """Search for the targets of all these trackers in one run of their network, which they must share.
 
         Each tracker keeps its result for its next `update`, which must be with this very image object. If its target is

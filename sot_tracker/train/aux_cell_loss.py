@@ -1,10 +1,10 @@
 """An auxiliary loss for networks without a score map (HiT): is a search cell the target's or not?
 
-HiT's corner head answers with one box, the mean of a map: from random weights the middle of the patch is a good answer
-without a look at the template, and on small data no step leads away from it. The networks with a score map have a label
-for every cell; here the same is asked of the ends of the first two stages, through one linear map each that is thrown
-away, and of the product of search tokens and global vector that re-weights the head's input (HiT's fact sheet,
-section 6).
+HiT's corner head gives one box, from the mean of each map. For random weights, the middle of the patch is a good result
+whatever the template is, and with little data the training does not get away from it. Networks with a score map have a
+label for every cell. Here such labels are used for the ends of the first two stages, through one linear map each that
+is dropped after training, and for the product of search tokens and global vector that re-weights the head's input
+(HiT's fact sheet, section 6).
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from sot_tracker.train.labels import inside_cells
 from sot_tracker.train.losses import label_corners
 
 SHARPNESS = 12.0
-"""Of the cosine between token and global vector; their own product has no scale."""
+"""Factor of the cosine between token and global vector, which gives logits."""
 POSITIVE = 4.0
-"""Weight of a cell inside the box: about one in ten is."""
+"""Weight of a cell inside the box; about one cell in ten is."""
 
 
 class WithCellLogits(nn.Module):
-    """A network, or a student around it, and the linear maps of its stages; called like what it is around.
+    """A network, or a `Student` with it, plus the linear maps for its stages. It is called like the network.
 
-    around: returns the maps of `net`, which is part of it. taps: where `net` shows its cells.
+    around: returns the maps of `net`, which is part of it. taps: the modules of `net` whose outputs are its cells.
     """
 
     def __init__(self, around: nn.Module, net: nn.Module, taps: CellTaps) -> None:

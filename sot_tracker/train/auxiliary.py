@@ -1,4 +1,4 @@
-"""What a run learns besides the boxes: a teacher's maps and features, ImageNet features, a label per cell."""
+"""Auxiliary losses besides those of the boxes: a teacher's maps and features, ImageNet features, a label per cell."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 class AuxiliaryLosses:
     """The losses that are added to those of the boxes.
 
-    teacher: name and weights of a trained network, or None. teach: what is learnt of it, "maps" and "features".
-    imagenet: also learn the features of a network that has seen ImageNet.
+    teacher: name and weights of a trained network, or None. teach: what is learnt from it, "maps" and "features".
+    imagenet: also learn the features of a network that was trained on ImageNet.
     released: folders of released ONNX trackers, see `onnx_lessons`.
 
     Raises UserError for a teacher whose weights, cells or patches do not fit, MissingPackage where the ImageNet network
@@ -52,7 +52,7 @@ class AuxiliaryLosses:
         self.released = _onnx_teachers(released, model, recipe, feed.device) if released else None
 
     def around(self, net: nn.Module) -> nn.Module:
-        """The network with the layers that these losses need beside it; called like the network alone."""
+        """The network with the additional layers that these losses need. It is called like the network alone."""
         teachers: dict[str, tuple[Tap, int]] = {}
         if self.imagenet is not None:
             teachers["features"] = (self.family.backbone_features, features.EfficientNetLite.WIDTH)
@@ -68,7 +68,7 @@ class AuxiliaryLosses:
         return trained
 
     def losses(self, maps: dict[str, Any], batch: Batch, z: Tensor, x: Tensor) -> Iterator[tuple[str, Tensor]]:
-        """Their names and values. maps: of the network that `around` gave; z, x: its patches (B, 3, S, S) in 0..1."""
+        """Yields names and values. maps: of the module of `around`; z, x: its patches (B, 3, S, S) in 0..1."""
         boxes, present = (torch.as_tensor(batch[name]).to(self.feed.device) for name in ("boxes", "present"))
         if "inside" in maps:
             yield "cells", self.recipe.cell_loss * aux_cell_loss.loss(maps["inside"], boxes, present)
@@ -93,7 +93,7 @@ def _onnx_teachers(folders: tuple[Path, ...], model: str, recipe: Recipe, device
 
 
 def _require_same_grid(model: str, teacher: str) -> None:
-    """Maps are compared cell by cell, except those of corners."""
+    """Raise UserError if the strides differ, since maps are compared cell by cell (except for corner networks)."""
     own, theirs = network_spec(model), network_spec(teacher)
     if own.decoding != "corner" and own.stride != theirs.stride:
         raise UserError(

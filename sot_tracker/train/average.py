@@ -1,5 +1,5 @@
-"""The mean of several trained weights of one network: often better than each of them where their parts of a run
-differ (Wortsman et al., "Model soups", 2022).
+"""The mean of several trained weights of one network, which is often better than each of them (Wortsman et al., "Model
+soups", 2022).
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ _BATCH, _BATCHES = 32, 8
 def mean(model: str, files: Sequence[Path], recipe: Recipe, cache: Cache | None) -> nn.Module:
     """The network with the mean of the files' weights, in eval mode.
 
-    cache: pictures of which the mean's batch-norm statistics are taken; None where all files have the same ones
-    (`--frozen-norms`). Raises UserError for fewer than two files, a file that does not fit, or norms that differ while
-    there is no cache.
+    cache: pictures from which the batch-norm statistics are computed; None if all files have the same statistics
+    (`--frozen-norms`). Raises UserError for fewer than two files, a file that does not fit, and for different
+    statistics without a cache.
     """
     if len(files) < 2:
         raise UserError(f"{len(files)} weights file is not enough for a mean: give two or more")

@@ -1,9 +1,9 @@
-"""Data sets -> one memory-mapped file of uint8 pictures, cropped around their objects, and an index.
+"""The training cache: a memory-mapped file of uint8 pictures, cropped around their objects, and an index.
 
-Decoding JPEG or WebP costs more than a whole training step of a small network, so every picture is decoded once. Around
-an object the cache keeps what any crop can need: CONTEXT x its size (a search crop of 4 x with the published jitter
-reaches 9 x at its extreme), reduced so that the object measures at most TARGET pixels (64 is its size in a 256 search
-crop).
+Decoding JPEG or WebP takes longer than a whole training step of a small network, so every picture is decoded once. The
+cache stores a square of CONTEXT times the object's size around it, which is enough for nearly all crops (a search crop
+of factor 4 with the published jitter needs at most 9). The square is reduced so that the object's size is at most
+TARGET pixels (it is 64 in a search crop of 256 pixels).
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ from sot_tracker.workers import end_with_parent
 CONTEXT = 8.0
 TARGET = 80.0
 BACKGROUND = 448
-"""Pictures without annotation are kept whole, reduced to this long side."""
+"""Longer side, in pixels, to which pictures without annotation are reduced; they are not cropped."""
 MIN_SIDE = 6.0
-"""Boxes with a shorter side, in pixels of the picture, are degenerate."""
+"""Boxes with a shorter side, in pixels of the picture, are left out."""
 CHUNK = 32
-"""Frames given to a process at once."""
+"""Number of frames given to a process at once."""
 VERSION = 1
 
 ENTRY = np.dtype(
@@ -56,10 +56,10 @@ ENTRY = np.dtype(
 
 @dataclass(frozen=True)
 class Cache:
-    """An opened cache; entries of one track are neighbours, ordered by frame number.
+    """An opened cache. The entries of a track are consecutive, ordered by frame number.
 
     tracks: source, name and group per track. ranges: tracks x 2, first entry and one past the last.
-    data: what it was made from, as `build` was told; empty if it does not say.
+    data: the data sets that it was made from, as given to `build`; empty if unknown.
     """
 
     pixels: np.ndarray
@@ -83,7 +83,7 @@ class Cache:
 
 
 def open_cache(folder: Path) -> Cache:
-    """Raises UserError if the folder holds no finished cache of this version, or a damaged one."""
+    """Open a cache. Raises UserError if the folder contains no complete cache of this version, or a damaged one."""
     try:
         meta = json.loads((folder / "meta.json").read_text())
         if meta["version"] != VERSION:
@@ -107,7 +107,7 @@ def open_cache(folder: Path) -> Cache:
 
 
 def _bytes_of(index: np.ndarray) -> int:
-    """How long the file of the pictures must be."""
+    """Required size of the file of pictures, bytes."""
     last = index[-1]
     return int(last["offset"]) + int(last["height"]) * int(last["width"]) * int(last["channels"])
 
@@ -119,10 +119,10 @@ def build(
     cutter: Cutter | None = masks.grabcut,
     data: Sequence[str] = (),
 ) -> Cache:
-    """Decode, crop and store every frame of `tracks`, then open the result. data: remembered with it.
+    """Decode, crop and store every frame of `tracks`, then open the result. data: stored with it, see `Cache`.
 
-    Pictures that cannot be read and boxes that are degenerate are skipped and counted in `skipped`. Still pictures
-    without a mask get the `cutter`'s where an object stands out, so that it can be pasted elsewhere.
+    Unreadable pictures and too small boxes are skipped and counted in `skipped`. For still pictures without a mask,
+    `cutter` makes one if it finds an object, so that the object can be pasted elsewhere.
     """
     work = [(number, track, frame) for number, track in enumerate(tracks) for frame in track.frames]
     work.sort(key=lambda item: (item[0], item[2].number))
@@ -153,7 +153,7 @@ def build(
 
 @contextmanager
 def _writing(folder: Path) -> Iterator[None]:
-    """Makes the folder; the block writes into it. Raises UserError if that is not possible, as on a full disk."""
+    """Create the folder, and convert OSErrors of the block to UserError, for example for a full disk."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         yield
@@ -163,7 +163,7 @@ def _writing(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def _mapper(jobs: int) -> Iterator[Callable[..., Iterable[Any]]]:
-    """`map` over this many processes. Fresh ones, since a fork of a process with threads can hang."""
+    """`map` over this many processes. They are spawned, since forking a process with threads can hang."""
     if jobs == 1:
         yield map
         return
@@ -174,7 +174,7 @@ def _mapper(jobs: int) -> Iterator[Callable[..., Iterable[Any]]]:
 def _finish(
     folder: Path, rows: list[tuple[Any, ...]], tracks: list[Track], skipped: Counter[str], data: Sequence[str]
 ) -> None:
-    """Write the index, then the small file that says the cache is whole."""
+    """Write the index, then the small file that marks the cache as complete."""
     np.save(folder / "index.npy", np.array(rows, ENTRY))
     names = [{"source": t.source, "name": t.name, "group": t.group} for t in tracks]
     meta = {"version": VERSION, "data": list(data), "skipped": dict(skipped), "tracks": names}
@@ -182,7 +182,7 @@ def _finish(
 
 
 def _crops(frame: Frame, cutter: Cutter | None) -> tuple[np.ndarray, tuple[float, ...]] | str:
-    """The stored crop and the box in it, or why there is none."""
+    """The crop to store and the box in it, or the reason why there is none."""
     cv2.setNumThreads(1)
     try:
         image = read_picture(frame.path)
@@ -217,7 +217,7 @@ def _background(image: np.ndarray, cutter: Cutter | None) -> tuple[np.ndarray, t
 
 
 def _clipped(box: XYWH, width: int, height: int) -> XYWH | None:
-    """The part of the box inside the picture; None unless finite and at least MIN_SIDE a side."""
+    """The part of the box inside the picture; None unless it is finite and no side is shorter than MIN_SIDE."""
     if not np.isfinite(box).all():
         return None
     x0, y0 = max(box[0], 0.0), max(box[1], 0.0)

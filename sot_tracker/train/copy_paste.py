@@ -1,6 +1,7 @@
-"""Cut-out objects on other scenes: the target moved, look-alikes beside it, occluders over it.
+"""Pastes cut-out objects on other scenes: the target, look-alikes beside it, occluders over it.
 
-A small data set shows few objects before few backgrounds; pasting multiplies one by the other and gives exact boxes.
+A small data set shows few objects in front of few backgrounds. Pasting combines every object with every background,
+with exact boxes.
 """
 
 from __future__ import annotations
@@ -42,15 +43,17 @@ def outline(mask: np.ndarray) -> np.ndarray | None:
     if not contours:
         return None
     hull = cv2.convexHull(np.concatenate(contours)).reshape(-1, 1, 2)
-    corners = np.array([(0, 0), (1, 0), (0, 1), (1, 1)])  # the contour runs through pixels, the box around them
+    corners = np.array(
+        [(0, 0), (1, 0), (0, 1), (1, 1)]
+    )  # the contour passes through pixel centres, the hull must surround the pixels
     points: np.ndarray = (hull + corners).reshape(-1, 2).astype(np.float64)
     return points
 
 
 class Cutouts:
-    """The cut-out objects of a cache. `entries`: indices of those entries that have a usable mask.
+    """The cut-out objects of a cache. entries: indices of the entries; only those with a usable mask are used.
 
-    A track with n of them is drawn with a weight of the root of n: a long video shows one object, many times.
+    A track with n objects is drawn with the weight sqrt(n), since a long video shows the same object many times.
     """
 
     def __init__(self, cache: Cache, entries: np.ndarray) -> None:
@@ -79,7 +82,7 @@ class Cutouts:
 
 
 def bent(cutout: Cutout, amount: float, rng: np.random.Generator) -> Cutout:
-    """The object as if it had moved its limbs or turned in depth: shifted by a smooth random field.
+    """The object deformed by a smooth random field, as if it had moved its limbs or turned in depth.
 
     amount: standard deviation of the shifts at 4 x 4 knots, in sizes of the object.
     """
@@ -100,7 +103,7 @@ def bent(cutout: Cutout, amount: float, rng: np.random.Generator) -> Cutout:
 def paste(
     patch: np.ndarray, cutout: Cutout, affine: Affine, opacity: float = 1.0, tint: np.ndarray | None = None
 ) -> np.ndarray:
-    """The patch with the cut-out on it; `tint` multiplies the object's channels."""
+    """A copy of the patch with the cut-out pasted on it. tint: factors for the object's channels."""
     size = patch.shape[0]
     x, y, w, h = cutout.bounds(affine)
     x0, y0 = max(int(x) - 2, 0), max(int(y) - 2, 0)
@@ -151,11 +154,11 @@ def distractors(
     rng: np.random.Generator,
     covered: float = 0.15,
 ) -> np.ndarray:
-    """Objects of about the target's size, half of them close to it; `like` (the target itself) comes back in another
-    colour and shape.
+    """Paste objects of about the target's size, half of them close to it.
 
-    draw: gives the other objects. covered: the share of the target's box that one of them may cover; 1 where the target
-        is pasted over them.
+    like: the target itself, which is pasted in about half of the cases, in another colour and shape; None: never.
+    draw: draws other objects. covered: share of the target's box that one object may cover; 1 if the target is pasted
+        over them afterwards.
     """
     size = patch.shape[0]
     side = math.sqrt(box[2] * box[3])
@@ -176,7 +179,7 @@ def distractors(
 
 
 def occluder(patch: np.ndarray, box: XYWH, texture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A textured bar, disc or slab that hides 15 to 50 % of the box from one side."""
+    """Draw a textured rectangle or ellipse that hides 15 to 50 % of the box from one side."""
     size = patch.shape[0]
     x, y, w, h = box
     share = rng.uniform(0.15, 0.5)

@@ -1,8 +1,8 @@
-"""Learning from another network: its maps of the same pair as soft targets.
+"""Distillation from another network: its maps of the same pair are soft targets.
 
-A transformer from scratch gets little from one box per pair; a trained tracker says for every cell how much it looks
-like the target and which box it would give. Teacher and student may have different heads: the teacher is read as a
-score and a box per cell, the student is taught in its own terms.
+One box per pair is little information for a transformer that starts from random weights. A trained tracker gives a
+score and a box for every cell. Teacher and student may have different heads: the teacher's maps are converted to a
+score and a box per cell, and these to targets for the student's own maps.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sot_tracker.errors import UserError
 
 @dataclass(frozen=True, slots=True)
 class Soft:
-    """A teacher's view: score (B, g * g) in 0..1 and corner boxes (B, g * g, 4), fractions of the search patch."""
+    """A teacher's maps: score (B, g * g) in 0..1 and corner boxes (B, g * g, 4), fractions of the search patch."""
 
     score: Tensor
     boxes: Tensor
@@ -31,7 +31,7 @@ class Soft:
 
 
 def read(maps: dict[str, Tensor]) -> Soft:
-    """What a teacher's maps say. Raises UserError for corner maps: they hold no score per cell."""
+    """Convert a teacher's maps. Raises UserError for corner maps, which have no score per cell."""
     if "score" in maps:
         return Soft(maps["score"].float().flatten(1), to_corners(center_boxes(maps)))
     if "logits" in maps:
@@ -42,7 +42,7 @@ def read(maps: dict[str, Tensor]) -> Soft:
 
 
 def loss(maps: dict[str, Tensor], teacher: Soft) -> Tensor:
-    """How far the student's maps are from the teacher's view; a scalar of the order of the papers' losses."""
+    """The loss of the student's maps against the teacher's, a scalar about as large as the papers' losses."""
     weight = teacher.score / teacher.score.sum(1, keepdim=True).clamp(min=1e-6)
     if "tl" in maps:
         return _corners(maps, teacher)
@@ -56,9 +56,9 @@ def loss(maps: dict[str, Tensor], teacher: Soft) -> Tensor:
 
 
 def _corners(maps: dict[str, Tensor], teacher: Soft) -> Tensor:
-    """Cross-entropy of both corner maps with the teacher's corners, each shared bilinearly among four cells.
+    """Cross-entropy of both corner maps with the teacher's corners, each distributed bilinearly over four cells.
 
-    Weighted by the teacher's certainty: where it sees no target there are no corners to learn.
+    Pairs are weighted by the teacher's highest score, since without a target there are no corners to learn.
     """
     certain, corners = teacher.score.amax(1), teacher.best
     total = torch.zeros((), device=corners.device)

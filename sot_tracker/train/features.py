@@ -1,10 +1,11 @@
-"""Feature distillation: besides the boxes, a network learns the features of another one, some hundred vectors a pair.
+"""Feature distillation: besides the boxes, a network learns the features of a teacher, some hundred vectors per pair.
 
-Of a network that has seen ImageNet, for both patches: the papers start from backbones that were trained on 1.3 million
-pictures, and where such a file cannot be had this takes its place. Of a trained tracker, for the search patch after it
-has met the template: a vector says what a cell shows and whether it is of the target.
+The teacher can be a network trained on ImageNet, for both patches. The papers start from backbones trained on its 1.3
+million pictures; this replaces such a start if no file with these weights is available. Or the teacher is a trained
+tracker, for the search patch after its fusion with the template: a vector then also tells whether a cell shows the
+target.
 
-The student's features, through one linear map, are to point where the teacher's do. Only the student is stored.
+The student's features, after a linear map, should have the direction of the teacher's. Only the student is stored.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from sot_tracker.errors import MissingPackage
 from sot_tracker.nets.family import Tap
 
 WEIGHT = 2.0
-"""Share in the loss: a cosine distance of 0.5 then weighs about as much as the box terms of a half-trained network."""
+"""Weight of the loss: with it, a cosine distance of 0.5 is about as large as the box losses of a half-trained
+network."""
 
 
 class EfficientNetLite(nn.Module):
@@ -48,7 +50,7 @@ class EfficientNetLite(nn.Module):
 
     @torch.no_grad()
     def forward(self, patches: Tensor) -> Tensor:
-        """(B, 3, S, S) in 0..1 -> (B, WIDTH, S / 16, S / 16): the finer stage and the coarser one, spread over it."""
+        """(B, 3, S, S) in 0..1 -> (B, WIDTH, S / 16, S / 16): both stages, the coarser one upsampled."""
         with outputs(*(self.net.get_submodule(f"_blocks.{i}") for i in self.STAGES)) as seen:
             self.net.extract_features((patches * 255 - 127) / 128)
         fine, coarse = seen
@@ -57,7 +59,7 @@ class EfficientNetLite(nn.Module):
 
 @contextmanager
 def outputs(*modules: nn.Module) -> Iterator[list[Any]]:
-    """While open, a forward pass leaves what these modules return in the list, in the order in which they run."""
+    """In the block, forward passes append the outputs of these modules to the list, in the order in which they run."""
     seen: list[Any] = []
     hooks = [m.register_forward_hook(lambda _module, _given, made: seen.append(made)) for m in modules]
     try:
@@ -69,9 +71,9 @@ def outputs(*modules: nn.Module) -> Iterator[list[Any]]:
 
 @contextmanager
 def tapped(net: nn.Module, tap: Tap) -> Iterator[list[Tensor]]:
-    """While open, a forward pass leaves the network's features at stride 16, (B, C, g, g) each, in the list.
+    """In the block, forward passes append the network's features at stride 16, (B, C, g, g) each, to the list.
 
-    The template's come first, where the tap has them apart from the search patch's.
+    If the tap has separate features of the template, they come before those of the search patch.
     """
     seen: list[Tensor] = []
 
@@ -88,7 +90,10 @@ def tapped(net: nn.Module, tap: Tap) -> Iterator[list[Tensor]]:
 
 
 def _as_map(made: Any) -> Tensor:
-    """A map as it is; of tokens (B, n, C), or whatever begins with them, the square map."""
+    """The value as a map (B, C, g, g).
+
+    Tokens (B, n, C), also as the first of several outputs, are made a square map.
+    """
     tokens: Tensor = made if isinstance(made, Tensor) else made[0]
     if tokens.dim() == 4:
         return tokens
@@ -106,10 +111,10 @@ def width(net: nn.Module, sizes: tuple[int, int], tap: Tap) -> int:
 
 
 class Student(nn.Module):
-    """A tracker and the linear maps from its features to those of its teachers; called like the tracker alone.
+    """A tracker with linear maps from its features to those of its teachers. It is called like the tracker alone.
 
-    net: a fresh network. sizes: template and search patch, pixels. teachers: by name, where the tracker's own features
-    are tapped and how many channels the teacher's have.
+    net: a new network. sizes: of template and search patch, pixels. teachers: name -> where the tracker's features are
+    tapped, and the number of the teacher's channels.
     """
 
     def __init__(self, net: nn.Module, sizes: tuple[int, int], teachers: dict[str, tuple[Tap, int]]) -> None:
@@ -121,7 +126,7 @@ class Student(nn.Module):
         )
 
     def forward(self, z: Tensor, x: Tensor) -> dict[str, Any]:
-        """The tracker's maps, and by the name of each teacher a list of (B, channels, g, g)."""
+        """The tracker's maps, and for each teacher's name a list of predicted features (B, channels, g, g)."""
         with ExitStack() as open_taps:
             seen = {name: open_taps.enter_context(tapped(self.net, tap)) for name, tap in self.taps.items()}
             maps = self.net(z, x)
@@ -131,8 +136,8 @@ class Student(nn.Module):
 def loss(features: list[Tensor], targets: list[Tensor], inside: Tensor | None = None) -> Tensor:
     """Mean cosine distance, 0..2 times WEIGHT, between a student's features and the teacher's of the same size.
 
-    The teacher's are first standardised over the batch, channel by channel: a few loud channels would drown the rest.
-    inside: (B, g * g) bool, cells that together weigh as much as all others, in each pair that has any.
+    The teacher's features are first standardised over the batch, channel by channel, since otherwise a few channels
+    with large values would dominate. inside: (B, g * g) bool, cells that together get as much weight as all others.
     """
     by_side = {target.shape[-1]: F.batch_norm(target.float(), None, None, training=True) for target in targets}
     apart = [1 - F.cosine_similarity(own.float(), by_side[own.shape[-1]], dim=1).flatten(1) for own in features]
@@ -142,7 +147,7 @@ def loss(features: list[Tensor], targets: list[Tensor], inside: Tensor | None = 
 
 
 def _halves(inside: Tensor) -> Tensor:
-    """(B, n) bool -> weights of mean 1 that give both kinds of cells one half each; all 1 where there is one kind."""
+    """(B, n) bool -> weights of mean 1 that give both kinds of cells half of the weight; all 1 if there is one kind."""
     share = inside.float().mean(1, keepdim=True)
     weights = torch.where(inside, 0.5 / share.clamp(min=1e-6), 0.5 / (1 - share).clamp(min=1e-6))
     return torch.where((share > 0) & (share < 1), weights, torch.ones_like(weights))

@@ -1,6 +1,5 @@
-"""`--start matching`: a fresh network that finds by similarity, from the statistics of the training pictures.
-
-What is done with them is the network's own affair (`Family.similarity_start`).
+"""`--start matching`: initialises a network with filters from the statistics of the training pictures, so that it finds
+similar patches before any training. How the filters are used is defined by the family (`Family.similarity_start`).
 """
 
 from __future__ import annotations
@@ -18,13 +17,13 @@ from sot_tracker.train.cache import Cache
 
 PATCHES = 40_000
 WHITENING = 0.4
-"""Exponent of the variances; 0.5 whitens, and lifts noise as much as shapes."""
+"""Exponent of the variances. 0.5 would whiten completely, which amplifies noise as much as shapes."""
 
 Normalization = tuple[tuple[float, float, float], tuple[float, float, float]]
 
 
 def start(net: nn.Module, model: str, cache: Cache, tracks: np.ndarray, seed: int) -> None:
-    """Set a fresh network's weights in place. tracks: indices into cache.tracks whose pictures may be looked at.
+    """Set a new network's weights in place. tracks: indices into cache.tracks of the pictures to use.
 
     Raises UserError for a network that has no such start.
     """
@@ -61,7 +60,7 @@ def patches(
 
 
 def principal_filters(samples: np.ndarray, count: int) -> tuple[Tensor, Tensor]:
-    """Filters (count, D) and biases (count,) whose outputs on samples (N, D) have mean 0 and size of about 1."""
+    """Filters (count, D) and biases (count,) whose outputs on samples (N, D) have mean 0 and about unit variance."""
     middle = samples.mean(0)
     variances, directions = np.linalg.eigh(np.cov((samples - middle).T))
     variances, directions = variances[::-1][:count], directions[:, ::-1][:, :count]

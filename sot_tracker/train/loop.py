@@ -1,4 +1,4 @@
-"""The one training loop, for every network, on one CPU, one GPU, or many under torchrun."""
+"""The training loop for all networks, on one CPU, one GPU, or several under torchrun."""
 
 from __future__ import annotations
 
@@ -40,11 +40,12 @@ VALIDATION_SEED = 1
 
 @dataclass(frozen=True)
 class Job:
-    """One training run. out: folder of checkpoint.pt, model.safetensors, curves and pictures.
+    """A training run. out: folder for checkpoint.pt, model.safetensors, curves and pictures.
 
-    train_tracks, val_tracks: indices into cache.tracks. start: prepares a fresh network (`--init`), or None.
+    train_tracks, val_tracks: indices into cache.tracks. start: initialises a new network (`--init`, `--start`), or
+    None.
     teacher, teach, released, features: see `AuxiliaryLosses`, which calls the last one `imagenet`.
-    stop_after: seconds after which to save and stop, 0 for never. *_every: steps.
+    stop_after: seconds after which to save and stop, 0 for never. *_every: intervals in steps.
     """
 
     model: str
@@ -64,12 +65,12 @@ class Job:
     log_every: int = 20
     save_every: int = 200
     val_every: int = 500
-    val_pairs: int = 256  # also as many training pairs for the norms' statistics
+    val_pairs: int = 256  # and as many training pairs for the statistics of batch norms
 
 
 @dataclass(frozen=True)
 class World:
-    """This process among those that torchrun started."""
+    """The rank of this process among those that torchrun started, their number, and its rank on this machine."""
 
     rank: int = 0
     size: int = 1
@@ -81,10 +82,7 @@ class World:
 
 
 def freeze(net: nn.Module, model: str, blocks: int) -> None:
-    """Keep the backbone's first `blocks` parts as they are.
-
-    Raises UserError where the network has fewer or offers none.
-    """
+    """Do not train the first `blocks` blocks of the backbone. Raises UserError if the network has fewer."""
     if not blocks:
         return
     first = family_of(model).first_blocks
@@ -97,7 +95,7 @@ def freeze(net: nn.Module, model: str, blocks: int) -> None:
 
 
 class Trainer:
-    """Network, average, optimiser and step of a job; `run` trains until the recipe's last step, or asked to stop."""
+    """Network, moving average, optimiser and step of a job. `run` trains until the recipe's last step or a stop."""
 
     def __init__(self, job: Job, world: World, device: torch.device) -> None:
         recipe = dataclasses.replace(job.recipe, precision=precision.resolve(job.recipe.precision, device))
@@ -151,7 +149,7 @@ class Trainer:
         return int(saved["step"])
 
     def save(self) -> None:
-        """All that a resume needs; rank 0 alone writes."""
+        """Write the checkpoint for resuming. Only rank 0 writes."""
         if self.world.rank:
             return
         content = {
@@ -167,7 +165,9 @@ class Trainer:
     def update(self, batch: Batch) -> dict[str, float]:
         """One optimiser step; returns the losses."""
         recipe = self.job.recipe
-        torch.manual_seed(recipe.seed + 1_000_003 * (self.step + 1) + self.world.rank)  # dropout repeats after a resume
+        torch.manual_seed(
+            recipe.seed + 1_000_003 * (self.step + 1) + self.world.rank
+        )  # so that dropout is the same after a resume
         for group in self.optimizers.param_groups:
             group["lr"] = recipe.rate * group["factor"] * recipe.rate_at(self.step)
         self.replica.train()
@@ -191,11 +191,11 @@ class Trainer:
         return {name: float(value.detach()) for name, value in losses.items()}
 
     def run(self, stop: Callable[[], bool] = lambda: False) -> dict[str, float]:
-        """Train; returns the last validation figures. `stop` is asked after every step."""
+        """Train. Returns the last validation figures. stop: called after every step; True ends the run."""
         job, recipe = self.job, self.job.recipe
         report = Report(job.out, self.step, enabled=self.world.rank == 0)
         how = recipe.sampling
-        if self.on_device:  # the processor then only crops and pastes
+        if self.on_device:  # light and optics are then done on the device
             how = dataclasses.replace(how, photometry=Photometry(grey=0.0, brightness=0.0))
         pairs = PairSampler(
             job.cache, job.train_tracks, how, self.spec, recipe.template_size, recipe.search_size, recipe.seed
@@ -205,23 +205,23 @@ class Trainer:
         began, figures = time.monotonic(), {}
         bar = tqdm(total=recipe.steps, initial=self.step, unit="step", disable=self.world.rank > 0, mininterval=5)
         while self.step < recipe.steps:
-            asked = time.perf_counter()
+            begin = time.perf_counter()
             batch = next(stream)
-            got = time.perf_counter()
+            received = time.perf_counter()
             losses = self.update(batch)
             if not math.isfinite(losses["total"]):
                 raise UserError(
-                    f"the loss of step {self.step} is not a finite number: go on from '{self.checkpoint}', or start "
+                    f"the loss of step {self.step} is not a finite number: continue from '{self.checkpoint}', or start "
                     "again in another --out, with --precision fp32 or a lower --rate"
                 )
-            report.step(losses, recipe.batch * self.world.size, got - asked, time.perf_counter() - asked)
+            report.step(losses, recipe.batch * self.world.size, received - begin, time.perf_counter() - begin)
             bar.update()
             ended = stop() or 0 < job.stop_after < time.monotonic() - began
             last = self.step == recipe.steps or self._agreed(ended)
             if last or self.step % job.log_every == 0:
                 report.flush(self.step, self.optimizers.param_groups[0]["lr"])
             if last or self.step % job.save_every == 0:
-                self.save()  # first: who sent a signal may not wait for the validation
+                self.save()  # before the validation, since the sender of a signal may not wait for that
             if last or self.step % job.val_every == 0:
                 figures = self.publish(report)
                 bar.set_postfix({k: f"{v:.3f}" for k, v in figures.items()})
@@ -232,7 +232,7 @@ class Trainer:
         return figures
 
     def _agreed(self, ended: bool) -> bool:
-        """Whether any process was asked to stop; all must end in the same step."""
+        """Whether any process has to stop; all must end in the same step."""
         if self.world.size == 1:
             return ended
         flag = torch.tensor(int(ended), device=self.device)
@@ -240,9 +240,9 @@ class Trainer:
         return bool(flag)
 
     def publish(self, report: Report) -> dict[str, float]:
-        """Write model.safetensors, the averaged weights with population statistics; rank 0 alone.
+        """Write model.safetensors: the averaged weights, with new batch-norm statistics. Only rank 0 writes.
 
-        Returns its figures on the held-back pairs, of which a picture is drawn.
+        Returns the validation figures on held-back pairs, and draws some of these pairs.
         """
         job, recipe = self.job, self.job.recipe
         if self.world.rank:
@@ -263,7 +263,7 @@ class Trainer:
         return figures
 
     def _pairs(self, tracks: np.ndarray, how: Sampling, seed: int) -> Iterator[Batch]:
-        """`val_pairs` pairs of these tracks, in batches large enough for statistics."""
+        """`val_pairs` pairs of these tracks, in batches that are large enough for batch-norm statistics."""
         recipe, size = self.job.recipe, min(32, self.job.val_pairs)
         drawn = PairSampler(self.job.cache, tracks, how, self.spec, recipe.template_size, recipe.search_size, seed)
         return (Batches(drawn, size)[i] for i in range(max(1, self.job.val_pairs // size)))

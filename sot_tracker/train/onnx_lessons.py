@@ -1,7 +1,7 @@
-"""What a student learns from released ONNX trackers beside its labels: it predicts what they see in its own patches.
+"""Distillation from released ONNX trackers: the student also learns to predict their maps and features.
 
-Several teachers share a batch, each with every n-th pair. Their layers stand beside the network while it is trained
-(`Taught`) and are not stored with its weights.
+With n teachers, each one is used for every n-th pair of a batch. The layers for the predictions are added to the
+network during training (`Taught`) and not stored with its weights.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from sot_tracker.train.onnx_teacher import CPU, GRID, STRIDE, Distillation, Onnx
 from sot_tracker.train.recipe import Recipe
 
 SIZES = (8 * STRIDE, GRID * STRIDE)
-"""Template and search patch, pixels, at the factors 2 and 4, that the released graphs are for."""
+"""Sizes of template and search patch, pixels, for which the released graphs are made (with crop factors 2 and 4)."""
 
 
 class Taught(nn.Module):
-    """A network and, for each teacher, the layers that predict its view; called like the network alone.
+    """A network with the layers that predict each teacher's view. It is called like the network alone.
 
-    trained: the network, or what other losses have put around it. net: the network itself.
+    trained: the network, or the module that other losses have put around it. net: the network itself.
     """
 
     def __init__(self, trained: nn.Module, net: nn.Module, family: Family, widths: list[int]) -> None:
@@ -38,7 +38,7 @@ class Taught(nn.Module):
         self.lessons = nn.ModuleList(Distillation(seen, fused, width) for width in widths)
 
     def forward(self, z: Tensor, x: Tensor) -> dict[str, Any]:
-        """The network's maps, and as "lessons" what it predicts of each teacher's pairs."""
+        """The network's maps, and as "lessons" its predictions for each teacher's pairs."""
         (net,) = self._net
         with features.tapped(net, self.taps[0]) as seen, features.tapped(net, self.taps[1]) as fused:
             maps = self.trained(z, x)
@@ -48,10 +48,10 @@ class Taught(nn.Module):
 
 
 class OnnxTeachers:
-    """The released pairs in these folders. Raises UserError for a folder without one, a network whose patches are not
-    theirs, or batches that have not a pair for each.
+    """The released pairs in these folders. device: of the student and the teachers.
 
-    device: where the student learns and the teachers look.
+    Raises UserError for a folder without a pair, a network with other patches than theirs, and batches with fewer pairs
+    than teachers.
     """
 
     def __init__(self, folders: tuple[Path, ...], model: str, recipe: Recipe, device: torch.device = CPU) -> None:
@@ -59,15 +59,15 @@ class OnnxTeachers:
         if sizes != SIZES or (spec.template_factor, spec.search_factor) != (2.0, 4.0):
             given = f"{sizes[0]} and {sizes[1]} at {spec.template_factor:g} and {spec.search_factor:g}"
             raise UserError(
-                f"--teacher onnx:{folders[0]} looks at patches of {SIZES[0]} and {SIZES[1]} pixels at factors 2 and 4, "
-                f"and {model} at {given}: leave the sizes as published, or choose another teacher"
+                f"--teacher onnx:{folders[0]} takes patches of {SIZES[0]} and {SIZES[1]} pixels at factors 2 and 4, "
+                f"and {model} takes {given}: leave the sizes as published, or choose another teacher"
             )
         if recipe.batch < len(folders):
             raise UserError(f"batch={recipe.batch} is less than a pair for each of {len(folders)} teachers: give more")
         self.teachers = [OnnxTeacher(folder, torch.get_num_threads(), device) for folder in folders]
 
     def around(self, trained: nn.Module, net: nn.Module, family: Family) -> Taught:
-        """What is trained, with the layers for these teachers."""
+        """The module to train: `trained` with the layers for these teachers."""
         return Taught(trained, net, family, [teacher.width for teacher in self.teachers])
 
     def losses(

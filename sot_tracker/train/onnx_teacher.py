@@ -1,12 +1,12 @@
-"""Released ONNX trackers of the NanoTrack family as teachers: what they see in our own patches, cell by cell.
+"""Released ONNX trackers of the NanoTrack family as teachers, which give maps and features for training patches.
 
-Their score is high in the whole middle of the target, where a centre head's label is a narrow peak. So the student does
-not take it for its own score: it predicts a teacher's maps beside its own, from the same features, by 1x1 convolutions
-that are dropped after training (`Distillation`).
+Their score is high in the whole middle of the target, while the label of a centre head is a narrow peak. So a teacher's
+score is not the target of the student's own score. Instead the student predicts the teacher's maps in addition to its
+own, from the same features, by 1x1 convolutions that are dropped after training (`Distillation`).
 
-A folder holds `backbone.onnx` and `head.onnx`. Their crops have factors 2 and 4 for a square target, as ours, and a
-stride of 16: 127 and 255 pixels of our patches of 128 and 256 are what they take. Their cells, counted from the middle
-of the crop, then lie half a pixel from ours, cell k of which stands for pixel 16 k.
+A folder contains `backbone.onnx` and `head.onnx`. Like this project's networks, they have crop factors 2 and 4 for a
+square target, and a stride of 16. They take 127 and 255 pixels of the patches of 128 and 256. Their cells, counted from
+the middle of the crop, are then half a pixel from those of this project, where cell k stands for pixel 16 k.
 """
 
 from __future__ import annotations
@@ -40,11 +40,12 @@ ENDS = {BACKBONE: ("input", "output"), HEAD: ("input1", "input2", "output1", "ou
 """Inputs and outputs of the released graphs."""
 TEMPLATE, SEARCH, STRIDE = 127, 255, 16
 FEATURES, SCORE, BOX = 2.0, 0.05, 5.0
-"""Weights of the three distillation losses, which then are of the order of the label's."""
+"""Weights of the three distillation losses. They make them about as large as the losses of the labels."""
 AGREES = 0.4
-"""Least overlap with the label at which a teacher is followed; without a target its score must stay below one half."""
+"""A teacher's maps are only used for a pair if its box overlaps the label by more than this, or, for a pair without the
+target, if its score is below 0.5."""
 GRID = 16
-"""Cells of our maps; a head with fewer lacks the first ones of each side."""
+"""Cells per side of this project's maps. A head with fewer cells lacks the first rows and columns."""
 
 Array = npt.NDArray[np.float32]
 CPU = torch.device("cpu")
@@ -52,7 +53,7 @@ CPU = torch.device("cpu")
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What a teacher says of a batch of search patches on our grid.
+    """A teacher's output for a batch of search patches, on this project's grid.
 
     logit: (B, g, g) log-odds of the target. boxes: (B, g, g, 4), x1, y1, x2, y2 in fractions of our search patch.
     features: (B, C, g, g), of the search patch alone. known: (g, g) bool, the cells that the teacher has.
@@ -72,27 +73,27 @@ class View:
 
 
 class OnnxTeacher:
-    """A NanoTrack pair. On a processor in ONNX Runtime, one pair of patches at a time: its graphs are fixed to a batch
-    of one, which is also the fastest there. On an accelerator whole batches, as torch operations.
+    """A NanoTrack pair. On a CPU it runs in ONNX Runtime, one pair of patches at a time: the graphs have a fixed batch
+    of one, which is also fastest there. On an accelerator it runs whole batches, as torch operations.
 
-    device: where the student learns. Raises UserError if the folder does not hold such a pair of graphs.
+    device: of the student. Raises UserError if the folder does not contain such a pair of graphs.
     """
 
     def __init__(self, folder: Path, threads: int = 1, device: torch.device = CPU) -> None:
         graphs = {name: _read(folder / name, ends) for name, ends in ENDS.items()}
         self.width: int = graphs[HEAD].graph.input[1].type.tensor_type.shape.dim[1].dim_value
         self.device = device
-        self._look: Callable[[Tensor, Tensor], tuple[Tensor, ...]]
+        self._run: Callable[[Tensor, Tensor], tuple[Tensor, ...]]
         if device.type == "cpu":
             _free_the_size(graphs[BACKBONE])
-            self._look = _Sessions(*graphs.values(), threads=threads)
+            self._run = _Sessions(*graphs.values(), threads=threads)
         else:
             backbone, head = (OnnxOnTorch(graph).to(device) for graph in graphs.values())
-            self._look = partial(_in_torch, backbone, head)
+            self._run = partial(_in_torch, backbone, head)
 
     def __call__(self, template: Tensor, search: Tensor) -> View:
-        """Patches (B, 128, 128, 3) and (B, 256, 256, 3), uint8 RGB, as our batches hold them, on its device."""
-        logits, sides, features = self._look(template, search)
+        """The view of patches (B, 128, 128, 3) and (B, 256, 256, 3), uint8 RGB, as in `Batch`, on the device."""
+        logits, sides, features = self._run(template, search)
         missing, device = GRID - logits.shape[-1], logits.device
         at = (torch.arange(missing, GRID, device=device) * STRIDE).float()
         x, y = at[None, :] - 0.5, at[:, None] - 0.5
@@ -110,8 +111,8 @@ class OnnxTeacher:
 
 
 class _Sessions:
-    """Both graphs in ONNX Runtime. Called with uint8 patches; log-odds (B, g, g), distances of the box's sides
-    (B, 4, g, g) in pixels, features of the search patch (B, C, 16, 16).
+    """Both graphs in ONNX Runtime. Called with uint8 patches, it returns log-odds (B, g, g), distances of the box's
+    sides (B, 4, g, g) in pixels, and features of the search patch (B, C, 16, 16).
     """
 
     def __init__(self, *graphs: onnx.ModelProto, threads: int) -> None:
@@ -145,9 +146,9 @@ def _in_torch(backbone: nn.Module, head: nn.Module, template: Tensor, search: Te
 
 
 class Distillation(nn.Module):
-    """What a student predicts of one teacher's view.
+    """The layers with which a student predicts one teacher's view.
 
-    seen: channels of the student's features of the search patch alone. fused: of what its head reads.
+    seen: channels of the student's features of the search patch alone. fused: channels of its head's input.
     width: channels of the teacher's features.
     """
 
@@ -162,14 +163,14 @@ class Distillation(nn.Module):
         )
 
     def forward(self, seen: Tensor, fused: Tensor) -> tuple[Tensor, Tensor]:
-        """The student's features (B, C, g, g), both kinds -> those of the teacher (B, width, g, g) and its maps
-        (B, 5, g, g), as the student sees them.
+        """From both kinds of the student's features (B, C, g, g) to the predicted features (B, width, g, g) and maps
+        (B, 5, g, g) of the teacher.
         """
         return self.features(seen), self.maps(fused)
 
 
 def lesson(predicted: tuple[Tensor, Tensor], view: View, boxes: Tensor, present: Tensor) -> dict[str, Tensor]:
-    """How far off a prediction of `Distillation` is: weighted losses "features", "score" and "box".
+    """The weighted losses "features", "score" and "box" of a prediction of `Distillation`.
 
     boxes, present: the batch's labels, as in `losses`.
     """
@@ -191,7 +192,7 @@ def lesson(predicted: tuple[Tensor, Tensor], view: View, boxes: Tensor, present:
 
 
 def agrees(view: View, boxes: Tensor, present: Tensor) -> Tensor:
-    """(B,), 1 where the teacher says what the label says, else 0: only there its maps are learnt."""
+    """(B,), 1 if the teacher agrees with the label (see `AGREES`), else 0. Its maps are only learnt where it agrees."""
     box, probability = view.best
     same = iou(box.clamp(0, 1), label_corners(boxes)) > AGREES
     return torch.where(present.bool(), same, probability < 0.5).float()
@@ -216,7 +217,7 @@ def _read(path: Path, ends: tuple[str, ...]) -> onnx.ModelProto:
 
 
 def _free_the_size(graph: onnx.ModelProto) -> None:
-    """Height and width of input and output without a fixed number: exported for 255 pixels, it must take 127 too."""
+    """Make height and width of inputs and outputs dynamic: the graph was exported for 255 pixels and must take 127."""
     for tensor in (*graph.graph.input, *graph.graph.output):
         for axis in (2, 3):
             tensor.type.tensor_type.shape.dim[axis].dim_param = f"side_{axis}_{tensor.name}"

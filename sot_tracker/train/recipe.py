@@ -1,4 +1,4 @@
-"""Recipes: everything a training run is made of, in one frozen dataclass, with the papers' and our own as presets."""
+"""Recipes: all settings of a training run in a frozen dataclass, with presets of the papers and of this project."""
 
 from __future__ import annotations
 
@@ -21,21 +21,22 @@ PRECISIONS = ("auto", "fp32", "bf16")
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything a training run is made of, except the data.
+    """All settings of a training run except the data.
 
-    steps: optimiser steps in all. batch: pairs per step and process. warmup: steps in which the rate rises.
-    decay_at: share of the steps after which schedule "step" divides the rate by 10 and "tail" lets it fall to 0 on a
-        cosine. "tail" suits a run whose length is not known at its start: the end can be set while it goes on.
+    steps: total number of optimiser steps. batch: pairs per step and process. warmup: steps of linear warm-up.
+    decay_at: share of the steps after which schedule "step" divides the rate by 10, and "tail" decays it to 0 by a
+        cosine. "tail" suits a run whose length is not known at the start: it can be resumed with other `steps`.
     backbone_rate: factor of the rate for parameters with "backbone" in their name.
-    position_rate: on top of it, for the network's fast parameters: HiT's position biases. They add to logits and must
-        grow to several units before tokens tell template from search patch; from zero, by AdamW's steps of one rate
-        each, that takes thousands of steps.
-    optimizer: "muon" (see `optimizers`) learns from far fewer pairs where most weights are matrices.
-    cell_loss: share in the loss of the auxiliary loss per cell (`aux_cell_loss`), for networks without a score map.
+    position_rate: further factor for the network's fast parameters, HiT's position biases. They are added to logits and
+        must grow to several units before tokens of template and search patch differ. From zero, with AdamW's steps of
+        about one rate each, this would take thousands of steps.
+    optimizer: "muon" (see `optimizers`) needs far fewer pairs if most weights are matrices.
+    cell_loss: weight of the auxiliary loss per cell (`aux_cell_loss`), for networks without a score map.
     clip: largest gradient norm, 0 for no clipping. ema: decay of the weights' moving average.
-    frozen_norms: batch norms keep the statistics that they start with.
-    freeze_blocks: first parts of the backbone that stay as they start (`Family.first_blocks`). regress: see `losses`.
-    precision: "fp32", "bf16", or "auto" for bf16 where the hardware computes in it (`precision`).
+    frozen_norms: batch norms keep their initial statistics.
+    freeze_blocks: number of the backbone's first blocks that are not trained (`Family.first_blocks`).
+    regress: see `losses`.
+    precision: "fp32", "bf16", or "auto" for bf16 if the hardware supports it (`precision`).
     dropout, drop_path: None keeps the network's own default.
     """
 
@@ -126,7 +127,7 @@ SCRATCH_SAMPLING = Sampling(
 def paper(model: str) -> Recipe:
     """The published schedule of a network (fact sheets, training sections), as optimiser steps.
 
-    Raises UserError for an unknown name or a network of which none was published.
+    Raises UserError for an unknown name, and if no schedule was published for the network.
     """
     changes = family_of(model).paper
     if changes is None:
@@ -135,8 +136,8 @@ def paper(model: str) -> Recipe:
 
 
 def scratch(model: str) -> Recipe:
-    """From random weights on a small data set: higher rate everywhere, the box judged at the label's cells, rich
-    augmentation, and what the network's family adds (docs/training_runs.md says what these gain).
+    """For random weights and a small data set: a higher rate everywhere, box losses at the label's cells, strong
+    augmentation, and changes by the network's family (docs/training_runs.md has their effects).
 
     Raises UserError for an unknown name.
     """
@@ -172,8 +173,8 @@ IMAGENET_SAMPLING = dataclasses.replace(
 
 
 def imagenet(model: str) -> Recipe:
-    """From ImageNet weights (`--start imagenet`, lite): as `scratch`, with Muon and the backbone at a tenth of the
-    rate; more crowds and more search patches without the target.
+    """For ImageNet weights (`--start imagenet`, lite): as `scratch`, but with Muon, a tenth of the rate for the
+    backbone, more crowds and more search patches without the target.
     """
     return dataclasses.replace(
         scratch(model), rate=8e-4, optimizer="muon", backbone_rate=0.1, clip=2.0, sampling=IMAGENET_SAMPLING

@@ -1,4 +1,4 @@
-"""Pairs of template and search patch, drawn from a cache. Pair number i is the same in every run: seed and i fix it."""
+"""Draws pairs of template and search patch from a cache. Pair number i depends only on the seed and i."""
 
 from __future__ import annotations
 
@@ -16,29 +16,31 @@ from sot_tracker.train.augment import Photometry
 from sot_tracker.train.cache import Cache
 
 MIN_SCENE = 120
-"""Shortest side, in pixels, of a picture that serves as a background, unless all are smaller."""
+"""Smallest side, in pixels, of a picture that is used as a background, unless all are smaller."""
 MIN_TEXTURE = 18.0
-"""Grey-level standard deviation below which a random region shows too little to be found again."""
+"""Smallest standard deviation of grey levels of a random region; smoother ones could not be found again."""
 
 STAND_IN = 0.7
-"""Share of pasted pairs without the target that show another object in its place: the middle proves nothing."""
+"""Share of pasted pairs without the target that show another object at its place, so that an object in the middle does
+not mean that the target is present."""
 CROWD = 5
-"""Other objects in the search patch of a crowded pair."""
+"""Number of other objects in the search patch of a crowded pair."""
 OTHER_PATTERNS = 3
-"""Other blobs in the search patch of a pair of generated patterns."""
+"""Number of other blobs in the search patch of a pair of generated patterns."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
     """How pairs are drawn; the default is the published recipe (fact sheets, training section).
 
-    weights: per source, relative; sources not named get none, an empty table gives every source the same.
-    max_gap: frames between template and search. causal: search after template only.
+    weights: relative weight per source; sources that are not named get 0. If empty, all sources have the same weight.
+    max_gap: largest number of frames between template and search. causal: only search frames after the template's.
     paste, region, pattern: shares of pairs made of cut-out objects on other scenes, of random regions of pictures, and
         of generated patterns.
-    negative: share of pairs whose search patch lacks the target. distractors: most look-alikes in one search patch.
-    crowd: share of pasted pairs with `CROWD` other objects around the target and none like it: only the template tells
-    which one is meant.
+    negative: share of pairs without the target in the search patch. distractors: largest number of look-alikes in a
+        search patch.
+    crowd: share of pasted pairs with `CROWD` other objects around the target and no look-alike, so that only the
+        template tells which one is the target.
     """
 
     size_jitter: float = 0.25
@@ -71,7 +73,7 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """template, search: S x S x 3 uint8 RGB. box: x, y, w, h fractions of the search patch, zeros if not present."""
+    """template, search: S x S x 3 uint8 RGB. box: x, y, w, h in fractions of the search patch, zeros if not present."""
 
     template: np.ndarray
     search: np.ndarray
@@ -82,8 +84,8 @@ class Pair:
 class PairSampler:
     """Draws pairs from the tracks of a cache.
 
-    tracks: indices of the tracks to use (a split). spec: of the network, which is trained on crops as it will get them.
-    template_size, search_size: of the patches, pixels. seed: with a pair's number it fixes all that is random.
+    tracks: indices of the tracks to use (a split). spec: of the network; crops are made as in its tracker.
+    template_size, search_size: of the patches, pixels. seed: determines a pair, together with its number.
     """
 
     def __init__(
@@ -109,14 +111,14 @@ class PairSampler:
         self.shares = _shares(how.weights, list(self.groups))
 
     def _by_group(self, entries: np.ndarray) -> list[np.ndarray]:
-        """The entries of each video and each still: one picture with a hundred cars is one scene."""
+        """The entries grouped by video or still picture, so that one with a hundred objects counts as one scene."""
         groups: dict[str, list[int]] = {}
         for entry in entries:
             groups.setdefault(self.cache.tracks[self.cache.index["track"][entry]]["group"], []).append(entry)
         return [np.array(own) for own in groups.values()]
 
     def _by_source(self, tracks: list[int]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """Source -> its tracks and their probabilities, by the root of their lengths: long videos repeat."""
+        """Source -> its tracks and their probabilities, proportional to the root of their lengths."""
         names: dict[str, list[int]] = {}
         for track in tracks:
             names.setdefault(self.cache.tracks[track]["source"], []).append(track)
@@ -137,7 +139,7 @@ class PairSampler:
         return self._finish(*found, rng)
 
     def _finish(self, template: np.ndarray, search: np.ndarray, box: XYWH | None, rng: np.random.Generator) -> Pair:
-        """Colour, optics and flips, the published order: jointly grey and flip, then per crop light and flip."""
+        """Augment both patches in the published order: grey and flip of both, then light, optics and flip of each."""
         how, light = self.how, self.how.photometry
         joint = rng.random(2) < (light.grey, how.joint_flip)
         patches = []
@@ -153,11 +155,11 @@ class PairSampler:
         return Pair(patches[0], patches[1], np.array(geometry.fractions(box, search.shape[0]), np.float32), True)
 
     def _scene(self, rng: np.random.Generator) -> int:
-        """An entry large enough to be a background; every video and every still alike, however long."""
+        """An entry large enough to be a background. All videos and stills are equally likely, whatever their length."""
         return int(rng.choice(self.scenes[rng.integers(len(self.scenes))]))
 
     def entries(self, rng: np.random.Generator) -> tuple[int, int]:
-        """Template and search entry of one track at most `max_gap` frames apart, else the two nearest."""
+        """A template and a search entry of one track, at most `max_gap` frames apart; else the nearest frame."""
         tracks, shares = self.groups[rng.choice(list(self.groups), p=self.shares)]
         start, end = self.cache.ranges[rng.choice(tracks, p=shares)]
         first = int(rng.integers(start, end))
@@ -170,7 +172,7 @@ class PairSampler:
         return first, int(start + rng.choice(near))
 
     def _region(self, rng: np.random.Generator) -> tuple[int, XYWH]:
-        """A random, textured box in a random picture; where all are smooth, the last one tried."""
+        """A random textured box in a random picture; after 50 smooth ones, the last one."""
         for _ in range(50):
             entry = self._scene(rng)
             picture = self.cache.picture(entry)
@@ -185,7 +187,7 @@ class PairSampler:
     def _real(
         self, rng: np.random.Generator, negative: bool, region: bool
     ) -> tuple[np.ndarray, np.ndarray, XYWH | None]:
-        """Two crops of pictures as they are: two frames of a track, twice one still, or a random region."""
+        """Two crops of unchanged pictures: two frames of a track, one still picture twice, or a random region."""
         if region:
             first, box_t = self._region(rng)
             second, box_s = first, box_t
@@ -234,14 +236,14 @@ class PairSampler:
     ) -> np.ndarray:
         count = int(rng.integers(0, self.how.distractors + 1)) if rng.random() < (0.7 if like else 0.25) else 0
         if count and len(self.cutouts.entries):
-            covered = 0.35 if like else 0.15  # the truth of a pasted object is exact, whatever hides a part of it
+            covered = 0.35 if like else 0.15  # the true box of a pasted object is exact, even if a part of it is hidden
             patch = copy_paste.distractors(patch, box, self.cutouts.draw, like, count, rng, covered)
         if rng.random() < self.how.occlusion:
             patch = copy_paste.occluder(patch, box, self.cache.picture(self._scene(rng)), rng)
         return patch
 
     def _pasted(self, rng: np.random.Generator, negative: bool) -> tuple[np.ndarray, np.ndarray, XYWH | None]:
-        """A cut-out object before two scenes, or twice before the same one."""
+        """A cut-out object in front of two scenes, or twice in front of the same one."""
         how, small, large = self.how, self.template_size, self.search_size
         seen, again = self._views(rng)
         if how.bend:
@@ -271,7 +273,7 @@ class PairSampler:
         return template, self._clutter(search, box, like, rng), None if negative else box
 
     def _generated(self, rng: np.random.Generator, negative: bool) -> tuple[np.ndarray, np.ndarray, XYWH | None]:
-        """A generated blob on one scene, and on another one among `OTHER_PATTERNS` different ones."""
+        """A generated blob on one scene, and on another scene among `OTHER_PATTERNS` other blobs."""
         target, how, small, large = patterns.cutout(rng), self.how, self.template_size, self.search_size
         angle, aspect, flip = rng.normal(0, 0.25), math.exp(rng.normal(0, 0.2)), False
         side = self._pasted_side(target, small, self.spec.template_factor, angle, aspect, flip)
@@ -295,12 +297,12 @@ class PairSampler:
     def _pasted_side(
         self, cutout: copy_paste.Cutout, out: int, factor: float, angle: float, aspect: float, flip: bool
     ) -> float:
-        """sqrt(w h) in a patch of `out` pixels that the tracker would have cropped around the object, turned so."""
+        """sqrt(w h) of the object, rotated and stretched, in a patch of `out` pixels that a tracker crops around it."""
         box = cutout.bounds(copy_paste.target_map(cutout, (0.0, 0.0), 1.0, angle, aspect, flip))
         return out / self._side(box, factor)
 
     def _views(self, rng: np.random.Generator) -> tuple[copy_paste.Cutout, copy_paste.Cutout]:
-        """One object twice: in two frames of its track where both have masks."""
+        """Two views of one object: from two frames of its track if both have masks, otherwise the same view twice."""
         entry = self.cutouts.draw_entry(rng)
         start, end = self.cache.ranges[self.cache.index["track"][entry]]
         later = int(rng.integers(max(start, entry - 10), min(end, entry + 11)))
@@ -314,7 +316,7 @@ class PairSampler:
 
 
 def _shares(weights: dict[str, float], names: list[str]) -> np.ndarray:
-    """Probabilities of the sources `names`. Raises UserError for a weight of a source that is not there."""
+    """Probabilities of the sources `names`. Raises UserError for a weight of an unknown source."""
     unknown = sorted(set(weights) - set(names))
     given = np.array([weights.get(name, 0.0) if weights else 1.0 for name in names])
     if unknown or not given.min() >= 0 or not 0 < given.sum() < math.inf:
@@ -324,8 +326,8 @@ def _shares(weights: dict[str, float], names: list[str]) -> np.ndarray:
 
 
 def _beside(box: XYWH, reach: float, rng: np.random.Generator) -> XYWH:
-    """A box so far to one side that a search crop around it, of twice `reach`, does not show the target (facts: shifts
-    stay below 1.5 sizes).
+    """A box so far to one side that a search crop of side 2 `reach` around it does not show the target, even after the
+    search jitter (facts: at most 1.5 sizes).
     """
     away = reach + 2.2 * math.sqrt(box[2] * box[3])
     angle = rng.uniform(0, 2 * math.pi)

@@ -1,7 +1,7 @@
-"""Weights to start from: another checkpoint of ours, or a backbone file with timm's names.
+"""Initial weights: from another checkpoint of this project, or from a backbone file with timm's names.
 
-Names are mapped, shapes compared, and everything that did not fit is reported: a start that silently took half a
-backbone is worse than none.
+Names are mapped and shapes compared. Everything that does not fit is reported, so that it is noticed if only a part of
+a backbone was loaded.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from sot_tracker.train import state
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What came of `initialise`: how many tensors were taken, and the names that were not, with the reason."""
+    """The result of `initialise`: number of tensors that were loaded, and names of those that were not, by reason."""
 
     taken: int
     unused: tuple[str, ...]
@@ -45,7 +45,7 @@ class Loaded:
 
 
 def read(path: Path) -> dict[str, Tensor]:
-    """Tensors of a safetensors file, of our own checkpoint (its average), or of a plain state dict.
+    """The tensors of a safetensors file, of a checkpoint of this project (its average), or of a plain state dict.
 
     Raises UserError if there is no such file or it cannot be read.
     """
@@ -59,7 +59,7 @@ def read(path: Path) -> dict[str, Tensor]:
 
 
 def initialise(net: nn.Module, path: Path, family: Family) -> Loaded:
-    """Load what fits from `path` into `net`, which is of that family. Raises UserError if nothing does."""
+    """Load all tensors of `path` that fit into `net`, a network of that family. Raises UserError if none fits."""
     own, given = net.state_dict(), read(path)
     config: Any = net.config
     rules = [] if set(given) & set(own) else family.pretrained(config)
@@ -86,12 +86,12 @@ def initialise(net: nn.Module, path: Path, family: Family) -> Loaded:
 
 
 def _is_table(name: str, value: Tensor) -> bool:
-    """Whether a tensor is a table of indices, which follows from the pictures' sizes."""
+    """Whether a tensor is a table of indices, which is computed from the sizes of the patches."""
     return not value.is_floating_point() and not name.endswith("num_batches_tracked")
 
 
 def renamed(name: str, rules: Sequence[Rule], known: Container[str]) -> str | None:
-    """Our name for theirs, or None. Of several rules that fit, the first whose result the network has."""
+    """The network's name for a name of the file, by the first rule that gives one; None if there is none."""
     for pattern, replacement in rules:
         match = re.fullmatch(pattern, name)
         if match is not None and (ours := match.expand(replacement)) in known:
@@ -100,10 +100,10 @@ def renamed(name: str, rules: Sequence[Rule], known: Container[str]) -> str | No
 
 
 def fit(net: nn.Module, family: Family, name: str, value: Tensor, shape: torch.Size) -> Tensor | None:
-    """The tensor in the wanted shape, or None where no meaningful change gives it.
+    """The tensor in the wanted shape, or None if it cannot be converted.
 
-    Convolutions of 1x1 and linear layers differ only in trailing ones; what follows from the pictures' sizes is the
-    family's affair.
+    1x1 convolutions and linear layers differ only in dimensions of size 1. Tensors whose shape depends on the sizes of
+    the patches are converted by the family.
     """
     if value.shape == shape:
         return value

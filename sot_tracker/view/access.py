@@ -1,7 +1,7 @@
-"""Who may use the page: rules about the address, the Host and Origin headers and the token, as pure functions.
+"""Access control of the page: rules for the address, the Host and Origin headers and the token, as pure functions.
 
-A page of somebody else, open in a browser on this computer, can send requests to 127.0.0.1. It cannot change the
-headers Host (the name in the address bar) and Origin (where the page came from), so these two are checked.
+A foreign page, open in a browser on this computer, can send requests to 127.0.0.1. It cannot change the headers Host
+(the name in the address bar) and Origin (where the page came from), so these two are checked.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ TOKEN_BYTES = 16
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """token: empty where none is needed. names: by which this computer may be called, lower case.
+    """token: empty if none is needed. names: allowed names of this computer, lower case.
 
-    local: only loopback addresses may be asked for.
+    local: whether only loopback addresses are allowed.
     """
 
     token: str
@@ -31,7 +31,7 @@ class Access:
 
     @classmethod
     def of(cls, config: ViewConfig) -> Access:
-        """The rules for these options; a token is made where the address asks for one and none was given."""
+        """The rules for these options. If the address needs a token and none was given, one is created."""
         local = is_loopback(config.host)
         token = config.token or ("" if local else secrets.token_urlsafe(TOKEN_BYTES))
         given = {name.strip().lower() for name in config.names.split(",")} - {""}
@@ -41,8 +41,7 @@ class Access:
     def allows_host(self, header: str | None) -> bool:
         """Whether a Host header names this computer.
 
-        An address in numbers is safe where it can be reached: only with a name can somebody else's page be made to
-        appear as ours (DNS rebinding).
+        Numeric addresses are safe: only with a name can a foreign page pretend to be this one (DNS rebinding).
         """
         name = host_name(header)
         if name is None:
@@ -56,7 +55,7 @@ class Access:
         return address.is_loopback or not self.local
 
     def allows_origin(self, origin: str | None, host: str | None) -> bool:
-        """Whether the page that asks is the one that came from this Host."""
+        """Whether the request comes from a page that was loaded from this Host."""
         if origin is None or host is None:
             return False
         parts = urlsplit(origin)
@@ -67,7 +66,7 @@ class Access:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether nobody but this computer can reach that address."""
+    """Whether only this computer can reach that address."""
     if host.lower() == "localhost":
         return True
     try:
@@ -77,7 +76,7 @@ def is_loopback(host: str) -> bool:
 
 
 def host_name(header: str | None) -> str | None:
-    """The name in a Host header, lower case and without its port; None where it cannot be read."""
+    """The name in a Host header, lower case and without port; None if it is malformed."""
     if not header:
         return None
     try:
@@ -91,7 +90,7 @@ def host_name(header: str | None) -> str | None:
 
 
 def address_to_open(host: str) -> str:
-    """The address by which others reach a server that listens on `host`: for all networks at once, one of them."""
+    """The address at which others reach a server that listens on `host`; for 0.0.0.0, that of one network."""
     try:
         everywhere = ipaddress.ip_address(host).is_unspecified
     except ValueError:
@@ -100,7 +99,7 @@ def address_to_open(host: str) -> str:
         return f"[{host}]" if ":" in host else host
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
-            probe.connect(("192.0.2.1", 9))  # sends nothing: the system only chooses the network that it would take
+            probe.connect(("192.0.2.1", 9))  # sends nothing; the system only chooses the network that it would use
         except OSError:  # no network at all
             return "127.0.0.1"
         return str(probe.getsockname()[0])

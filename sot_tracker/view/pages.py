@@ -1,4 +1,4 @@
-"""The files of the page, the headers that they are sent with, and how a connection is turned away."""
+"""The files of the page, their HTTP headers, and refusing a connection."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ PAGE = {
     "/view.css": ("view.css", "text/css"),
 }
 WRONG_TOKEN, TOO_MANY = 4401, 4503
-"""Codes with which a connection is closed, in the range that is free for programs."""
+"""WebSocket close codes, in the range that is free for applications."""
 
 
 async def turned_away(request: web.Request, code: int, reason: bytes) -> web.StreamResponse:
-    """Accept the connection and close it at once: of a refused one, a page cannot learn the reason."""
+    """Accept the connection and close it at once with a reason. (A page cannot read the reason of a refused one.)"""
     socket = web.WebSocketResponse(max_msg_size=MAX_BYTES, compress=False, timeout=1.0)
     await socket.prepare(request)
     await socket.close(code=code, message=reason)
@@ -26,14 +26,17 @@ async def turned_away(request: web.Request, code: int, reason: bytes) -> web.Str
 
 
 async def on_page(request: web.Request) -> web.Response:
-    """One of the three files."""
+    """Send one of the three files."""
     name, kind = PAGE[request.path]
     text = (resources.files("sot_tracker.view") / "page" / name).read_text(encoding="utf-8")
     return web.Response(text=text, content_type=kind)
 
 
 def headers(host: str) -> dict[str, str]:
-    """What keeps content of others off the page, and the page off pages of others. host: the Host header, checked."""
+    """Headers that keep foreign content out of the page, and the page out of foreign pages.
+
+    host: checked Host header.
+    """
     policy = (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
         f"connect-src 'self' ws://{host} wss://{host}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"

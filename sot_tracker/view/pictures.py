@@ -1,4 +1,4 @@
-"""From a frame to the JPEG that the page shows."""
+"""Encodes frames as the JPEG files that the page shows."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from sot_tracker.stream.reports import Report
 
 
 def jpeg_of(report: Report, width: int, quality: int) -> bytes:
-    """The report's picture, at most `width` wide; as it came where it came as a JPEG.
+    """The report's picture as JPEG, at most `width` wide; unchanged if it was received as JPEG.
 
-    Raises UserError where there is none or it cannot be decoded.
+    Raises UserError if there is none or it cannot be decoded.
     """
     if report.jpeg is not None:
         return report.jpeg

@@ -1,7 +1,7 @@
 """The page's web server: aiohttp in a thread of its own, with its own event loop.
 
-Whoever has reports calls `publish`, from any thread; it returns at once. A frame is encoded only while a browser is
-ready for one, and then only the newest.
+Reports are passed to `publish`, from any thread; it returns at once. A frame is encoded only if a browser is ready for
+one, and then only the newest.
 """
 
 from __future__ import annotations
@@ -47,18 +47,18 @@ from sot_tracker.view.wire import (
 log = logging.getLogger(__name__)
 
 POINT_SIZE = 0.2
-"""Side of the box around a click where no object stands out, in shares of the frame's shorter side."""
+"""Side of the box around a click where no object is found, as a share of the frame's shorter side."""
 RECENT = 8
-"""Frames kept for clicks: what is clicked in is a moment old."""
+"""Number of recent frames that are kept, since the user clicks in a picture that is slightly old."""
 COMMANDS_PER_SECOND = 5.0
-"""Most requests of one browser, on the mean; `seen` does not count."""
+"""Largest mean rate of requests of one browser; `seen` does not count."""
 _BURST = 10.0
 _START_TIMEOUT = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the page shows besides frames. name: of the source. models: to choose from, may be empty."""
+    """What the page shows besides frames. name: of the source. models: offered in a list, which may be empty."""
 
     name: str
     model: str
@@ -66,9 +66,9 @@ class Facts:
 
 
 class ViewServer:
-    """Use as a context manager: it serves from entering to leaving. `url` is known from entering on.
+    """A context manager in whose block the page is served. `url` is known in the block.
 
-    Raises UserError, on entering, where the address cannot be listened on.
+    Entering it raises UserError if the server cannot listen on the address.
     """
 
     def __init__(self, config: ViewConfig, control: Control, facts: Facts) -> None:
@@ -102,18 +102,18 @@ class ViewServer:
 
     @property
     def url(self) -> str:
-        """What to open, with the token where one is needed."""
+        """The page's address, with the token if one is needed."""
         host = address_to_open(self._config.host)
         token = f"/#{self._access.token}" if self._access.token else "/"
         return f"http://{host}:{self._port}{token}"
 
     @property
     def is_watched(self) -> bool:
-        """Whether a browser shows the pictures now."""
+        """Whether a browser is showing the pictures."""
         return any(client.watching for client in list(self._clients))
 
     def publish(self, report: Report) -> None:
-        """Offer a frame to every browser that is ready for it; called from any thread."""
+        """Offer a frame to every browser that is ready for it. May be called from any thread."""
         self._count += 1
         self._newest = (self._count, report)
         self._recent.append(report)
@@ -121,11 +121,11 @@ class ViewServer:
             self._call(self._wake.set)
 
     def show_model(self, name: str) -> None:
-        """Say on every page which model runs; called from any thread."""
+        """Show the name of the model on every page. May be called from any thread."""
         self._call(self._take_model, name)
 
     def say(self, text: str) -> None:
-        """Show a line on every page; called from any thread."""
+        """Show a line on every page. May be called from any thread."""
         self._call(self._tell_all, text_of(note=one_line(text)))
 
     def _call(self, action: Any, *arguments: Any) -> None:
@@ -227,7 +227,7 @@ class ViewServer:
             client.watching = command.on
             self._wake.set()
             return
-        if self._click is not None:  # what was asked last holds, even if the click is still looked at
+        if self._click is not None:  # a new command replaces a click whose object is still being searched for
             self._click.cancel()
         if isinstance(command, Start):
             self._control.start(command.request, answer)
@@ -239,7 +239,7 @@ class ViewServer:
             self._choose(client, command.model)
 
     async def _start_at(self, client: Client, point: Point, answer: Answer) -> None:
-        """Start on the object at a click, in the frame that was clicked in where it is still there."""
+        """Start on the object at a click, in the frame in which the user clicked, or else the newest."""
         reports = [report for report in self._recent if report.frame is not None and report.size is not None]
         if not reports:
             answer("no frame came yet")
@@ -247,7 +247,7 @@ class ViewServer:
         report = next((report for report in reports if report.stamp == point.stamp), reports[-1])
         box = await self._loop.run_in_executor(None, _object_at, report, point.x, point.y)
         if box is None:
-            client.tell(text_of(note="no object stands out there: starting on a square around the click"))
+            client.tell(text_of(note="no object was found there: starting on a square around the click"))
             assert report.size is not None
             box = box_around(point.x, point.y, report.size, POINT_SIZE)
         self._control.start(Request(box, report.stamp), answer)
@@ -267,7 +267,7 @@ class ViewServer:
             client.tell(text_of(note=reason))
         else:
             self._tell_all(text_of(note=f"{model} is loaded"))
-        # Also to who chose in vain: its list shows the wrong name.
+        # After a failure too, since the list of the page that chose the model shows its name.
         self._take_model(self._facts.model if reason else model)
 
     def _take_model(self, name: str) -> None:
@@ -275,7 +275,7 @@ class ViewServer:
         self._tell_all(text_of(model=name))
 
     async def _serve_pictures(self) -> None:
-        """Encode the newest frame whenever a browser is ready for one that it has not got, at most `fps` per second."""
+        """Encode the newest frame whenever a browser is ready for a new one, at most `fps` times per second."""
         due = 0.0
         while True:
             await self._wake.wait()
@@ -286,7 +286,7 @@ class ViewServer:
             number, report = self._newest
             if not [client for client in self._clients if client.wants_picture and client.number < number]:
                 continue
-            # A frame that comes 2 ms early is not skipped: at the camera's own rate every second one would be.
+            # A frame may be 2 ms early. Otherwise, at the camera's own rate, every second one would be skipped.
             due = self._loop.time() + 1.0 / self._config.fps - 0.002
             await self._offer(number, report)
 
@@ -305,7 +305,7 @@ class ViewServer:
 
 
 def _object_at(report: Report, x: float, y: float) -> Box | None:
-    """The object at that point of the frame; it takes some tenths of a second."""
+    """The object at that point of the frame; this takes some tenths of a second."""
     try:
         return None if report.frame is None else object_at(report.frame.image, x, y)
     except (UserError, cv2.error):  # the frame cannot be decoded
@@ -313,9 +313,9 @@ def _object_at(report: Report, x: float, y: float) -> Box | None:
 
 
 async def _send(client: Client, request: web.Request) -> None:
-    """Send until the browser leaves, or takes nothing."""
+    """Send until the browser disconnects or does not read any more."""
     try:
         await client.send()
     except (asyncio.TimeoutError, ConnectionError):
         if request.transport is not None:
-            request.transport.abort()  # an orderly end would wait behind what is not read
+            request.transport.abort()  # closing would wait until the browser has read everything

@@ -140,7 +140,7 @@ def test_the_recording_that_is_read_is_not_overwritten(run: Path, capsys: pytest
     before = file.read_bytes()
     for source in (run, file):
         assert track(source, "--init", BOX, "--save-bag", file) == 2
-        assert "would be destroyed" in capsys.readouterr().err
+        assert "would be overwritten" in capsys.readouterr().err
     assert (file.read_bytes() == before) is True
 
 

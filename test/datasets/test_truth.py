@@ -56,7 +56,7 @@ def test_rows(text, boxes, kind, tmp_path):
         ("1,2,3,4\nx,y,w,h\n", "line 2 is not x,y,w,h: 'x,y,w,h'"),
         ("1,2,inf,4\n", "line 1 is not finite"),
         ("1;2;3;4\n", "line 1 is not x,y,w,h"),
-        (b"\xff\xfe\x00", "is no text"),
+        (b"\xff\xfe\x00", "is not a text file"),
         ("m1,2,3\n", "line 1 is not a mask of VOT"),
         ("m1,2,3,4,0,13\n", "line 1 is not a mask of VOT .*13 pixels of 3 x 4"),
         ("m1,2,3,4,0,-5\n", "line 1 is not a mask of VOT"),
@@ -109,7 +109,7 @@ def test_values_per_frame(text, tmp_path):
     [
         ("8\n8\n", "has 2 values for 3 frames"),
         ("8\n8\n8\n8\n", "has 4 values for 3 frames"),
-        ("8\nx\n8\n", "something else than numbers"),
+        ("8\nx\n8\n", "something other than numbers"),
         ("8\n9\n8\n", "value 2 is 9: whole numbers from 0 to 8"),
         ("8\n8\nnan\n", "value 3 is nan"),
         ("8\n0.5\n8\n", "value 2 is 0.5"),

@@ -160,11 +160,11 @@ def require_same_together(loaded: Network, count: int) -> None:
     rng = np.random.default_rng(1)
     targets = rng.integers(0, 256, (count, 48, 48, 3), dtype=np.uint8)
     patches = rng.integers(0, 256, (count, 96, 96, 3), dtype=np.uint8)
-    looks = [(loaded.template(z), x) for z, x in zip(targets, patches, strict=True)]
-    found = loaded.search_many(looks)
+    inputs = [(loaded.template(z), x) for z, x in zip(targets, patches, strict=True)]
+    found = loaded.search_many(inputs)
     assert len(found) == count
-    for maps, look in zip(found, looks, strict=True):
-        for name, value in loaded.search(*look).items():
+    for maps, one in zip(found, inputs, strict=True):
+        for name, value in loaded.search(*one).items():
             np.testing.assert_allclose(maps[name], value, atol=2e-6, err_msg=name)
 
 

@@ -73,7 +73,7 @@ def test_what_is_damaged_is_made_again(
     else:
         path.unlink()
     assert same(maps(toy, trained), first)
-    assert ("will be made again" in caplog.text) == (damage != "one is missing")
+    assert ("is made again" in caplog.text) == (damage != "one is missing")
     monkeypatch.setattr(engine, "_compiled", lambda *_: pytest.fail("compiled again"))
     assert same(maps(toy, trained), first)
 

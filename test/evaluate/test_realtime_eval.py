@@ -140,4 +140,4 @@ def test_a_limit_of_searches_is_for_real_time_alone() -> None:
     assert not isinstance(entry.load(), RealtimeTracker)
     live = entry.load(realtime=True)
     assert isinstance(live, RealtimeTracker)
-    assert live._apart == pytest.approx(0.1)
+    assert live._min_interval == pytest.approx(0.1)

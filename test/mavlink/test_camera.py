@@ -142,7 +142,7 @@ def test_what_ground_stations_ask_for_is_acknowledged_and_sent(
 def test_what_it_cannot_do(number: int, parameters: tuple[float, ...], result: int) -> None:
     reaction = camera().receive(command(number, *parameters), 1.0)
     assert results(reaction) == [result]
-    assert reaction.ask is None
+    assert reaction.action is None
     assert set(types(reaction.send)) <= {"COMMAND_ACK", "STATUSTEXT"}
 
 
@@ -166,9 +166,9 @@ def test_what_it_cannot_do(number: int, parameters: tuple[float, ...], result: i
 def test_tracking_starts(number: int, parameters: tuple[float, ...], box: Box, to: tuple[int, int]) -> None:
     reaction = camera().receive(command(number, *parameters, to=to), 0.5)
     assert results(reaction) == [ACCEPTED]
-    assert isinstance(reaction.ask, Start)
-    assert reaction.ask.request.stamp == 0
-    assert reaction.ask.request.box.xywh == pytest.approx(box.xywh, abs=1e-4)
+    assert isinstance(reaction.action, Start)
+    assert reaction.action.request.stamp == 0
+    assert reaction.action.request.box.xywh == pytest.approx(box.xywh, abs=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -188,33 +188,33 @@ def test_tracking_starts(number: int, parameters: tuple[float, ...], box: Box, t
 def test_what_is_no_target_is_denied_with_a_reason(number: int, parameters: tuple[float, ...]) -> None:
     reaction = camera().receive(command(number, *parameters), 0.5)
     assert results(reaction) == [DENIED]
-    assert reaction.ask is None
+    assert reaction.action is None
     assert "STATUSTEXT" in types(reaction.send)
 
 
 @pytest.mark.parametrize(("state", "now"), [(None, 0.5), ("SILENT", 0.5), ("IDLE", SILENT_S + 0.1)])
 def test_without_pictures_a_start_is_rejected_for_now(state: str | None, now: float) -> None:
     reaction = camera(state).receive(command(POINT, 0.5, 0.5), now)
-    assert (results(reaction), reaction.ask) == ([REJECTED], None)
+    assert (results(reaction), reaction.action) == ([REJECTED], None)
 
 
 @pytest.mark.parametrize(("radius", "point"), [(0, (160, 360)), (math.nan, (160, 360)), (0.05, None)])
 def test_a_point_without_a_radius_may_become_the_object_there(radius: float, point: tuple[float, float] | None) -> None:
     reaction = camera().receive(command(POINT, 0.25, 0.75, radius), 0.5)
-    assert isinstance(reaction.ask, Start)
-    assert reaction.ask.point == point
+    assert isinstance(reaction.action, Start)
+    assert reaction.action.point == point
 
 
 def test_a_command_int_starts_as_well() -> None:
     values = (1, 100, 0, RECTANGLE, 0, 0, 0.25, 0.5, 0.5, 0.75, 0, 0, 0.0)
     reaction = camera().receive(packet(dialect.MAVLink(None).command_int_encode(*values)), 0.5)
     assert results(reaction) == [ACCEPTED]
-    assert reaction.ask == Start(Request(Box(160, 240, 160, 120)))
+    assert reaction.action == Start(Request(Box(160, 240, 160, 120)))
 
 
 def test_stop() -> None:
     reaction = camera("TRACKING", Box(1, 2, 3, 4)).receive(command(STOP), 0.5)
-    assert (results(reaction), reaction.ask) == ([ACCEPTED], Stop())
+    assert (results(reaction), reaction.action) == ([ACCEPTED], Stop())
 
 
 # ---- lost packets
@@ -228,9 +228,9 @@ def test_a_start_that_is_repeated_because_its_answer_got_lost_is_answered_and_no
     number: int, parameters: tuple[float, ...], confirmation: int
 ) -> None:
     made = camera()
-    assert made.receive(command(number, *parameters), 0.5).ask is not None
+    assert made.receive(command(number, *parameters), 0.5).action is not None
     again = made.receive(command(number, *parameters, confirmation=confirmation), 0.8)
-    assert (results(again), again.ask) == ([ACCEPTED], None)
+    assert (results(again), again.action) == ([ACCEPTED], None)
 
 
 @pytest.mark.parametrize(
@@ -247,7 +247,7 @@ def test_a_start_that_is_no_repetition_is_done(between: int | None, second: dict
     if between is not None:
         made.receive(command(between), 0.6)
     made.update(Report(2, SIZE), at)
-    assert made.receive(command(POINT, 0.5, 0.5, **second), at).ask is not None
+    assert made.receive(command(POINT, 0.5, 0.5, **second), at).action is not None
 
 
 @pytest.mark.parametrize("lost", [0, 1, 2])
@@ -255,7 +255,7 @@ def test_a_ground_station_that_repeats_until_it_is_answered_starts_one_target(lo
     made, started, now = camera(), 0, 0.1
     for attempt in range(lost + 1):
         reaction = made.receive(command(RECTANGLE, 0.1, 0.1, 0.3, 0.3, confirmation=attempt), now)
-        started += isinstance(reaction.ask, Start)
+        started += isinstance(reaction.action, Start)
         now += 0.3
     assert started == 1
     assert results(reaction) == [ACCEPTED]

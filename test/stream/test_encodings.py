@@ -266,7 +266,7 @@ def test_planes_in_a_grey_picture() -> None:
 
 
 def test_planes_of_16_bit_are_refused() -> None:
-    with pytest.raises(FrameError, match="not of its encoding"):
+    with pytest.raises(FrameError, match="does not fit its encoding"):
         compressed(np.zeros((9, 8), np.uint16), "nv12; png compressed ")
 
 

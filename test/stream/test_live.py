@@ -184,7 +184,7 @@ def test_a_file_that_begins_again_forgets_a_target_that_was_started_meanwhile():
         rig.reports.get(timeout=PATIENCE)
         rig.follower.start(Request(box_at(1)), rig.answers.put)
         assert rig.answer() == ""
-        assert rig.said.get(timeout=PATIENCE) == "clip begins again: the target is forgotten"
+        assert rig.said.get(timeout=PATIENCE) == "clip begins again: the target is dropped"
         states = [rig.reports.get(timeout=PATIENCE) for _ in range(30)]
         while states[-1].stamp < 31 * STEP:
             states.append(rig.reports.get(timeout=PATIENCE))

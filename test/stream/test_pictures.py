@@ -35,7 +35,7 @@ def empty(path: Path) -> Path:
 
 @pytest.mark.parametrize("make", [huge, cut, empty])
 def test_damage_is_one_error_that_names_the_file(tmp_path: Path, make) -> None:
-    with pytest.raises(UserError, match=r"picture '.*a\.png' cannot be decoded: it is damaged or no picture"):
+    with pytest.raises(UserError, match=r"picture '.*a\.png' cannot be decoded: it is damaged or not a picture"):
         read_picture(make(tmp_path / "a.png"))
 
 

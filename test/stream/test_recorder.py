@@ -166,7 +166,7 @@ def test_dumps_that_nobody_asked_for_keep_their_distance(setup) -> None:
     one = setup()
     for second in (0, 5, 19, 25, 30):
         one.add(second)
-        one.recorder.dump_unasked("lost", BEGAN + second * SECOND)
+        one.recorder.dump_automatically("lost", BEGAN + second * SECOND)
         if one.recorder._writing:
             one.recorder._writing.result()
     assert [name.split("_")[2][9:15] for name in one.files()] == ["221320", "221345"]
@@ -180,7 +180,7 @@ def test_a_missing_folder_is_one_warning(setup, tmp_path: Path) -> None:
     one.recorder._folder = tmp_path / "gone"
     one.add(0)
     for _ in range(3):
-        one.recorder.dump_unasked("lost", BEGAN)
+        one.recorder.dump_automatically("lost", BEGAN)
     with pytest.raises(UserError, match="does not exist: make it"):
         one.recorder.dump("asked")
     assert len(one.warnings) == 1

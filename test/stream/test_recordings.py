@@ -167,7 +167,7 @@ def test_an_image_topic_on_which_nothing_came(tmp_path: Path) -> None:
 
 def test_other_sources_have_no_topic(tmp_path: Path) -> None:
     (tmp_path / "old.bag").write_bytes(b"#ROSBAG V2.0")
-    with pytest.raises(UserError, match=r"of ROS 1: make one of ROS 2 of it with `rosbags-convert --src old.bag"):
+    with pytest.raises(UserError, match=r"of ROS 1: convert it to ROS 2 with `rosbags-convert --src old.bag"):
         open_source(str(tmp_path / "old.bag"))
     import cv2
 

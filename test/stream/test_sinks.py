@@ -80,11 +80,11 @@ def link(folder: Path, name: str, to: str, hard: bool) -> Path:
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        (lambda folder: folder / "1.png", "is read here and would be destroyed"),
-        (lambda folder: folder / ".." / "clip" / "4.png", "is read here and would be destroyed"),
-        (lambda folder: link(folder, "soft.csv", "2.png", hard=False), "is read here and would be destroyed"),
-        (lambda folder: link(folder, "hard.csv", "2.png", hard=True), "is read here and would be destroyed"),
-        (lambda folder: folder / "groundtruth.txt", "is a file of the data set and would be destroyed"),
+        (lambda folder: folder / "1.png", "is an input and would be overwritten"),
+        (lambda folder: folder / ".." / "clip" / "4.png", "is an input and would be overwritten"),
+        (lambda folder: link(folder, "soft.csv", "2.png", hard=False), "is an input and would be overwritten"),
+        (lambda folder: link(folder, "hard.csv", "2.png", hard=True), "is an input and would be overwritten"),
+        (lambda folder: folder / "groundtruth.txt", "is a file of the data set and would be overwritten"),
         (lambda folder: link(folder, "truth.csv", "groundtruth.txt", hard=False), "is a file of the data set"),
         (lambda folder: "", "--csv is empty"),
         (lambda folder: "-", "--csv - is not a file name: give /dev/stdout"),
@@ -113,7 +113,7 @@ def test_truth_beside_a_folder_of_frames_is_kept(tmp_path: Path) -> None:
 
 def test_a_video_is_not_overwritten_by_itself(tmp_path: Path) -> None:
     video = write_video(tmp_path / "a.avi", TRUTH)
-    with pytest.raises(UserError, match=r"--save .* is read here"):
+    with pytest.raises(UserError, match=r"--save .* is an input"):
         outputs(video, save=video)
     write(outputs(video, save=tmp_path / "b.avi"))
 

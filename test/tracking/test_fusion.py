@@ -5,7 +5,7 @@ import pytest
 from sot_tracker.box import Box
 from sot_tracker.tracking.camera_motion import STILL, Velocity
 from sot_tracker.tracking.flow import UNKNOWN, Motion
-from sot_tracker.tracking.fusion import DEFAULT, FlowPolicy, Source, agreement, blended, carried, follow, settle, start
+from sot_tracker.tracking.fusion import DEFAULT, FlowPolicy, Source, carried, follow, settle, start
 
 SIZE = (400, 300)
 
@@ -123,25 +123,3 @@ def test_without_the_camera_no_small_copies_are_made():
 )
 def test_late_answers_are_carried(motions, expected):
     assert carried(Box(10, 20, 30, 40), motions).xywh == pytest.approx(expected)
-
-
-def test_agreement():
-    moved = step(frame(187, 126))
-    assert agreement(Box(187, 126, 40, 36), moved) > 0.9
-    assert agreement(Box(10, 10, 40, 36), moved) == 0
-    assert agreement(BOX, step(frame(180, 130), lost=True)) == 0
-
-
-def test_a_centre_is_drawn_towards_flows_where_both_agree():
-    moved = step(frame(187, 126))
-    seen = Box.from_cxcywh(moved.box.center[0] + 4, moved.box.center[1] - 2, 44, 30)
-    box = blended(seen, moved, share=0.5)
-    assert (box.w, box.h) == (44, 30)
-    half = 0.5 * moved.motion.kept
-    assert box.center == pytest.approx((seen.center[0] - 4 * half, seen.center[1] + 2 * half))
-    assert half > 0.3
-
-
-@pytest.mark.parametrize(("seen", "lost"), [(Box(60, 60, 40, 36), False), (BOX, True)])
-def test_where_both_differ_or_flow_is_silent_the_network_decides(seen, lost):
-    assert blended(seen, step(frame(181, 130), lost=lost)) == seen

@@ -33,9 +33,9 @@ class Grey:
         self.calls.append(1)
         return self.maps(cached, patch)
 
-    def search_many(self, looks: Any) -> list[dict[str, Any]]:
-        self.calls.append(len(looks))
-        return [self.maps(*look) for look in looks]
+    def search_many(self, inputs: Any) -> list[dict[str, Any]]:
+        self.calls.append(len(inputs))
+        return [self.maps(*one) for one in inputs]
 
     @staticmethod
     def maps(cached: float, patch: Any) -> dict[str, Any]:
@@ -70,7 +70,7 @@ def test_a_target_that_is_changed_after_the_common_search_searches_anew() -> Non
     first, second = (NetworkTracker("grey", spec, network) for _ in range(2))
     first.init(IMAGES[0], BOXES[0])
     second.init(IMAGES[0], BOXES[1])
-    NetworkTracker.look_ahead([first, second], IMAGES[1])
+    NetworkTracker.search_ahead([first, second], IMAGES[1])
     second.move(BOXES[2])
     first.update(IMAGES[1])
     assert network.calls == [2]

@@ -14,16 +14,16 @@ FRAME = (240, 320)
 
 
 def test_the_first_frames_and_every_second_one_stay() -> None:
-    looks = [reacquire.position(lost, LAST, FRAME, 8) for lost in range(reacquire.PATIENCE + 6)]
-    assert [look is None for look in looks] == [True] * reacquire.PATIENCE + [False, True] * 3
+    positions = [reacquire.position(lost, LAST, FRAME, 8) for lost in range(reacquire.PATIENCE + 6)]
+    assert [at is None for at in positions] == [True] * reacquire.PATIENCE + [False, True] * 3
 
 
 def test_the_places_are_the_nearest_ones_in_turn() -> None:
     turns = [reacquire.PATIENCE + 2 * turn for turn in range(5)]
-    looks = [reacquire.position(lost, LAST, FRAME, 4) for lost in turns]
-    assert {look.center for look in looks[:4]} == {(50, 90), (170, 90), (110, 30), (110, 150)}
-    assert looks[4] == looks[0]
-    assert all((look.w, look.h) == (40, 10) for look in looks)
+    positions = [reacquire.position(lost, LAST, FRAME, 4) for lost in turns]
+    assert {at.center for at in positions[:4]} == {(50, 90), (170, 90), (110, 30), (110, 150)}
+    assert positions[4] == positions[0]
+    assert all((at.w, at.h) == (40, 10) for at in positions)
 
 
 def test_the_grid_covers_the_frame_and_stays_in_it() -> None:

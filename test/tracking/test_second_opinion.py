@@ -465,7 +465,7 @@ def test_several_targets_as_each_alone() -> None:
         made.init(frame(150, 230), box(x))
     for k in range(1, 8):
         image = frame(150 + k, 230 - k)
-        NetworkTracker.look_ahead(both, image)
+        NetworkTracker.search_ahead(both, image)
         for one, other in zip(both, alone, strict=True):
             assert one.update(image).box == other.update(image).box
 

@@ -64,8 +64,8 @@ class Scripted:
         self.patches.append(patch)
         return next(self.answers)
 
-    def search_many(self, looks: Iterable[tuple[Any, np.ndarray]]) -> list[dict[str, np.ndarray]]:
-        return [self.search(*look) for look in looks]
+    def search_many(self, inputs: Iterable[tuple[Any, np.ndarray]]) -> list[dict[str, np.ndarray]]:
+        return [self.search(*one) for one in inputs]
 
 
 def tracker(
@@ -435,7 +435,7 @@ def test_colours_of_a_look_alike_beside_a_sure_target_are_remembered(score: floa
 
 
 def test_no_other_thread_ever_sees_a_negative_threshold() -> None:
-    """The policy may be replaced while a `RealtimeTracker` looks in a thread of its own."""
+    """The policy may be replaced while a `RealtimeTracker` runs in a thread of its own."""
     seen = []
 
     class Watched(Scripted):

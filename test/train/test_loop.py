@@ -89,7 +89,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_leaves_the_checkpoint(small_
     given = job(small_cache, tmp_path)
     trainer(dataclasses.replace(given, recipe=dataclasses.replace(given.recipe, steps=1))).run()
     kept = (tmp_path / "checkpoint.pt").read_bytes()
-    with pytest.raises(UserError, match=r"loss of step [234] is not a finite number: go on from .*checkpoint\.pt"):
+    with pytest.raises(UserError, match=r"loss of step [234] is not a finite number: continue from .*checkpoint\.pt"):
         trainer(dataclasses.replace(given, recipe=dataclasses.replace(given.recipe, rate=1e30))).run()
     assert (tmp_path / "checkpoint.pt").read_bytes() == kept
 

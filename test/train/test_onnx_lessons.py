@@ -62,7 +62,7 @@ def test_the_layers_beside_the_network_are_no_part_of_it(folders):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"template_size": 64, "search_size": 128}, "and lite at 64 and 128 at 2 and 4: leave the sizes"),
+        ({"template_size": 64, "search_size": 128}, "and lite takes 64 and 128 at 2 and 4: leave the sizes"),
         ({"batch": 1}, "less than a pair for each of 2 teachers"),
     ],
 )

@@ -67,12 +67,12 @@ def remove_frames(folder):
     ("spoil", "words"),
     [
         (remove_frames, "has no frames"),
-        (lambda f: (f / "groundtruth.txt").write_bytes(b"\xff\xfe\x00"), "is no text"),
+        (lambda f: (f / "groundtruth.txt").write_bytes(b"\xff\xfe\x00"), "is not a text file"),
         (lambda f: (f / "1.png").unlink(), "has 3 rows for 2 frames"),
         (lambda f: (f / "groundtruth.txt").write_text("1,2,3,4\n1,2,3\n1,2,3,4\n"), "line 2 is not x,y,w,h: '1,2,3'"),
         (lambda f: (f / "groundtruth.txt").write_text(""), "has 0 rows for 3 frames"),
         (lambda f: (f / "cover.label").write_text("8\n8\n"), "has 2 values for 3 frames"),
-        (lambda f: (f / "cover.label").write_text("8\nx\n8\n"), "something else than numbers"),
+        (lambda f: (f / "cover.label").write_text("8\nx\n8\n"), "something other than numbers"),
     ],
 )
 def test_damage_is_reported(tmp_path, spoil, words):

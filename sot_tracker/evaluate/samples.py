@@ -1,7 +1,6 @@
-"""Looks of a network at clips with known truth: their features, and whether the box was right.
+"""Samples from which `calibrating.py` learns: features of one search each, and whether its box was right.
 
-A look is one run of the network on one frame. `calibrating.py` learns from looks. To follow the clips takes minutes, to
-learn takes a second, so looks can be kept in a file.
+Tracking the clips takes minutes and learning a second, so samples can be stored in a file.
 """
 
 from __future__ import annotations
@@ -28,14 +27,16 @@ Mask = npt.NDArray[np.bool_]
 Numbers = npt.NDArray[np.int64]
 
 _KINDS = {"features": "f", "right": "b", "present": "b", "accepted": "b", "clip": "i", "folder": "i"}
-"""Kinds of the arrays in a file of looks."""
+"""Name of each array in a file of samples -> `kind` of its NumPy dtype."""
 
 
 @dataclass(frozen=True, eq=False)
-class Looks:
-    """N looks, those of a sequence in their order. features: N x len(FEATURES). right: whether the box
-    overlapped the target by half or more. present: whether the target was there. accepted: whether the box moved the
-    search window. clip: number of the sequence. folder: number of the data set that the sequence is from.
+class Samples:
+    """N samples; those of a sequence are in order.
+
+    features: N x len(FEATURES). right: whether the box overlapped the target by half or more. present: whether the
+    target was there. accepted: whether the box moved the search window. clip: number of the sequence. folder: number of
+    the data set that the sequence is from.
     """
 
     features: Array
@@ -46,8 +47,8 @@ class Looks:
     folder: Numbers
 
 
-def gather(tracker: NetworkTracker, clips: Sequence[Clip], done: Callable[[Clip], None] = lambda clip: None) -> Looks:
-    """Follow every clip of a data set once. Raises UserError naming the one whose pictures cannot be read."""
+def gather(tracker: NetworkTracker, clips: Sequence[Clip], done: Callable[[Clip], None] = lambda clip: None) -> Samples:
+    """Track every clip of a data set once. Raises UserError naming a clip whose pictures cannot be read."""
     parts = []
     for number, clip in enumerate(clips):
         try:
@@ -58,7 +59,7 @@ def gather(tracker: NetworkTracker, clips: Sequence[Clip], done: Callable[[Clip]
     return _stacked(parts)
 
 
-def _follow(tracker: NetworkTracker, clip: Clip, number: int) -> Looks:
+def _follow(tracker: NetworkTracker, clip: Clip, number: int) -> Samples:
     range16, boxes, accepted, features = Range16(), [], [], []
     tracker.init(clip.picture(0, range16), clip.first_box)
     for index in range(1, len(clip.frames)):
@@ -67,41 +68,41 @@ def _follow(tracker: NetworkTracker, clip: Clip, number: int) -> Looks:
         accepted.append(estimate.accepted)
         features.append([tracker.state.features[name] for name in FEATURES])
     known, present = clip.known[1:] | ~clip.visible[1:], clip.visible[1:]
-    # The shapes for a sequence of one frame, which has no look.
+    # Reshaped because a sequence of one frame has no sample.
     found, rows = np.reshape(boxes, (-1, 4)), np.reshape(features, (-1, len(FEATURES)))
     right = present & (ious(found, np.nan_to_num(clip.truth[1:])) >= RIGHT)
     took, numbers = np.array(accepted, np.bool_), np.full(int(known.sum()), number)
-    return Looks(rows[known], right[known], present[known], took[known], numbers, np.zeros_like(numbers))
+    return Samples(rows[known], right[known], present[known], took[known], numbers, np.zeros_like(numbers))
 
 
-def joined(parts: Sequence[Looks]) -> Looks:
-    """All looks; each part numbers its own sequences and data sets."""
+def joined(parts: Sequence[Samples]) -> Samples:
+    """All samples in one. The parts number their sequences and data sets from 0; here the numbers are made unique."""
     columns = {name: [getattr(part, name) for part in parts] for name in _KINDS}
     for name in ("clip", "folder"):
         first = np.cumsum([0, *(int(numbers.max(initial=-1)) + 1 for numbers in columns[name])])
         columns[name] = [numbers + begin for numbers, begin in zip(columns[name], first, strict=False)]
     return _stacked(
-        [Looks(**dict(zip(columns, values, strict=True))) for values in zip(*columns.values(), strict=True)]
+        [Samples(**dict(zip(columns, values, strict=True))) for values in zip(*columns.values(), strict=True)]
     )
 
 
-def _stacked(parts: Sequence[Looks]) -> Looks:
-    return Looks(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in _KINDS})
+def _stacked(parts: Sequence[Samples]) -> Samples:
+    return Samples(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in _KINDS})
 
 
-def save(looks: Looks, path: Path, network: str = "") -> None:
-    """Into a NumPy archive; all or nothing. network: whose looks they are, model and weights in a word or two.
+def save(samples: Samples, path: Path, network: str = "") -> None:
+    """Write the samples to a NumPy archive, all or nothing. network: names the model and the weights.
 
     Raises UserError if it cannot be written.
     """
-    columns = {name: getattr(looks, name) for name in _KINDS}
+    columns = {name: getattr(samples, name) for name in _KINDS}
     with new_file(path) as unfinished, unfinished.open("wb") as file:
         np.savez_compressed(file, names=np.array(FEATURES), network=np.array(network), **columns)
 
 
-def read(path: Path, network: str = "") -> Looks:
-    """What `save` wrote. Raises UserError for anything else, where this version knows other features, and where the
-    file says that its looks are of another network than the one named.
+def read(path: Path, network: str = "") -> Samples:
+    """Read a file of `save`. Raises UserError for any other file, and if its features are not those of this version or
+    its network is not `network`.
     """
     try:
         with np.load(path, allow_pickle=False) as archive:
@@ -110,18 +111,18 @@ def read(path: Path, network: str = "") -> Looks:
     except FileNotFoundError:
         raise UserError(f"there is no file {path}") from None
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        raise UserError(f"{path} is not a file of looks that calibrate wrote") from None
+        raise UserError(f"{path} is not a file of samples that calibrate wrote") from None
     if network and theirs and network != theirs:
         raise UserError(
-            f"{path} holds looks of another network or other weights ({theirs}, not {network}): follow the clips again "
-            "(--data)"
+            f"{path} holds samples of another network or other weights ({theirs}, not {network}): track the clips"
+            " again (--data)"
         )
     if tuple(found.pop("names").tolist()) != FEATURES:
-        raise UserError(f"{path} has other features than this version computes: follow the clips again (--data)")
+        raise UserError(f"{path} has other features than this version computes: track the clips again (--data)")
     count = found["clip"].shape
     shapes = {name: (*count, len(FEATURES)) if name == "features" else count for name in _KINDS}
     fits = all(found[n].shape == shapes[n] and found[n].dtype.kind == kind for n, kind in _KINDS.items())
     lowest = min(int(found[name].min(initial=0)) for name in ("clip", "folder")) if fits else 0
     if not fits or len(count) != 1 or lowest < 0 or not np.isfinite(found["features"]).all():
-        raise UserError(f"{path} is not a file of looks that calibrate wrote")
-    return Looks(**found)
+        raise UserError(f"{path} is not a file of samples that calibrate wrote")
+    return Samples(**found)
