@@ -10,6 +10,7 @@ that a fast network gives the same boxes as without this class.
 
 from __future__ import annotations
 
+import os
 import time
 from collections import deque
 from collections.abc import Callable
@@ -98,6 +99,7 @@ class RealtimeTracker:
         self._due = 0.0  # when the next search may begin, by the clock
         self._arrived = 0.0
         self._size = (0, 0)
+        self._process: int | None = None  # that has the thread
         self.company = 1
         """Number of trackers that share the executor, this one included."""
 
@@ -119,6 +121,7 @@ class RealtimeTracker:
     def init(self, image: Image, box: BoxLike, stamp_ns: int | None = None) -> Estimate:
         """Start on a target. Waits for a running search and for the tracker. Raises UserError as the tracker does."""
         frame_size(image)
+        self._require_own_process()
         self._finish_search()
         estimate = self._inner.init(image, box, stamp_ns)
         self._flow = fusion.start(image, estimate.box)
@@ -139,6 +142,7 @@ class RealtimeTracker:
             raise UserError(f"{self.info.name} has no target yet: call init(image, box) first")
         require_size(image, self._size)
         require_stamp(stamp_ns)
+        self._require_own_process()
         begin = self._clock()
         self._notice_interval(begin)
         moved = fusion.follow(self._flow, image, self._latest.box, lost=not self._latest.is_there)
@@ -160,6 +164,7 @@ class RealtimeTracker:
 
     def recenter(self, box: BoxLike) -> None:
         """See `Tracker.recenter`; waits for a running search."""
+        self._require_own_process()
         self._finish_search()
         self._inner.recenter(box)
         if self._latest is not None:
@@ -168,6 +173,7 @@ class RealtimeTracker:
 
     def move(self, box: BoxLike) -> None:
         """See `Tracker.move`; waits for a running search."""
+        self._require_own_process()
         self._finish_search()
         self._inner.move(box)
         if self._latest is not None:
@@ -182,6 +188,7 @@ class RealtimeTracker:
         self._motions.clear()
         now = self._clock()
         self._due = max(self._due + self._min_interval, now)  # a late search does not delay the next ones
+        self._process = os.getpid()
         self._search = _Search(self._executor.submit(self._inner.update, image, stamp_ns), now, stamp_ns)
 
     def _taken_over(self, search: _Search, carried: Estimate) -> Estimate:
@@ -204,6 +211,11 @@ class RealtimeTracker:
         self._pace.search = _mean(self._pace.search, sum(found.times.values()) * 1e-3 * self.company)
         self._searched = (search.begin, search.stamp_ns)
         return found
+
+    def _require_own_process(self) -> None:
+        """Raise UserError in a fork of the process with the thread, which would be waited for without end."""
+        if self._process not in (None, os.getpid()):
+            raise UserError(f"{self.info.name} runs in another process: load it in the process that uses it")
 
     def _finish_search(self) -> None:
         """Wait for a running search and discard its result."""

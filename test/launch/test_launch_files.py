@@ -125,7 +125,7 @@ def test_without_arguments_the_node_has_the_defaults_alone(launch: Any) -> None:
         "",
     )
     # Not default.yaml too: with a value of another type for the same name, ROS would keep the default without a word.
-    # Nor use_sim_time: it would win over the user's file, and over SetParameter("use_sim_time", True) of a launch file.
+    # Nor use_sim_time: it would win over the user's file, and over SetParameter("use_sim_time", True) around it.
     assert node.parameters == []
     assert node.remappings == [("image", "image")]
     assert (ROOT / "scripts" / node.executable).is_file()

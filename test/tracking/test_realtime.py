@@ -353,6 +353,23 @@ def test_a_frame_that_is_looked_at_at_once_is_not_copied(tracker, inner, worker,
     assert seen[-1] is image
 
 
+@pytest.mark.parametrize("searched", [True, False])
+@pytest.mark.parametrize("call", ["init", "update", "recenter", "move"])
+def test_in_a_forked_process_it_says_so(tracker, worker, clock, monkeypatch, call, searched):
+    """A fork has no copy of the thread of the looks: it waited for ever."""
+    given = {"init": (frame(2), box_at(2)), "update": (frame(2),)}.get(call, (box_at(2),))
+    if not searched:  # there is no thread yet, so that nothing is missing
+        worker.at_once = True
+    else:
+        follow(tracker, clock, 1, 1)
+    monkeypatch.setattr("os.getpid", lambda: -1)
+    if not searched:
+        getattr(tracker, call)(*given)
+        return
+    with pytest.raises(UserError, match="scripted runs in another process: load it in the process that uses it"):
+        getattr(tracker, call)(*given)
+
+
 @pytest.mark.parametrize("call", ["init", "update"])
 def test_pictures_without_colours_are_refused_before_the_tracker_sees_them(tracker, inner, call):
     """Optical flow needs three channels, though OpenCV's trackers also take grey pictures."""
