@@ -123,7 +123,7 @@ def run(args: argparse.Namespace) -> int:
             start, frames = _first_box(truth, frames, args)
             starts = named([start])
         followed = follow(targets, islice(frames, args.frames), starts)
-        started = next(followed)  # what is wrong with the box is told before a file is made
+        started = next(followed)  # an error of the box is reported before any file is created
         replaced = [output.path for output in outputs if output.path and output.path.is_file()]
         outputs = [stack.enter_context(output) for output in outputs]
         summary = Summary(truth)
@@ -179,8 +179,8 @@ def _report(summary: Summary, name: str, source: FrameSource, args: argparse.Nam
         print(line)
     for file in written:
         notes = [file.note, "the file that was there is replaced" if file.replaced else ""]
-        told = "; ".join(filter(None, notes))
-        print(f"written: {file.path}{f' ({told})' if told else ''}")
+        remarks = "; ".join(filter(None, notes))
+        print(f"written: {file.path}{f' ({remarks})' if remarks else ''}")
 
 
 def _name(info: TrackerInfo) -> str:
@@ -222,8 +222,8 @@ def _first_box(
             damaged.append(frame)  # `follow` counts it
             continue
         if box is not None:
-            told = f"no --box given: starting on {_row(frame.number, Path(args.source))}, {box}"
-            print(told, file=sys.stderr if args.json else sys.stdout)
+            notice = f"no --box given: starting on {_row(frame.number, Path(args.source))}, {box}"
+            print(notice, file=sys.stderr if args.json else sys.stdout)
         else:
             box = select_box(image)
         return Start(box), chain([*damaged, frame], frames)

@@ -125,7 +125,7 @@ def test_json_alone_on_standard_output(evaluate, tmp_path):
     assert json.loads(out) == summary(tmp_path)
 
 
-def test_the_figures_are_told_apart_without_colour(evaluate, tmp_path, monkeypatch):
+def test_the_figures_are_reported_apart_without_colour(evaluate, tmp_path, monkeypatch):
     pytest.importorskip("matplotlib")
     from matplotlib.axes import Axes
 
