@@ -120,7 +120,7 @@ def test_the_saved_recording_is_a_source_again(run: Path, tmp_path: Path, capsys
     [
         (["--init", f"{BOX}@9"], "@9 starts after the end of the source"),
         (["--init", f"{BOX}@x"], "has 'x' after the @"),
-        (["--init", f"{BOX}@1", "--start", "2"], "lies before --start 2"),
+        (["--init", f"{BOX}@1", "--start", "2"], "is before --start 2"),
         (["--init", BOX, "--topic", "/nope"], f"has no image topic /nope; it has {IMAGES}"),
         (["--init", BOX, "--save-bag", "out.bag"], "must end in .mcap"),
         (["--init", BOX, "--save-bag", "no/such/out.mcap"], "does not exist, make it first"),
@@ -178,7 +178,7 @@ def test_what_was_lost_and_what_is_replaced_is_reported(tmp_path: Path, capsys: 
     assert states[-1] == "lost"
     first = states.index("lost")
     assert f"\nlost in frames {first}-5\n" in reported
-    assert "a.csv (the file that was there is replaced)" in reported
+    assert "a.csv (an older file was replaced)" in reported
 
 
 def test_damaged_frames_before_the_first_box_are_counted(
