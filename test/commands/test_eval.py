@@ -99,7 +99,7 @@ def test_sequences_given_one_by_one(evaluate):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--sequences", "tow"], "--sequences tow: no sequence of .* near it are two"),
+        (["--sequences", "tow"], "--sequences tow: no sequence of .* similar names are two"),
         (["--frames", "1"], "--frames 1"),
         (["--propagate", "off"], "--propagate off is for --realtime"),
         (["--max-search-rate", "10"], "--max-search-rate is for --realtime"),
