@@ -209,7 +209,7 @@ def _require_answer(address: str) -> None:
 
 
 def _status(channel: Any, call: str) -> str:
-    """What comes of an empty call."""
+    """The status of an empty call, "OK" or the name of a gRPC error."""
     import grpc
 
     try:

@@ -47,7 +47,7 @@ def processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
 
 
 def _fields(cpuinfo: Path) -> dict[str, str]:
-    """Of the first processor."""
+    """The fields of the first processor in cpuinfo: name -> value; empty if it cannot be read."""
     try:
         text = cpuinfo.read_text(encoding="utf-8", errors="replace")
     except OSError:

@@ -15,7 +15,7 @@ from torch import Tensor
 from sot_tracker.decode import CORNER_REACH, TOKEN_WINDOW_WEIGHT, WEAK_WINDOW, hann_closed, hann_open
 
 Maps = dict[str, Tensor]
-"""As `decode.Maps`, with a batch axis in front."""
+"""The same as `decode.Maps`, with a batch axis in front."""
 
 
 @dataclass(frozen=True)

@@ -21,14 +21,14 @@ class Lines:
     def __init__(self, total: int | None, unit: str, desc: str) -> None:
         self.n, self.total = 0, total
         self._unit, self._desc, self._tenths = unit, desc, 0
-        self._began = self._told = time.monotonic()
+        self._began = self._printed = time.monotonic()
 
     def update(self, count: int = 1) -> None:
         self.n += count
         tenths = 10 * self.n // self.total if self.total else 0
         now = time.monotonic()
-        if tenths > self._tenths and (tenths == 10 or now - self._told >= PAUSE):
-            self._tenths, self._told = tenths, now
+        if tenths > self._tenths and (tenths == 10 or now - self._printed >= PAUSE):
+            self._tenths, self._printed = tenths, now
             rate = self.n / max(now - self._began, 1e-9)
             print(
                 f"{self._desc}: {10 * tenths} % ({self.n} of {self.total}), {rate:.1f} {self._unit}s per second",

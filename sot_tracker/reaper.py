@@ -16,7 +16,7 @@ from pathlib import Path
 
 
 def main(folder: Path) -> None:
-    program = os.getppid()  # has logs there too, and goes on after a cluster that it has shut down itself
+    program = os.getppid()  # not to be ended: it has logs there too, and may have shut the cluster down itself
     sys.stdin.read()
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):  # it has ended, or is somebody else's

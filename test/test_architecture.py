@@ -226,8 +226,8 @@ def test_torch_and_ros_stay_where_they_belong() -> None:
     )
     assert torch
     assert rclpy
-    assert [told for module, told in torch.items() if any(is_in(module, part) for part in WITHOUT_TORCH)] == []
-    assert [told for module, told in rclpy.items() if not any(is_in(module, part) for part in WITH_ROS)] == []
+    assert [reported for module, reported in torch.items() if any(is_in(module, part) for part in WITHOUT_TORCH)] == []
+    assert [reported for module, reported in rclpy.items() if not any(is_in(module, part) for part in WITH_ROS)] == []
 
 
 def test_imports_inside_functions_have_a_reason() -> None:

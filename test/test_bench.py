@@ -55,19 +55,19 @@ def test_network_row(toy: catalog.ModelSpec, toy_folder: Path, clip: bench.Clip,
 def test_networks_with_weights_follow_by_themselves(
     toy: catalog.ModelSpec, toy_folder: Path, clip: bench.Clip, random: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told: list[object] = []
+    reported: list[object] = []
     load = bench.load_trackers
 
     def loaded(config: Config) -> list[Tracker]:
         (tracker,) = load(config)
         assert isinstance(tracker, NetworkTracker)
         tracker.network.facts = replace(tracker.network.facts, random=random)
-        monkeypatch.setattr(tracker, "recenter", told.append)
+        monkeypatch.setattr(tracker, "recenter", reported.append)
         return [tracker]
 
     monkeypatch.setattr(bench, "load_trackers", loaded)
     measure(clip, {"model": "toy", "engine": "onnx", "weights": str(toy_folder), "threads": 1})
-    assert len(told) == (len(clip.frames) - 1 if random else 0)
+    assert len(reported) == (len(clip.frames) - 1 if random else 0)
 
 
 def test_what_a_second_opinion_takes(clip: bench.Clip) -> None:
@@ -148,7 +148,7 @@ def test_command_goes_on_after_a_mistake(tmp_path: Path, capsys: pytest.CaptureF
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         (["--model", "vggt"], "unknown model 'vggt'"),
         (["--size", "large"], "--size 'large'"),
@@ -158,9 +158,9 @@ def test_command_goes_on_after_a_mistake(tmp_path: Path, capsys: pytest.CaptureF
         (["--model", "kcf", "--json", "/dev/null/speed.json"], "--json /dev/null/speed.json cannot be written"),
     ],
 )
-def test_wrong_options(capsys: pytest.CaptureFixture[str], options: list[str], told: str) -> None:
+def test_wrong_options(capsys: pytest.CaptureFixture[str], options: list[str], message: str) -> None:
     assert cli.main(["bench", "--frames", "2", "--size", "100x100", *options]) == 2
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 def test_a_model_that_cannot_be_exported_does_not_end_the_bench(monkeypatch, capsys):
@@ -170,9 +170,9 @@ def test_a_model_that_cannot_be_exported_does_not_end_the_bench(monkeypatch, cap
     monkeypatch.setattr("sot_tracker.commands.bench._exported", fails)
     words = ["--weights", "random", "--engine", "onnx", "--frames", "3", "--size", "200x150", "--no-pipeline"]
     assert cli.main(["bench", "--model", "hit_tiny", "--model", "kcf", *words]) == 2
-    told = capsys.readouterr()
-    assert "hit_tiny onnx: hit_tiny does not export" in told.err
-    assert "kcf" in told.out
+    reported = capsys.readouterr()
+    assert "hit_tiny onnx: hit_tiny does not export" in reported.err
+    assert "kcf" in reported.out
 
 
 def test_a_bench_that_ends_early_leaves_no_empty_file(monkeypatch, tmp_path):

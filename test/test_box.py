@@ -136,12 +136,12 @@ def test_of_refuses_anything_else(value):
 
 @pytest.mark.parametrize("box", [Box(0.25, 0.5, 0.2, 0.25), Box(0, 0, 0.5, 1), Box(-0.1, 0.9, 0.2, 0.2)])
 def test_boxes_in_fractions_are_refused(box):
-    with pytest.raises(UserError, match="if these are fractions of the 640x480 frame, give") as told:
+    with pytest.raises(UserError, match="if these are fractions of the 640x480 frame, give") as reported:
         require_trackable(box, 640, 480)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(reported.value)
 
 
-def test_fractions_are_told_in_pixels():
+def test_fractions_are_reported_in_pixels():
     with pytest.raises(UserError, match="give 160,240,128,120"):
         require_trackable((0.25, 0.5, 0.2, 0.25), 640, 480)
 

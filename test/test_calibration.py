@@ -26,7 +26,7 @@ def test_it_returns_from_json() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"weights": {"luck": 1.0}}, "no feature 'luck'"),
         ({"weights": {"score": math.inf}}, "table of numbers"),
@@ -40,6 +40,6 @@ def test_it_returns_from_json() -> None:
         ({"luck": 1}, "has weights, bias and curve"),
     ],
 )
-def test_what_it_is_not(change: dict[str, object], told: str) -> None:
-    with pytest.raises(ValueError, match=told):
+def test_what_it_is_not(change: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         parse({**GOOD, **change})

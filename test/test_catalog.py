@@ -15,9 +15,9 @@ def test_rows_are_named_and_described(name):
 
 
 def test_unknown_model_lists_the_known_ones():
-    with pytest.raises(UserError, match="unknown model 'foo'") as told:
+    with pytest.raises(UserError, match="unknown model 'foo'") as reported:
         load("foo")
-    assert all(name in str(told.value) for name in MODELS)
+    assert all(name in str(reported.value) for name in MODELS)
 
 
 def test_network_spec_refuses_models_without_network():
@@ -39,6 +39,6 @@ def test_load_checks_options():
 
 
 @pytest.mark.parametrize("name", [name for name, model in MODELS.items() if model.network])
-def test_missing_weights_are_told(name, tmp_path):
+def test_missing_weights_are_reported(name, tmp_path):
     with pytest.raises(UserError, match="weights"):
         load(name, weights=str(tmp_path / "nowhere"))

@@ -138,7 +138,7 @@ def test_parameters_views_and_strides(tmp_path: Path, mvt: State) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (lambda s: s.pop("neck.BN_x.weight"), "1 missing: neck.BN_x.weight"),
         (lambda s: s.update(head=torch.zeros(2)), "1 extra: head"),
@@ -152,12 +152,12 @@ def test_parameters_views_and_strides(tmp_path: Path, mvt: State) -> None:
     ids=["missing", "extra", "misshapen", "integers", "nan"],
 )
 def test_what_does_not_fit_is_listed_and_nothing_written(
-    tmp_path: Path, mvt: State, change: Callable[[State], object], told: str
+    tmp_path: Path, mvt: State, change: Callable[[State], object], message: str
 ) -> None:
     state, out = dict(mvt), tmp_path / "out.safetensors"
     change(state)
     path = save(tmp_path / "x.pth", official(state))
-    assert told in refused(path)
+    assert message in refused(path)
     with pytest.raises(UserError):
         import_checkpoint(path, "mvt", out)
     assert [file.name for file in tmp_path.iterdir()] == ["x.pth"]
@@ -282,9 +282,9 @@ def test_command(tmp_path: Path, mvt: State, capsys: pytest.CaptureFixture[str])
     command.add_arguments(parser)
     path, out = save(tmp_path / "x.pth", official(mvt)), tmp_path / "x.safetensors"
     assert command.run(parser.parse_args([str(path), "--model", "mvt", "--out", str(out)])) == 0
-    told = capsys.readouterr().out
-    assert str(out) in told
-    assert "skipped, no weights: epoch, net_type, net_info, optimizer, stats" in told
+    reported = capsys.readouterr().out
+    assert str(out) in reported
+    assert "skipped, no weights: epoch, net_type, net_info, optimizer, stats" in reported
     with pytest.raises(UserError, match=r"\.safetensors"):
         command.run(parser.parse_args([str(path), "--model", "mvt", "--out", str(tmp_path / "x.bin")]))
     with pytest.raises(UserError, match="unknown model"):

@@ -48,10 +48,10 @@ def data(tmp_path):
 def refused(capsys, *arguments):
     """The one line that a user's mistake gives."""
     assert main(list(arguments)) == 2
-    told = capsys.readouterr().err.splitlines()
-    assert told[-1].startswith("sot-tracker: error: ")
-    assert sum("error" in line for line in told) == 1
-    return told[-1]
+    reported = capsys.readouterr().err.splitlines()
+    assert reported[-1].startswith("sot-tracker: error: ")
+    assert sum("error" in line for line in reported) == 1
+    return reported[-1]
 
 
 def rows_of(path):
@@ -63,8 +63,8 @@ def test_help_lists_every_command(capsys):
     with pytest.raises(SystemExit) as left:
         main(["--help"])
     assert left.value.code == 0
-    told = capsys.readouterr().out
-    assert all(name in told for name in COMMANDS)
+    reported = capsys.readouterr().out
+    assert all(name in reported for name in COMMANDS)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -102,16 +102,16 @@ def test_track_writes_video_table_and_summary(clip, tmp_path, capsys):
     saved = list(open_source(str(out)))
     assert len(saved) == 6
     assert np.abs(saved[3].image.astype(int) - frame(TRUTH[3])).max() > 60, "the box is drawn in"
-    told = capsys.readouterr().out
-    assert "kcf on clip.avi: 6 frames, lost in 0" in told
-    assert f"written: {out}" in told
+    reported = capsys.readouterr().out
+    assert "kcf on clip.avi: 6 frames, lost in 0" in reported
+    assert f"written: {out}" in reported
 
 
 def test_track_starts_on_the_truth_of_a_folder_and_says_so(data, capsys):
     assert main(["track", str(data / "one"), "--model", "csrt"]) == 0
-    told = capsys.readouterr().out
-    assert f"starting on the first line of the truth file, {TRUTH[0]}" in told
-    assert float(re.search(r"mean overlap with the truth ([\d.]+)", told)[1]) > 0.5
+    reported = capsys.readouterr().out
+    assert f"starting on the first line of the truth file, {TRUTH[0]}" in reported
+    assert float(re.search(r"mean overlap with the truth ([\d.]+)", reported)[1]) > 0.5
 
 
 def test_track_stops_after_frames(clip, capsys):
@@ -163,9 +163,9 @@ def test_a_refused_box_leaves_no_file(clip, tmp_path, capsys):
 
 
 def test_unknown_command_lists_the_known_ones(capsys):
-    told = refused(capsys, "trak")
-    assert "track" in told
-    assert "doctor" in told
+    reported = refused(capsys, "trak")
+    assert "track" in reported
+    assert "doctor" in reported
 
 
 def test_eval_writes_everything(data, tmp_path, capsys):
@@ -173,10 +173,10 @@ def test_eval_writes_everything(data, tmp_path, capsys):
     out = tmp_path / "out"
     arguments = ["eval", "--data", str(data), "--model", "kcf", "--model", "again=kcf", "--out", str(out)]
     assert main(arguments) == 0
-    told = capsys.readouterr().out
-    assert "4 runs: 0 done, 4 to do" in told
+    reported = capsys.readouterr().out
+    assert "4 runs: 0 done, 4 to do" in reported
     for metric in ("AO", "SR0.5", "SR0.75", "success AUC", "precision at 20 px", "normalised precision AUC", "fps"):
-        assert f"\n{metric} (" in told
+        assert f"\n{metric} (" in reported
     models = json.loads((out / "summary.json").read_text())["models"]
     assert list(models) == ["kcf", "again"]
     required = ["ao", "sr50", "sr75", "auc", "precision", "norm_precision", "fps"]
@@ -211,16 +211,18 @@ def test_eval_writes_everything(data, tmp_path, capsys):
     ],
 )
 def test_eval_refuses(data, tmp_path, capsys, arguments, words):
-    told = refused(capsys, "eval", "--data", str(data), "--out", str(tmp_path / "out"), "--no-plots", *arguments)
-    assert words in told
+    reported = refused(capsys, "eval", "--data", str(data), "--out", str(tmp_path / "out"), "--no-plots", *arguments)
+    assert words in reported
 
 
 def test_eval_tells_a_damaged_picture_when_the_others_are_done(data, tmp_path, capsys):
     good, out = (data / "one" / "3.png").read_bytes(), tmp_path / "out"
     arguments = ["eval", "--data", str(data), "--model", "kcf", "--out", str(out), "--no-plots"]
     (data / "one" / "3.png").write_bytes(b"no picture")
-    told = refused(capsys, *arguments)
-    assert re.search(r"1 of 2 runs failed: sequence 'one': picture .* cannot be decoded.*: the others are kept", told)
+    reported = refused(capsys, *arguments)
+    assert re.search(
+        r"1 of 2 runs failed: sequence 'one': picture .* cannot be decoded.*: the others are kept", reported
+    )
     (data / "one" / "3.png").write_bytes(good)
     assert main(arguments) == 0
     assert "2 runs: 1 done, 1 to do" in capsys.readouterr().out
@@ -281,11 +283,11 @@ def test_models_lists_the_catalogue(capsys):
 @pytest.mark.parametrize("name", ["fermt", "csrt", "hit_base"])
 def test_models_tells_all_of_one(capsys, name):
     assert main(["models", name]) == 0
-    told = capsys.readouterr().out
-    assert max(map(len, told.splitlines())) <= 100
-    assert catalog.spec(name).title in told
+    reported = capsys.readouterr().out
+    assert max(map(len, reported.splitlines())) <= 100
+    assert catalog.spec(name).title in reported
     if name == "fermt":
-        text = " ".join(told.split())
+        text = " ".join(reported.split())
         assert "ImageNet, FOD-A, Tux Paint stamps GPL-2)" in text, "the whole licence"
         assert "stored in" in text
     assert "unknown model 'siam'" in refused(capsys, "models", "siam")
@@ -294,15 +296,15 @@ def test_models_tells_all_of_one(capsys, name):
 def test_prepare_offers_what_it_can_use(capsys):
     with pytest.raises(SystemExit):
         main(["prepare", "--help"])
-    told = capsys.readouterr().out
-    assert all(f"--{name}" in told for name in ("model", "engine", "device", "precision", "threads", "weights"))
-    assert not re.search(r"--(lost|size|init|reacquire)", told)
+    reported = capsys.readouterr().out
+    assert all(f"--{name}" in reported for name in ("model", "engine", "device", "precision", "threads", "weights"))
+    assert not re.search(r"--(lost|size|init|reacquire)", reported)
 
 
 def test_doctor_reports_every_part(capsys):
     status = main(["doctor"])
-    told = capsys.readouterr().out
-    assert status == (1 if "[FIX ]" in told else 0)
+    reported = capsys.readouterr().out
+    assert status == (1 if "[FIX ]" in reported else 0)
     for subject in (
         "Python:",
         "numpy:",
@@ -315,17 +317,17 @@ def test_doctor_reports_every_part(capsys):
         "display:",
         "ROS 2:",
     ):
-        assert subject in told
-    assert "display: none" in told
+        assert subject in reported
+    assert "display: none" in reported
 
 
 def test_doctor_names_what_is_missing(monkeypatch, capsys):
     for name in ("onnxruntime", "openvino", "torch"):
         monkeypatch.setitem(sys.modules, name, None)
     assert main(["doctor"]) == 1
-    told = capsys.readouterr().out
-    assert "[FIX ] engines: none is installed" in told
-    assert "-> pip install onnxruntime" in told
+    reported = capsys.readouterr().out
+    assert "[FIX ] engines: none is installed" in reported
+    assert "-> pip install onnxruntime" in reported
 
 
 def test_doctor_reads_the_middleware_profile(monkeypatch, tmp_path):
@@ -353,10 +355,10 @@ def test_ctrl_c_and_sigterm_keep_what_was_written(tmp_path, number, status):
         time.sleep(0.05)
     time.sleep(0.3)
     process.send_signal(number)
-    told, errors = process.communicate(timeout=60)
+    reported, errors = process.communicate(timeout=60)
     assert process.returncode == status
     assert "Traceback" not in errors
-    frames = int(re.search(r"csrt on long: (\d+) frames", told)[1])
+    frames = int(re.search(r"csrt on long: (\d+) frames", reported)[1])
     assert 0 < frames < 800
     assert len(rows_of(table)) in (frames, frames - 1)
 
@@ -387,7 +389,7 @@ def test_the_installed_script_can_be_read_by_child_processes():
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         (
             "device=cuda is not for openvino: choose engine=onnx",
@@ -401,16 +403,16 @@ def test_the_installed_script_can_be_read_by_child_processes():
         ("connection=foo cannot be opened", "--connection foo cannot be opened"),
     ],
 )
-def test_options_are_named_as_flags(text, told):
-    assert cli.in_flags(text) == told
+def test_options_are_named_as_flags(text, message):
+    assert cli.in_flags(text) == message
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_an_example(command, capsys):
     with pytest.raises(SystemExit):
         main([command, "--help"])
-    told = " ".join(capsys.readouterr().out.split())
-    assert re.search(rf"xample: (sot-tracker )?{command} |sot-tracker {command} ", told.rpartition("options:")[2])
+    reported = " ".join(capsys.readouterr().out.split())
+    assert re.search(rf"xample: (sot-tracker )?{command} |sot-tracker {command} ", reported.rpartition("options:")[2])
 
 
 def test_common_options_of_the_tracker_come_first(capsys):

@@ -96,9 +96,11 @@ def test_eval_prints_json_alone_and_reports_a_damaged_picture(nodes, data, tmp_p
     picture.write_bytes(b"no picture")
     arguments = ["eval", "--data", str(data), "--model", "kcf", "--out", str(tmp_path / "out"), "--no-plots", "--json"]
     assert main([*arguments, "--ray", nodes.address]) == 2
-    told = capsys.readouterr()
-    assert json.loads(told.out)["models"]["kcf"]["sequences"] == 4
-    assert re.search(r"1 of 5 runs failed: sequence 's2': picture .*3.png' cannot be decoded.* \(on machine ", told.err)
+    reported = capsys.readouterr()
+    assert json.loads(reported.out)["models"]["kcf"]["sequences"] == 4
+    assert re.search(
+        r"1 of 5 runs failed: sequence 's2': picture .*3.png' cannot be decoded.* \(on machine ", reported.err
+    )
     picture.write_bytes(content)
     assert main(arguments) == 0
     assert "5 runs: 4 done, 1 to do; going on where an earlier start ended" in capsys.readouterr().err

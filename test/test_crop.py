@@ -93,7 +93,7 @@ def test_a_square_that_misses_the_frame_is_padding(image: np.ndarray, box: Box) 
 
 
 @pytest.mark.parametrize("box", [Box(5, 5, 0, 10), Box(5, 5, -3, -4), Box(5, 5, math.nan, 4), Box(0, 0, 1e300, 1e300)])
-def test_a_box_without_usable_area_is_told(image: np.ndarray, box: Box) -> None:
+def test_a_box_without_usable_area_is_reported(image: np.ndarray, box: Box) -> None:
     with pytest.raises(UserError, match="area"):
         crop_black(image, box, 2.0, 32)
     with pytest.raises(UserError, match="area"):

@@ -27,10 +27,10 @@ def test_what_is_not_printable_is_escaped(quoted: str, shown: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "told"), [("LITE", "; did you mean lite?"), ("FermT", "; did you mean fermt?"), ("zzz", "")]
+    ("given", "message"), [("LITE", "; did you mean lite?"), ("FermT", "; did you mean fermt?"), ("zzz", "")]
 )
-def test_the_nearest_name_is_suggested_in_any_case(given: str, told: str) -> None:
-    assert did_you_mean(given, ["lite", "fermt"]) == told
+def test_the_nearest_name_is_suggested_in_any_case(given: str, message: str) -> None:
+    assert did_you_mean(given, ["lite", "fermt"]) == message
 
 
 def test_it_crosses_processes() -> None:

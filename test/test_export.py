@@ -119,15 +119,15 @@ def test_a_difference_from_torch_is_found(
         exporting.check(toy, toy_folder)
 
 
-@pytest.mark.parametrize(("kind", "told"), [("file", "is a file"), ("folder", "not a model folder")])
-def test_out_that_holds_something_else(toy: catalog.ModelSpec, tmp_path: Path, kind: str, told: str) -> None:
+@pytest.mark.parametrize(("kind", "message"), [("file", "is a file"), ("folder", "not a model folder")])
+def test_out_that_holds_something_else(toy: catalog.ModelSpec, tmp_path: Path, kind: str, message: str) -> None:
     out = tmp_path / "out"
     if kind == "folder":
         out.mkdir()
         (out / "thesis.tex").write_text("precious")
     else:
         out.write_text("precious")
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=message):
         export(toy, find_weights(toy, "random"), out)
 
 

@@ -27,7 +27,7 @@ def test_one_clear_line(name, options, words):
         load(name, **options)
 
 
-def test_options_without_effect_are_told(caplog):
+def test_options_without_effect_are_reported(caplog):
     load("kcf", engine="auto", device="cpu", precision="fp32")
     assert not caplog.messages
     load("kcf", device="cuda", precision="int8")

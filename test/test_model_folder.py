@@ -290,7 +290,7 @@ def test_no_room_for_the_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "message"),
     [
         ("nowhere.safetensors", "do not exist"),
         ("n" * 5000, "do not exist"),
@@ -299,9 +299,9 @@ def test_no_room_for_the_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         ("old.pth.tar", "sot-tracker import old.pth.tar --model fermt"),
     ],
 )
-def test_unusable_weights(tmp_path: Path, name: str, told: str) -> None:
+def test_unusable_weights(tmp_path: Path, name: str, message: str) -> None:
     (tmp_path / "old.pth.tar").write_bytes(b"")
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=message):
         find_weights(FERMT, str(tmp_path / name))
 
 

@@ -114,10 +114,10 @@ def test_a_refused_box_keeps_the_old_target(box):
     assert tracker.update(frame(TRUTH[1])).state is State.TRACKING
 
 
-def test_what_opencv_refuses_is_told_in_one_line():
-    with pytest.raises(UserError, match=r"mil cannot start on box \(0, 0, 160, 120\)") as told:
+def test_what_opencv_refuses_is_reported_in_one_line():
+    with pytest.raises(UserError, match=r"mil cannot start on box \(0, 0, 160, 120\)") as reported:
         OpenCVTracker("mil").init(frame(None), Box(0, 0, *SIZE))
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(reported.value)
 
 
 def test_update_before_init():
@@ -169,7 +169,7 @@ def test_grey_and_bgra_frames_are_converted(name, view, same):
 
 
 @pytest.mark.parametrize(
-    ("wrong", "told"),
+    ("wrong", "message"),
     [
         (np.zeros((120, 160, 3), np.uint16), "frame is uint16 of shape"),
         (np.zeros((120, 160, 3), np.float32), "frame is float32 of shape"),
@@ -182,12 +182,12 @@ def test_grey_and_bgra_frames_are_converted(name, view, same):
     ],
 )
 @pytest.mark.parametrize("name", PLAIN)
-def test_other_frames_are_refused_in_init_and_update(name, wrong, told):
+def test_other_frames_are_refused_in_init_and_update(name, wrong, message):
     tracker = OpenCVTracker(name)
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=message):
         tracker.init(wrong, TRUTH[0])
     tracker.init(frame(TRUTH[0]), TRUTH[0])
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=message):
         tracker.update(wrong)
     assert tracker.update(frame(TRUTH[1])).state is State.TRACKING
 

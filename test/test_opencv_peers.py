@@ -108,12 +108,12 @@ def test_the_threshold_may_be_changed_while_tracking(tmp_path, peers):
     assert tracker.update(frame(BOX)).state is State.UNCERTAIN
 
 
-@pytest.mark.parametrize(("score", "told"), [(1.2, 1.0), (-0.5, 0.0), (float("nan"), 0.0)])
-def test_scores_are_held_in_range(score, told, tmp_path, peers):
+@pytest.mark.parametrize(("score", "message"), [(1.2, 1.0), (-0.5, 0.0), (float("nan"), 0.0)])
+def test_scores_are_held_in_range(score, message, tmp_path, peers):
     tracker = load("dasiamrpn", weights=folder(tmp_path, "dasiamrpn"))
     tracker.init(frame(BOX), BOX)
     peers.answers = [(True, (5, 6, 30, 40), score)]
-    assert tracker.update(frame(BOX)).score == told
+    assert tracker.update(frame(BOX)).score == message
 
 
 def test_vittrack_keeps_its_window_below_the_threshold(tmp_path, peers):
@@ -128,9 +128,9 @@ def test_vittrack_keeps_its_window_below_the_threshold(tmp_path, peers):
 @pytest.mark.parametrize("name", PEERS)
 @pytest.mark.parametrize("weights", ["", "random", "no/such/folder"])
 def test_missing_weights_name_files_and_publisher(name, weights):
-    with pytest.raises(UserError) as told:
+    with pytest.raises(UserError) as reported:
         load(name, weights=weights)
-    text = str(told.value)
+    text = str(reported.value)
     assert all(file.name in text for file in PEERS[name].files.values())
     assert PEERS[name].publisher in text
     assert "\n" not in text
@@ -138,7 +138,7 @@ def test_missing_weights_name_files_and_publisher(name, weights):
 
 
 @pytest.mark.parametrize(
-    ("names", "told"),
+    ("names", "message"),
     [
         (["backbone.onnx", "head.onnx"], None),
         (["nanotrack_backbone_sim.onnx", "other_backbone.onnx", "v2_head.onnx"], None),
@@ -146,21 +146,21 @@ def test_missing_weights_name_files_and_publisher(name, weights):
         (["backbone.onnx", "backbone_int8.onnx", "head.onnx"], r"several files .*backbone.onnx, backbone_int8.onnx"),
     ],
 )
-def test_files_are_found_by_name_or_pattern(names, told, tmp_path):
+def test_files_are_found_by_name_or_pattern(names, message, tmp_path):
     weights = folder(tmp_path, "nanotrack", names)
-    if told is None:
+    if message is None:
         assert [path.name for path in find_files("nanotrack", weights).values()] == [names[0], names[-1]]
         return
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=message):
         find_files("nanotrack", weights)
 
 
 @pytest.mark.parametrize("name", PEERS)
 def test_damaged_files_are_refused_at_load(name, tmp_path):
     """With OpenCV itself."""
-    with pytest.raises(UserError, match=rf"cannot run .*onnx as {name}") as told:
+    with pytest.raises(UserError, match=rf"cannot run .*onnx as {name}") as reported:
         OpenCVTracker(name, weights=folder(tmp_path, name))
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(reported.value)
 
 
 def test_files_that_fail_in_the_first_frame_are_refused_at_load(tmp_path, peers, monkeypatch):

@@ -47,9 +47,9 @@ def test_check_gives_the_options_own_type(name, value, stored):
     ],
 )
 def test_refusals_name_option_value_and_what_is_allowed(name, value, words):
-    with pytest.raises(UserError, match=words) as told:
+    with pytest.raises(UserError, match=words) as reported:
         Config(**{name: value})
-    assert name in str(told.value)
+    assert name in str(reported.value)
 
 
 def test_table_has_every_option_with_default_and_range():

@@ -17,10 +17,10 @@ def test_a_log_gets_a_line_per_ten_percent_but_not_more_than_one_a_second(total,
     with progress(total, "frame", "kcf") as bar:
         for _ in range(total or 50):
             bar.update()
-    told = capsys.readouterr().err.splitlines()
-    assert len(told) == lines
+    reported = capsys.readouterr().err.splitlines()
+    assert len(reported) == lines
     if lines:
-        assert told[-1].startswith(f"kcf: 100 % ({total} of {total}), ")
+        assert reported[-1].startswith(f"kcf: 100 % ({total} of {total}), ")
 
 
 def test_a_terminal_gets_a_bar(monkeypatch, capsys):

@@ -206,7 +206,7 @@ def test_sequence_on_disk(tmp_path, pictures):
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"events": ("fog",)}, "fog.*occlusion"),
         ({"frames": 0}, "frames 0"),
@@ -219,8 +219,8 @@ def test_sequence_on_disk(tmp_path, pictures):
         ({"scene": 99}, "scene 99"),
     ],
 )
-def test_impossible_clips_are_refused(pictures, change, told):
-    with pytest.raises(UserError, match=told):
+def test_impossible_clips_are_refused(pictures, change, message):
+    with pytest.raises(UserError, match=message):
         next(render(replace(SMALL, **change), pictures))
 
 
@@ -234,7 +234,7 @@ def test_an_object_that_shows_nothing_is_refused(pictures):
         next(render(SMALL, [np.zeros((40, 40, 4), np.uint8), pictures[-1]]))
 
 
-def test_missing_photographs_are_told(monkeypatch):
+def test_missing_photographs_are_reported(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UserError, match="scikit-image"):
         builtin_pictures()

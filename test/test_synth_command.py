@@ -14,11 +14,11 @@ def call(*words: str) -> int:
     return synth.run(parser.parse_args(words))
 
 
-@pytest.mark.parametrize(("clips", "told"), [(1, "1 clip, 2 frames, in "), (2, "2 clips, 4 frames, in ")])
-def test_tells_what_it_wrote(clips, told, tmp_path, capsys):
+@pytest.mark.parametrize(("clips", "message"), [(1, "1 clip, 2 frames, in "), (2, "2 clips, 4 frames, in ")])
+def test_tells_what_it_wrote(clips, message, tmp_path, capsys):
     assert call("--out", str(tmp_path), *f"--clips {clips} --frames 2 --size 96x64 --pictures procedural".split()) == 0
     out, err = capsys.readouterr()
-    assert out.startswith(told)
+    assert out.startswith(message)
     assert "\r" not in err, "no bar in a log"
 
 
@@ -44,7 +44,7 @@ def test_writes_clips_and_their_list(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         ("--size 640", "640.*WIDTHxHEIGHT"),
         ("--size 4x4", "width 4"),
@@ -59,8 +59,8 @@ def test_writes_clips_and_their_list(tmp_path):
         ("--pictures nowhere", "nowhere"),
     ],
 )
-def test_refuses(tmp_path, words, told):
-    with pytest.raises(UserError, match=told):
+def test_refuses(tmp_path, words, message):
+    with pytest.raises(UserError, match=message):
         call("--out", str(tmp_path), *words.split())
 
 

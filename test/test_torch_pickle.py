@@ -74,7 +74,7 @@ def test_damaged_files_never_end_in_a_traceback(tmp_path: Path, kind: str) -> No
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         (b"", "is empty"),
         (b"not a checkpoint at all\n", "not a PyTorch checkpoint"),
@@ -83,10 +83,10 @@ def test_damaged_files_never_end_in_a_traceback(tmp_path: Path, kind: str) -> No
     ],
     ids=["empty", "text", "plain pickle", "bad zip"],
 )
-def test_other_files(tmp_path: Path, content: bytes, told: str) -> None:
+def test_other_files(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "x.pth"
     path.write_bytes(content)
-    assert told in refused(path)
+    assert message in refused(path)
 
 
 def test_missing_files_and_folders(tmp_path: Path) -> None:

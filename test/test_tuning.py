@@ -99,7 +99,9 @@ def test_another_machine_or_model_does_not_count(
     "text",
     ["", "[]", "{}", '{"runs": 3}', '{"runs": [{}]}', '{"runs": [{"engine": 1}]}'],
 )
-def test_a_damaged_file_is_told_and_passed_over(source: Source, caplog: pytest.LogCaptureFixture, text: str) -> None:
+def test_a_damaged_file_is_reported_and_passed_over(
+    source: Source, caplog: pytest.LogCaptureFixture, text: str
+) -> None:
     tuning.store(source, RUNS).write_text(text)
     assert tuning.settled(Config(model="toy"), source) == Config(model="toy")
     assert "run `sot-tracker tune` again" in caplog.text
@@ -145,9 +147,11 @@ def test_command(
     assert asked == [("onnx", 1), ("onnx", 2), ("openvino", 1), ("openvino", 2), ("onnx", 1), ("onnx", 2)]
     out, err = capsys.readouterr()
     if flags:
-        told = json.loads(out)["models"]["toy"]
-        assert told["chosen"] in told["runs"]
-        assert (told["chosen"]["engine"], told["chosen"]["threads"]) == ("onnx", 1), "as fast with fewer threads"
+        reported = json.loads(out)["models"]["toy"]
+        assert reported["chosen"] in reported["runs"]
+        assert (reported["chosen"]["engine"], reported["chosen"]["threads"]) == ("onnx", 1), (
+            "as fast with fewer threads"
+        )
     else:
         assert "auto takes this" in out
     assert "openvino in fp32 with 1 thread is left out: too old" in err

@@ -72,14 +72,14 @@ def test_engines_run_it_and_its_maps_are_a_little_different(toy: catalog.ModelSp
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         ({"min_agreement": 1.0}, r"overlap those of fp32 by only 0\.\d+, min_agreement is 1"),
         ({"engine": "torch", "min_agreement": 0.0}, "not for the torch engine"),
     ],
 )
-def test_it_is_refused(toy: catalog.ModelSpec, folder: Path, options: dict[str, Any], told: str) -> None:
-    with pytest.raises(UserError, match=told):
+def test_it_is_refused(toy: catalog.ModelSpec, folder: Path, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
         network(toy, folder, precision="int8", **options)
 
 
@@ -169,8 +169,10 @@ def test_without_measurements_a_proven_precision_is_guessed(
     with caplog.at_level(logging.INFO):
         found = tuning.settled(Config(model="toy", **asked), find_weights(toy, str(folder)))
     assert (found.engine, found.precision) == taken
-    told = f"toy: openvino in bf16, a guess: the processor has {features[-1]}, and the boxes overlap those of fp32 by"
-    assert (told in caplog.text) == (taken == ("openvino", "bf16"))
+    reported = (
+        f"toy: openvino in bf16, a guess: the processor has {features[-1]}, and the boxes overlap those of fp32 by"
+    )
+    assert (reported in caplog.text) == (taken == ("openvino", "bf16"))
 
 
 def test_where_a_gpu_may_be_nothing_is_guessed(
@@ -186,15 +188,15 @@ def test_where_a_gpu_may_be_nothing_is_guessed(
 
 @pytest.mark.parametrize("add", [add_int8, add_bf16])
 @pytest.mark.parametrize(
-    ("kind", "told"),
+    ("kind", "message"),
     [("few", "7 pictures .* too few"), ("seed", "is not a model folder"), ("other", "is not a model folder")],
 )
 def test_what_cannot_be_made(
-    toy: catalog.ModelSpec, toy_folder: Path, pictures: list[Any], tmp_path: Path, kind: str, told: str, add: Any
+    toy: catalog.ModelSpec, toy_folder: Path, pictures: list[Any], tmp_path: Path, kind: str, message: str, add: Any
 ) -> None:
     given = pictures[: MIN_PICTURES - 1] if kind == "few" else pictures
     (tmp_path / "notes.txt").write_text("mine")
     out = tmp_path if kind == "other" else tmp_path / "new"
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=message):
         add(toy, find_weights(toy, "random" if kind == "seed" else str(toy_folder)), out, given)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["notes.txt"]

@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _actions(parser: argparse.ArgumentParser) -> list[Any]:
-    """Those of the parser and of all below it that take a value."""
+    """The options of the parser and of its subparsers that take a value."""
     found = []
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):

@@ -245,10 +245,10 @@ def _in_real_time(
         rows[entry.label] = realtime.row(live, offline[entry.label])
         boxes[entry.label] = {s.name: [dataclasses.astuple(answer) for answer in run.answers] for s, run in live}
     figures = {label: dataclasses.asdict(row) for label, row in rows.items()}
-    told = {"fps": args.realtime, "propagate": propagate, "models": figures}
+    summary = {"fps": args.realtime, "propagate": propagate, "models": figures}
     columns = list(realtime.Answer.__slots__)
-    write_text(args.out / "realtime.json", json.dumps({**told, "columns": columns, "answers": boxes}) + "\n")
-    return realtime.report(rows, args.realtime), told
+    write_text(args.out / "realtime.json", json.dumps({**summary, "columns": columns, "answers": boxes}) + "\n")
+    return realtime.report(rows, args.realtime), summary
 
 
 def _notes(data: DataSet, done: list[Task], tasks: list[Task]) -> list[str]:

@@ -87,8 +87,8 @@ def run(args: argparse.Namespace) -> int:
         else:
             for source, starts in videos:
                 with closing(open_source(source)) as frames:
-                    told = [_label(writer, frames, number, box, trackers, args) for number, box in enumerate(starts)]
-                print(f"{frames.name}: {', '.join(told)}")
+                    results = [_label(writer, frames, number, box, trackers, args) for number, box in enumerate(starts)]
+                print(f"{frames.name}: {', '.join(results)}")
         if not writer.boxes:
             raise UserError("no frame is sure in any video: give another --box, a better --model or a lower --agree")
     print(f"written to {args.out}: {writer.pictures} pictures with {writer.boxes} boxes, {FILE}")
@@ -140,7 +140,7 @@ def _label(
                 kept += 1
             bar.update(found.number - last)
             last = found.number
-    return _told(number, kept, last)
+    return _summary(number, kept, last)
 
 
 def _label_on_cluster(
@@ -158,12 +158,12 @@ def _label_on_cluster(
         for source, starts in videos
         for number, start in enumerate(starts)
     ]
-    told: dict[str, list[str]] = {}
+    summaries: dict[str, list[str]] = {}
     for job, found in label_cluster.add_all(writer, jobs, args.ray).items():
-        told.setdefault(found.video, []).append(_told(job.target, len(found.kept), found.last))
-    for video, targets in told.items():
+        summaries.setdefault(found.video, []).append(_summary(job.target, len(found.kept), found.last))
+    for video, targets in summaries.items():
         print(f"{video}: {', '.join(targets)}")
 
 
-def _told(target: int, kept: int, last: int) -> str:
+def _summary(target: int, kept: int, last: int) -> str:
     return f"target {target} in {kept} frames up to number {last}"

@@ -1,4 +1,4 @@
-"""What `view` and `mavlink` share: a source that is followed live, and steered from elsewhere."""
+"""Code shared by `view` and `mavlink`: tracking in a live source, controlled by requests."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sot_tracker.stream.live import LiveFollower
 from sot_tracker.stream.reports import Report
 from sot_tracker.stream.sources import FrameSource, open_source, parse_range16
 
-LOOK_AGAIN = 0.2  # seconds
+POLL_S = 0.2  # seconds between two checks
 
 
 def add_source_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,5 +59,5 @@ class LiveSource:
         """Until Ctrl-C. Raises UserError where no more pictures come."""
         with follower:
             while follower.runs:
-                time.sleep(LOOK_AGAIN)
+                time.sleep(POLL_S)
         raise UserError(follower.failure or f"{self.source.name} gives no more pictures")

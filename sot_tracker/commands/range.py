@@ -18,7 +18,7 @@ from sot_tracker.ros_tools.range_config import RangeConfig
 NAMESPACE = "/sot_range"
 SECONDS = 60.0
 """Of a flight, where none were given."""
-LOOK_AGAIN = 0.2  # seconds between two looks whether all nodes of a flight are there
+POLL_S = 0.2  # seconds between two checks whether all nodes of a flight are there
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -111,7 +111,7 @@ def _ended(camera: subprocess.Popen[Any], nodes: Mapping[str, subprocess.Popen[A
     """The exit status of the range. Raises UserError if a node ends before it: the figures would be of no flight."""
     while True:
         try:
-            return camera.wait(LOOK_AGAIN)
+            return camera.wait(POLL_S)
         except subprocess.TimeoutExpired:
             for name, node in nodes.items():
                 if (status := node.poll()) is not None:

@@ -1,4 +1,4 @@
-"""`sot-tracker track`: follow targets through a video, a folder of pictures, a recording or a camera."""
+"""`sot-tracker track`: track targets in a video, a folder of pictures, a recording or a camera stream."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ sot-tracker track run.mcap --topic /camera/image_raw --init 310,120,48,96@12.5 -
 
 
 class Written(NamedTuple):
-    """A file that an output wrote. replaced: another file had its name before. note: of the output."""
+    """A file that an output wrote. replaced: whether it replaced an older file. note: the output's remark."""
 
     path: Path
     replaced: bool
@@ -105,9 +105,7 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"--start {args.start:g} is not possible: give seconds from the first frame, 0 or more")
     starts = named(Start.parse(text) for text in args.box)
     if early := next((start for start in starts if 0 < start.seconds < args.start), None):
-        raise UserError(
-            f"--init {early.box}@{early.seconds:g} lies before --start {args.start:g}: leave one of them out"
-        )
+        raise UserError(f"--init {early.box}@{early.seconds:g} is before --start {args.start:g}: leave one of them out")
     source = open_source(args.source, parse_range16(args.range16), args.topic)
     with ExitStack() as stack:
         terminated = stack.enter_context(sigterm_as_ctrl_c())
@@ -123,7 +121,7 @@ def run(args: argparse.Namespace) -> int:
             start, frames = _first_box(truth, frames, args)
             starts = named([start])
         followed = follow(targets, islice(frames, args.frames), starts)
-        started = next(followed)  # what is wrong with the box is told before a file is made
+        started = next(followed)  # an error of the box is reported before any file is created
         replaced = [output.path for output in outputs if output.path and output.path.is_file()]
         outputs = [stack.enter_context(output) for output in outputs]
         summary = Summary(truth)
@@ -142,8 +140,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _until_error(steps: Iterator[Step], failures: list[UserError]) -> Iterator[Step]:
-    """The steps until the source or the tracker cannot go on; why is put into `failures`, so that what came before is
-    reported.
+    """The steps until an error of the source or tracker. The error is added to `failures`, so that the steps before it
+    are reported first.
     """
     try:
         yield from steps
@@ -152,7 +150,7 @@ def _until_error(steps: Iterator[Step], failures: list[UserError]) -> Iterator[S
 
 
 def _consume(followed: Iterator[Step], outputs: list[Output], summary: Summary, total: int | None) -> bool:
-    """Hand every frame to the outputs until one has enough; whether Ctrl-C ended it before."""
+    """Pass every step to the outputs until one wants to stop. Returns whether Ctrl-C ended it."""
     try:
         with progress(total, "frame", "tracking") as bar:
             for step in followed:
@@ -161,7 +159,7 @@ def _consume(followed: Iterator[Step], outputs: list[Output], summary: Summary, 
                 wanted = [output.write(step) for output in outputs]
                 if not all(wanted):
                     return False
-    except KeyboardInterrupt:  # the usual end of a camera: what was written so far is kept
+    except KeyboardInterrupt:  # the usual end for a camera: the files are kept
         return True
     return False
 
@@ -178,9 +176,9 @@ def _report(summary: Summary, name: str, source: FrameSource, args: argparse.Nam
     for line in summary.lost_lines():
         print(line)
     for file in written:
-        notes = [file.note, "the file that was there is replaced" if file.replaced else ""]
-        told = "; ".join(filter(None, notes))
-        print(f"written: {file.path}{f' ({told})' if told else ''}")
+        notes = [file.note, "an older file was replaced" if file.replaced else ""]
+        remarks = "; ".join(filter(None, notes))
+        print(f"written: {file.path}{f' ({remarks})' if remarks else ''}")
 
 
 def _name(info: TrackerInfo) -> str:
@@ -188,7 +186,7 @@ def _name(info: TrackerInfo) -> str:
 
 
 def _truth(source: FrameSource, args: argparse.Namespace, has_box: bool) -> np.ndarray | None:
-    """N x 4 of a folder with a truth file, or of a recording with a topic of true boxes."""
+    """The true boxes, N x 4, of a folder with a truth file or a recording with a topic of true boxes; else None."""
     from sot_tracker.datasets.find import truth_of
 
     if isinstance(source, Recording):
@@ -204,8 +202,9 @@ def _truth(source: FrameSource, args: argparse.Namespace, has_box: bool) -> np.n
 def _first_box(
     truth: np.ndarray | None, frames: Iterator[Selected], args: argparse.Namespace
 ) -> tuple[Start, Iterator[Selected]]:
-    """The box of the first frame that can be used, from the truth (frames without a true box are skipped) or drawn, and
-    the frames from there on, behind damaged ones before it.
+    """The start in the first usable frame, and the frames from there on (after the damaged ones before it).
+
+    Its box is the true one (frames without a true box are skipped), or else drawn by the user.
     """
     damaged: list[Selected] = []
     damage: FrameError | None = None
@@ -222,8 +221,8 @@ def _first_box(
             damaged.append(frame)  # `follow` counts it
             continue
         if box is not None:
-            told = f"no --box given: starting on {_row(frame.number, Path(args.source))}, {box}"
-            print(told, file=sys.stderr if args.json else sys.stdout)
+            notice = f"no --box given: starting on {_row(frame.number, Path(args.source))}, {box}"
+            print(notice, file=sys.stderr if args.json else sys.stdout)
         else:
             box = select_box(image)
         return Start(box), chain([*damaged, frame], frames)
@@ -233,14 +232,14 @@ def _first_box(
 
 
 def _row(number: int, source: Path) -> str:
-    """What the true box of a frame is called, where it was read."""
+    """A description, for messages, of where a frame's true box was read."""
     if is_recording(source):
         return f"the true box of frame {number}"
     return f"{'the first line' if number == 0 else f'line {number + 1}'} of the truth file"
 
 
 class Summary:
-    """Counts what the last lines tell."""
+    """Collects the figures of the final summary."""
 
     def __init__(self, truth: np.ndarray | None) -> None:
         self._truth = truth
@@ -270,11 +269,11 @@ class Summary:
         return ", ".join(parts)
 
     def falling_behind(self, seconds: float, rate: float) -> str:
-        """A warning where a camera of that rate gave more frames in so many seconds than were followed."""
+        """A warning if a camera of that rate (fps) gave more frames in that time than were processed; else ""."""
         return falling_behind(self._frames, seconds, rate, self._seconds)
 
     def lost_lines(self) -> list[str]:
-        """Where each target was lost, by number of the frame; nothing where none was."""
+        """One line per target that was lost, with the frame numbers."""
         several = len(self._lost) > 1
         return [
             f"{f'target {target} ' if several else ''}lost in frames {counted}"
@@ -283,7 +282,7 @@ class Summary:
         ]
 
     def values(self) -> dict[str, Any]:
-        """For JSON: lost has first and last frame of each range, by target."""
+        """The figures for JSON. lost: target -> first and last frame of each loss."""
         return {
             "frames": self._frames,
             "fps": round((self._frames - 1) / self._seconds, 2) if self._seconds > 0 else None,

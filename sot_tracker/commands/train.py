@@ -1,4 +1,4 @@
-"""`sot-tracker train`: build the cache, then train; run it again to go on where it stopped."""
+"""`sot-tracker train`: build the cache, then train. Running it again continues where it stopped."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from sot_tracker.train.recipe import Recipe
 
 ONNX = "onnx:"
-"""What a released teacher's folder is announced by."""
+"""Prefix of --teacher for the folder of a released teacher."""
 
 
 def run(args: argparse.Namespace) -> int:
@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     with world_and_device(args.device) as (world, device):
         trainer = Trainer(job, world, device)
         if trainer.step and world.rank == 0:
-            print(f"going on after step {trainer.step} of {recipe.steps}, from '{trainer.checkpoint}'", flush=True)
+            print(f"continuing after step {trainer.step} of {recipe.steps}, from '{trainer.checkpoint}'", flush=True)
         before = trainer.step
         figures = trainer.run(_stop_signal())
         if world.rank == 0:
@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _summary(job: Job, before: int, step: int, figures: dict[str, float]) -> str:
-    """The last line: what the run, which began after the step `before`, came to, and where its weights are."""
+    """The last line of output: the result of the run, which began after the step `before`, and the weights file."""
     if before >= job.recipe.steps:
         return f"nothing to do: step {before} was the last of {job.recipe.steps}; give more --steps, or another --out"
     validated = " ".join(f"{name}={value:.4f}" for name, value in figures.items())
@@ -117,7 +117,7 @@ def _refuse_contradictions(args: argparse.Namespace) -> None:
 
 
 def _start(args: argparse.Namespace, cache: Cache, tracks: np.ndarray, seed: int) -> Callable[[nn.Module], None] | None:
-    """What prepares a fresh network, None to keep its random weights."""
+    """A function that initialises a new network; None to keep its random weights."""
     from sot_tracker.nets import family_of, lite_imagenet
     from sot_tracker.train import init_similarity
     from sot_tracker.train.weights import initialise
@@ -167,7 +167,7 @@ def _weights(text: str) -> dict[str, float]:
 
 
 def _cache(args: argparse.Namespace) -> Cache:
-    """The cache, built first where it is missing."""
+    """Open the cache; if it is missing, build it first."""
     from sot_tracker.datasets import training
     from sot_tracker.train import cache, pack
 
@@ -193,7 +193,7 @@ def _cache(args: argparse.Namespace) -> Cache:
 
 
 def _cutter(model: Path | None) -> Cutter:
-    """What cuts the objects out; a network is opened once here, so that a bad file is reported before the work."""
+    """The function that makes masks of objects. A network is opened once here, to report a bad file at once."""
     if model is None:
         from sot_tracker.train import masks
 
@@ -213,7 +213,7 @@ def _named(given: str) -> tuple[Path, str]:
 
 
 def _described(given: str) -> str:
-    """A `--data` as the cache remembers it, the same from every working folder."""
+    """A `--data` in the form that is stored in the cache, independent of the working folder."""
     folder, name = _named(given)
     return f"{name}={folder.resolve()}" if name else str(folder.resolve())
 
@@ -270,12 +270,12 @@ def _teachers(args: argparse.Namespace) -> tuple[tuple[str, Path] | None, tuple[
 
 
 def _stop_signal() -> Callable[[], bool]:
-    """Ask whether SIGTERM or Ctrl-C came: the loop then saves and ends."""
-    asked: list[int] = []
+    """Handle SIGTERM and Ctrl-C. The returned function tells whether one has come; the loop then saves and ends."""
+    received: list[int] = []
 
     def remember(number: int, frame: FrameType | None) -> None:
-        asked.append(number)
+        received.append(number)
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, remember)
-    return lambda: bool(asked)
+    return lambda: bool(received)

@@ -1,4 +1,4 @@
-"""Data sets as evaluation takes them: sequences that begin with the target and go on."""
+"""Reads data sets for evaluation: sequences of at least two frames with a target in the first frame."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sot_tracker.errors import UserError
 
 @dataclass(frozen=True)
 class DataSet:
-    """What a data folder holds. stills: how many pictures without a next frame were left out."""
+    """The contents of a data folder. stills: number of single pictures, which were left out."""
 
     sequences: list[Sequence]
     refused: list[Refused]
@@ -83,6 +83,6 @@ def _require_all_names(
             there = [found.name for found in find(data, topics)]
             near = get_close_matches(name, there, 3, 0.4)
             raise UserError(
-                f"--sequences {name}: no sequence of '{data}' is called so"
-                + (f"; near it are {', '.join(near)}" if near else f"; there are {len(there)}")
+                f"--sequences {name}: no sequence of '{data}' has this name"
+                + (f"; similar names are {', '.join(near)}" if near else f"; there are {len(there)}")
             )

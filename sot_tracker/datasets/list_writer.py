@@ -20,17 +20,17 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 QUALITY = 92
-"""Of the JPEG pictures."""
+"""Quality of the JPEG pictures."""
 
 
 Row = dict[str, Any]
-"""What the list says of one picture, without its objects."""
+"""The entry of one picture in the list, without its objects."""
 
 
 class ListWriter:
-    """A new data set in `folder`; use it in a `with` block, at whose end the list is written.
+    """Writes a new data set to `folder`. It is a context manager; the list is written at the end of the block.
 
-    pictures, boxes: how many were added. Raises UserError if the folder holds a list already or cannot be written.
+    pictures, boxes: how many were added. Raises UserError if the folder has a list already or cannot be written.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -46,12 +46,12 @@ class ListWriter:
         return len(self._rows)
 
     def add(self, video: str, number: int, image: Image, target: int, box: Box) -> None:
-        """One target in one frame. image: BGR pixels, written once for all targets. number: of the frame, from 0."""
+        """Add a target in a frame. image: BGR pixels, written once for all targets. number: of the frame, from 0."""
         row = self._rows.get(picture_name(video, number))
         self.add_written(row or write_picture(self.folder, video, number, image), target, box)
 
     def add_written(self, picture: Row, target: int, box: Box) -> None:
-        """One target in a picture that `write_picture` has written."""
+        """Add a target in a picture that `write_picture` has written."""
         row = self._rows.setdefault(picture["file"], {**picture, "objects": []})
         row["objects"].append({"id": target, "box": [round(value, 2) for value in box.xywh]})
         self.boxes += 1
@@ -68,7 +68,7 @@ class ListWriter:
 
 
 def picture_name(video: str, number: int) -> str:
-    """The file of a frame, as the list layout tells sources by their names."""
+    """The file name of a frame; the list layout takes the name of the source from it."""
     return f"{_source(video)}_{number:06d}.jpg"
 
 

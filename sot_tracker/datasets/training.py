@@ -1,4 +1,4 @@
-"""Data sets as training takes them: tracks of the frames in which the target shows."""
+"""Reads data sets for training: tracks of the frames in which the target is visible."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _LISTED = 3
 
 
 def read(root: Path, source: str = "") -> list[Track]:
-    """All tracks of a data folder; `source` renames where they come from, for weights by source.
+    """All tracks of a data folder. source: name for weights by source, by default that of the layout.
 
-    Raises UserError if the folder has no known layout or no track, or if any of its sequences cannot be read: what is
-    left out of a training should be left out on purpose.
+    Raises UserError if the folder has no known layout or no track, or if any of its sequences cannot be read, so that
+    nothing is left out of a training unnoticed.
     """
     tracks, refused = [], []
     for found in find(root):
@@ -35,8 +35,8 @@ def read(root: Path, source: str = "") -> list[Track]:
 
 
 def track_of(sequence: Sequence) -> Track | None:
-    """The frames in which the target shows, or, where nothing is annotated, all frames without a box; None without
-    any.
+    """The frames in which the target is visible, or all frames, without a box, if nothing is annotated; None without
+    frames.
     """
     background = not sequence.known.any()
     masks = sequence.masks or (None,) * len(sequence.frames)

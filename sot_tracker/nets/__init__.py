@@ -1,7 +1,8 @@
 """The networks, one file per paper, in plain PyTorch.
 
-Each file holds a frozen configuration dataclass and `FAMILY` (see `family.Family`), which says all that the rest of the
-package must know of it. Parameter names are those of the published checkpoints, so that they load without renaming.
+Each file contains a frozen configuration dataclass and `FAMILY` (see `family.Family`), which tells the rest of the
+package everything about the network. Parameter names are those of the published checkpoints, which load without
+renaming.
 """
 
 from __future__ import annotations

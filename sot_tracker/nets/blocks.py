@@ -1,4 +1,4 @@
-"""Attention, and the blocks that SMAT and MVT really share: convolutions, the 2x2 unfolding, the correlation neck.
+"""Attention, and the blocks that SMAT and MVT share: convolutions, the 2x2 unfolding, the correlation neck.
 
 Those two come from one code base (fact sheets of SMAT and MVT, sections 1.1 to 1.4). Every activation is ReLU.
 """

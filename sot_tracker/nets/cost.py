@@ -1,4 +1,4 @@
-"""What a network costs: parameters and multiply-accumulates (MACs), counted plainly and as its paper counts them.
+"""Counts a network's parameters and multiply-accumulates (MACs), completely and in the way of its paper.
 
 MACs are those of convolutions and matrix products, attention included, at batch 1; norms, activations and additions
 are left out (fact sheets, sections on cost).
@@ -18,7 +18,7 @@ from sot_tracker.catalog import NetworkSpec
 
 
 def parameters(net: nn.Module) -> int:
-    """All trainable numbers."""
+    """Number of all trainable parameters."""
     return sum(parameter.numel() for parameter in net.parameters())
 
 
@@ -32,9 +32,9 @@ def macs(net: nn.Module, spec: NetworkSpec) -> dict[str, int]:
 
 
 def published_parameters(net: nn.Module) -> int:
-    """As the profiler of the FERMT and HiT papers counts: only what lies in a layer.
+    """Number of parameters as counted by the profiler of the FERMT and HiT papers: only those of layers.
 
-    It passes over tensors that a larger module holds itself (position embeddings, attention biases; fact sheet of
+    It leaves out tensors that belong to a larger module (position embeddings, attention biases; fact sheet of
     FERMT, section 9), and HiT's backbone has its batch norms folded into one bias each (fact sheet of HiT, section 12).
     """
     count = sum(parameters(module) for module in net.modules() if not list(module.children()))
@@ -43,7 +43,7 @@ def published_parameters(net: nn.Module) -> int:
 
 
 def published_macs(net: nn.Module, spec: NetworkSpec) -> int:
-    """As the same profiler counts: template and search, layers only, transposed convolutions at their output's size."""
+    """MACs counted by the same profiler: template and search, layers only, transposed convolutions by output size."""
     z, x = _inputs(spec)
     counts = _count(net, lambda: net(z, x))
     products = counts["Global"].get(torch.ops.aten.bmm, 0)

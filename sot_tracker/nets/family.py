@@ -1,7 +1,7 @@
-"""What the rest of the package knows of a network: the record that each file in `nets/` exports as `FAMILY`.
+"""The record that each file in `nets/` exports as `FAMILY`, with everything that the package must know of a network.
 
-Whoever adds a network writes one file with a configuration, a module and a `FAMILY`, and one line in `catalog.py` that
-names the file. Nothing else asks which network it has before it.
+A new network needs one file with a configuration, a module and a `FAMILY`, and one line in `catalog.py` that names the
+file. No other code depends on which network it is.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ outputs on the training pictures have mean 0 and size of about 1."""
 
 @dataclass(frozen=True, slots=True)
 class Tap:
-    """Where a network shows its features: maps (B, C, g, g) or tokens (B, g * g, C).
+    """Where features can be read from a network: maps (B, C, g, g) or tokens (B, g * g, C).
 
     path: of the module. inputs: the features are what the module is given, not what it returns. stride: pixels between
     them, 16 or 8; all are used at 16.
@@ -36,7 +36,7 @@ class Tap:
 
 @dataclass(frozen=True, slots=True)
 class CellTaps:
-    """Where a network without a score map can be asked of each search cell whether the target is there.
+    """Where tokens can be read from a network without a score map, for a loss per search cell (`aux_cell_loss`).
 
     stages: modules that return tokens (B, n, C), those of the search region first: path, C, side of the search grid.
     compared: path of the module that returns the tokens (B, n, C) that the head reads and the vector (B, C) with which

@@ -1,7 +1,7 @@
-"""A FERMT that finds by similarity before it is trained: a start for small data sets.
+"""Initial weights of FERMT with which it finds similar patches before any training, for small data sets.
 
-From random weights a vision transformer spends thousands of pairs on learning to compare at all. Here tokens attend to
-similar tokens from the first step:
+With random weights, a vision transformer needs thousands of pairs to learn to compare at all. With these weights,
+tokens attend to similar tokens from the first step:
 
 * patch embedding: the principal components of the training pictures' patches, nearly whitened;
 * queries and keys of a block: one random rotation of that content for both;
@@ -52,14 +52,14 @@ def start(net: Any, principal: PrincipalFilters, generator: torch.Generator) -> 
 
 def _attend_to_similar(block: Any, content: Tensor, marks: Tensor, generator: torch.Generator) -> None:
     dim, kept = content.shape
-    look = torch.zeros(dim, dim)
-    look[:kept] = SHARPNESS * rotation(kept, generator) @ content.T
+    compare = torch.zeros(dim, dim)
+    compare[:kept] = SHARPNESS * rotation(kept, generator) @ content.T
     values, out = torch.zeros(dim, dim), torch.zeros(dim, dim)
     if block.pattern.search == "t":
         for first in range(0, dim, dim // block.heads):
             values[first : first + 2] = marks.T
             out[:, first : first + 2] = CARRY * marks
-    qkv = torch.cat([look, look, values])
+    qkv = torch.cat([compare, compare, values])
     for layer, weight in ((block.attn["qkv"], qkv), (block.attn["proj"], out)):
         _fill(layer, weight + NOISE * torch.randn(weight.shape, generator=generator))
 

@@ -1,7 +1,7 @@
 """HiT with PVT-Small in place of LeViT (HiT's paper, table 7; PVT: Wang et al., ICCV 2021).
 
-The paper says "the other parts are consistent with HiT-Base" and no more. Ours: the tokens of both images pass PVT's
-four stages together; each image's keys and values are reduced on its own, and every token attends to those of both.
+The paper only says "the other parts are consistent with HiT-Base". Here, the tokens of both images pass PVT's four
+stages together; keys and values are reduced separately for each image, and every token attends to those of both.
 Each image has a table of positions per stage, which is PVT's way of telling positions. The bridge joins the stages of
 stride 16 and 32, so that the corner head has HiT-Base's grid. Shapes are for a template of 128 and a search region of
 256 pixels: 4096 + 1024, 1024 + 256, 256 + 64, 64 + 16 tokens in the stages, search first.

@@ -6,8 +6,8 @@ Only convolutions, ReLU and ReLU6: no squeeze and excite, no attention, nothing 
 template of 128 and a search region of 256 pixels: 8 x 8 and 16 x 16 cells.
 
 The backbone has no batch norms: those of the ImageNet weights are folded into its convolutions, as `from_imagenet`
-describes. Its strided convolutions pad both sides alike, where the original pads right and bottom alone: cell k then
-looks at pixel 16 k, the place for which it stands in the maps.
+describes. Its strided convolutions pad both sides equally (the original pads only right and bottom). So cell k is
+centred on pixel 16 k, which is its position in the maps.
 
 Confidence: `score` before any window; 1e-4 .. 1 - 1e-4, trained to be 1 on the target's centre and 0 elsewhere.
 """
@@ -111,7 +111,7 @@ def norm_relu(channels: int) -> tuple[nn.Module, nn.Module]:
 
 
 class Neck(nn.Module):
-    """What the search region has in common with the template, and what it shows by itself, cell by cell."""
+    """Combines, for each cell, the correlation of the search region with the template and the search features."""
 
     def __init__(self, cin: int, config: LiteConfig) -> None:
         super().__init__()
@@ -125,7 +125,7 @@ class Neck(nn.Module):
         """Features (B, cin, 8, 8) -> every cell as a unit vector (B, 64, c), and the target's mean (B, c, 1, 1)."""
         z = self.adjust_z(z)
         cells = F.normalize(z.flatten(2), dim=1).transpose(1, 2)
-        quarter = z.shape[3] // 4  # the target fills the middle half; cell k looks at pixel 16 k
+        quarter = z.shape[3] // 4  # the target fills the middle half; cell k is centred on pixel 16 k
         middle = slice(quarter, 3 * quarter + 1)
         return cells, z[:, :, middle, middle].mean((2, 3), keepdim=True)
 

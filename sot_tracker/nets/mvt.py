@@ -147,7 +147,7 @@ class Backbone(nn.Module):
         )
 
     def local(self, image: Tensor) -> Tensor:
-        """All that looks at one region alone: (B, 3, 256, 256) -> (B, 96, 32, 32)."""
+        """The part of the network before the regions are mixed: (B, 3, 256, 256) -> (B, 96, 32, 32)."""
         out: Tensor = self.layer_3[0](self.layer_2(self.layer_1(self.conv_1(image))))
         return out
 

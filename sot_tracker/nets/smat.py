@@ -244,7 +244,7 @@ class Backbone(nn.Module):
         self.layer_4 = nn.Sequential(InvertedResidual(s3.channels, s4.channels, 2, e), block(config, s4))
 
     def local(self, image: Tensor) -> Tensor:
-        """All that looks at one region alone: (B, 3, 256, 256) -> (B, 256, 32, 32)."""
+        """The part of the network before the regions are mixed: (B, 3, 256, 256) -> (B, 256, 32, 32)."""
         out: Tensor = self.layer_3[0](self.layer_2(self.layer_1(self.conv_1(image))))
         return out
 
@@ -297,7 +297,7 @@ class Smat(nn.Module):
 
 
 class SeparateSmat(Smat):
-    """SMAT whose regions meet in the correlation only: all of the template's way is computed once per target."""
+    """SMAT whose regions are only combined in the correlation, so that the template is computed once per target."""
 
     def region(self, image: Tensor) -> Tensor:
         """(B, 3, 256, 256) -> (B, 384, 16, 16)."""

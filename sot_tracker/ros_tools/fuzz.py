@@ -44,7 +44,7 @@ from sot_tracker.ros_tools.fuzz_inputs import ODD_NUMBERS, InputMaker
 from sot_tracker.ros_tools.resources import Watch, resources_of
 
 NAMESPACE = "/sot_fuzz"
-SAMPLE = 1000  # messages between two looks at the memory
+SAMPLE = 1000  # messages between two measurements of the memory
 GROWTH = 1.5
 """Times the memory after the first tenth that is allowed at the end: frames of all sizes come and go."""
 _TRANSITIONS = (0, 1, 1, 2, 3, 3, 4, 4, 5, 6, 7, 8, 60, 99)
@@ -73,7 +73,7 @@ class Sender(Node):
         self._seen = (0, 0, 0)
 
     def replace_publisher(self) -> None:
-        """By one of another message type or reliability."""
+        """Replace a publisher by one of another message type or reliability."""
         if self._images is not None:
             self.destroy_publisher(self._images)
         reliability = self._rng.choice((ReliabilityPolicy.RELIABLE, ReliabilityPolicy.BEST_EFFORT))
@@ -252,7 +252,7 @@ class Run:
 
 
 def fuzz(count: int, seed: int, model: str, minutes: float = 60.0) -> dict[str, Any]:
-    """Figures of a run of so many messages, or of so many minutes if they are over first. rclpy must be initialised."""
+    """The figures of a run of that many messages, or minutes if these are over first. rclpy must be initialised."""
     run, memory = Run(seed, model), []
     end, sent = time.monotonic() + 60 * minutes, 0
     start = time.monotonic()
@@ -287,7 +287,7 @@ def fuzz(count: int, seed: int, model: str, minutes: float = 60.0) -> dict[str, 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--messages", type=int, default=100_000, help="how many things to send (100000)")
-    parser.add_argument("--minutes", type=float, default=60.0, help="end after so many minutes (60)")
+    parser.add_argument("--minutes", type=float, default=60.0, help="end after this many minutes (60)")
     parser.add_argument("--seed", type=int, default=0, help="the same seed sends the same (0)")
     parser.add_argument("--model", default="kcf", help="tracker of the node (kcf)")
     args = parser.parse_args(argv)

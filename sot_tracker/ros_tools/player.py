@@ -31,7 +31,7 @@ from sot_tracker.stream.output_files import same_file
 from sot_tracker.stream.recordings import Recording
 from sot_tracker.stream.sources import FrameSource, open_source
 
-POLL = 0.02  # seconds between two looks for subscribers
+POLL = 0.02  # seconds between two checks for subscribers
 
 
 class Player(Node):
@@ -104,7 +104,7 @@ class Player(Node):
         self._schedule()
 
     def _schedule(self) -> None:
-        """Set the timer to the next frame's time; in lock-step it only looks for the time-out."""
+        """Set the timer to the next frame's time; in lock-step only to check the time-out."""
         if self._config.lockstep or not self.context.ok():
             return
         # A live source blocks until its next frame comes. Who is late goes on from now: no burst of frames follows.

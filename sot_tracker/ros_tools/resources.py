@@ -21,7 +21,7 @@ class Resources:
 
 
 def resources_of(pid: int | str = "self") -> Resources:
-    """Of a running process. Raises OSError where it has ended or there is no /proc."""
+    """The resources of a running process. Raises OSError if it has ended or there is no /proc."""
     folder = Path("/proc") / str(pid)
     pages = int((folder / "statm").read_text().split()[1])
     return Resources(

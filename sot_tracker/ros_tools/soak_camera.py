@@ -28,7 +28,7 @@ CYCLE, HIDDEN = 300, 75  # frames: of one round, and without a target at its end
 JUMP = 400  # frames between two jumps of the clock
 SIDE = 64
 APART = 1_200_000
-"""Between the first frame numbers of two cameras; a multiple of all periods."""
+"""Difference between the first frame numbers of two cameras; a multiple of all periods."""
 
 
 class Scene:
@@ -73,7 +73,7 @@ def main() -> int:
     scene = Scene(*args.size)
     number, ahead, next_frame = args.first, 0, time.monotonic()
     while rclpy.ok():
-        if images.get_subscription_count() == 0:  # the numbers begin when somebody looks
+        if images.get_subscription_count() == 0:  # numbering begins with the first subscriber
             time.sleep(0.05)
             continue
         if number % JUMP == JUMP - 1:

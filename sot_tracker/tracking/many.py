@@ -101,7 +101,7 @@ def search_together(trackers: Sequence[Tracker], image: Image, stamp_ns: int | N
     """Search for the targets of all these trackers in one run of their network, which they must share.
 
     Each tracker keeps its result for its next `update`, which must be with this very image object. A `RealtimeTracker`
-    decides itself when to search; it is only told how many trackers share its executor.
+    decides itself when to search; it only gets the number of trackers that share its executor.
     """
     for tracker in trackers:
         if isinstance(tracker, RealtimeTracker):

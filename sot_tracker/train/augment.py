@@ -1,5 +1,5 @@
-"""What light, lens and sensor do to a patch. Patches are S x S x 3 uint8; every function returns a new one or the
-same.
+"""Augmentation of patches by light, lens and sensor. Patches are S x S x 3 uint8; every function returns a new one or
+the same.
 """
 
 from __future__ import annotations

@@ -20,10 +20,10 @@ from sot_tracker.decode_torch import to_corners as decoded_corners
 from sot_tracker.train.labels import heatmaps, inside_cells
 
 Losses = dict[str, Tensor]
-"""Scalars by name; "total" is what is minimised."""
+"""Name -> scalar loss; "total" is their sum, which is minimised."""
 
 Loss = Callable[[dict[str, Tensor], Tensor, Tensor], Losses]
-"""Of maps, boxes as x, y, w, h fractions (B, 4) and presence (B,)."""
+"""From maps, boxes as x, y, w, h fractions (B, 4) and presence (B,) to losses."""
 
 GIOU, L1, CLASS = 2.0, 5.0, 8.334
 BACKGROUND = 1 / 16

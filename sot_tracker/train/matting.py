@@ -22,7 +22,8 @@ Alpha = npt.NDArray[np.uint8]
 """H x W, 0 outside the object to 255 inside."""
 
 CONTEXT = 1.1
-"""An object with a known box is looked for in a square that reaches this many of its longer sides from its middle."""
+"""An object with a known box is searched for in a square around it, whose half side is this many of its longer
+sides."""
 AREA = (0.015, 0.65)
 """Shares of the picture between which an object without a known box is accepted."""
 SOFT = 0.2

@@ -136,7 +136,7 @@ class _Sessions:
 
 @torch.no_grad()
 def _in_torch(backbone: nn.Module, head: nn.Module, template: Tensor, search: Tensor) -> tuple[Tensor, ...]:
-    """As `_Sessions`, for patches on the device of both graphs."""
+    """The same as `_Sessions`, for patches on the device of both graphs."""
     z, x = (
         backbone(patches[:, :side, :side].flip(3).permute(0, 3, 1, 2).float())[0]
         for patches, side in ((template, TEMPLATE), (search, SEARCH))

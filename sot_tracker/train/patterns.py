@@ -13,7 +13,7 @@ import numpy as np
 from sot_tracker.train.copy_paste import Cutout, outline
 
 SIDE = 64
-"""Of a blob's picture, pixels."""
+"""Side of a blob's picture, pixels."""
 CONTRAST = 90.0
 """Least distance of a blob's two colours, grey levels."""
 

@@ -99,7 +99,7 @@ def test_sequences_given_one_by_one(evaluate):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--sequences", "tow"], "--sequences tow: no sequence of .* near it are two"),
+        (["--sequences", "tow"], "--sequences tow: no sequence of .* similar names are two"),
         (["--frames", "1"], "--frames 1"),
         (["--propagate", "off"], "--propagate off is for --realtime"),
         (["--max-search-rate", "10"], "--max-search-rate is for --realtime"),
@@ -125,7 +125,7 @@ def test_json_alone_on_standard_output(evaluate, tmp_path):
     assert json.loads(out) == summary(tmp_path)
 
 
-def test_the_figures_are_told_apart_without_colour(evaluate, tmp_path, monkeypatch):
+def test_the_figures_are_reported_apart_without_colour(evaluate, tmp_path, monkeypatch):
     pytest.importorskip("matplotlib")
     from matplotlib.axes import Axes
 

@@ -18,8 +18,8 @@ START = "{:g},{:g},{:g},{:g}".format(*TRUTH[0].xywh)
 
 def run(capsys, *arguments):
     status = main(["label", *map(str, arguments)])
-    told = capsys.readouterr()
-    return status, told.out, (told.err.splitlines() or [""])[-1]
+    reported = capsys.readouterr()
+    return status, reported.out, (reported.err.splitlines() or [""])[-1]
 
 
 def test_a_video_becomes_a_track(tmp_path, capsys):

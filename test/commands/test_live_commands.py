@@ -69,7 +69,7 @@ def test_mavlink_is_heard_and_ends_at_ctrl_c(clip: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (("view", "{clip}", "--port", "70000"), "--port 70000 is out of range"),
         (("view", "{clip}", "--port", "0", "--host", "203.0.113.77"), "cannot listen on 203.0.113.77:0"),
@@ -82,7 +82,7 @@ def test_mavlink_is_heard_and_ends_at_ctrl_c(clip: str) -> None:
     ],
 )
 def test_mistakes_are_one_line(
-    words: tuple[str, ...], told: str, clip: str, capsys: pytest.CaptureFixture[str]
+    words: tuple[str, ...], message: str, clip: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("aiohttp")
     pytest.importorskip("pymavlink")
@@ -90,7 +90,7 @@ def test_mistakes_are_one_line(
     assert main([*given, *(() if "--model" in given else ("--model", "kcf"))]) == 2
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1
-    assert told in lines[0]
+    assert message in lines[0]
 
 
 @pytest.mark.parametrize(("command", "package"), [("view", "aiohttp"), ("mavlink", "pymavlink")])
@@ -110,8 +110,8 @@ def test_a_missing_package_is_one_line(
 def test_every_option_is_a_flag(command: str, group: type, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main([command, "--help"])
-    told = capsys.readouterr().out
-    assert all(f"--{name.replace('_', '-')} " in told for name in options_of(group))
+    reported = capsys.readouterr().out
+    assert all(f"--{name.replace('_', '-')} " in reported for name in options_of(group))
 
 
 def test_the_models_to_choose_from_need_no_weights_of_the_user() -> None:

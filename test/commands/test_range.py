@@ -25,7 +25,7 @@ def test_a_flight_without_ros_prints_its_figures(capsys: pytest.CaptureFixture[s
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["--json"], "--json prints the figures of --offline"),
         (["--offline", "--fly"], "not allowed with"),
@@ -33,10 +33,10 @@ def test_a_flight_without_ros_prints_its_figures(capsys: pytest.CaptureFixture[s
         (["--offline", "--width", "6"], "--width 6 is out of range"),
     ],
 )
-def test_mistakes_are_one_line(words: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_mistakes_are_one_line(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["range", *words]) == 2
     error = capsys.readouterr().err
-    assert told in error
+    assert message in error
     assert error.count("\n") == 1
 
 

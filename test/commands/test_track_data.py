@@ -17,8 +17,8 @@ TRUTH = boxes(12)
 
 def run(capsys, *arguments):
     status = main(["track", *map(str, arguments), "--model", "kcf"])
-    told = capsys.readouterr()
-    return status, told.out, (told.err.splitlines() or [""])[-1]
+    reported = capsys.readouterr()
+    return status, reported.out, (reported.err.splitlines() or [""])[-1]
 
 
 def overlap(out):

@@ -68,10 +68,10 @@ def test_the_truth_topic_starts_and_judges(tmp_path: Path, capsys: pytest.Captur
     recorded = write_bag(tmp_path / "run", [*clip(TRUTH), *truth_of([None, *TRUTH[1:]], "/ns/truth")])
     assert track(recorded, "--json", "--start", 0.04) == 0
     out, err = capsys.readouterr()
-    told = json.loads(out)
+    reported = json.loads(out)
     assert f"starting on the true box of frame 1, {TRUTH[1]}" in err
-    assert told["mean_overlap"] > 0.5
-    assert (told["frames"], told["lost"], told["written"]) == (7, {"1": []}, [])
+    assert reported["mean_overlap"] > 0.5
+    assert (reported["frames"], reported["lost"], reported["written"]) == (7, {"1": []}, [])
     assert track(recorded, "--box", BOX, "--truth-topic", "/other") == 2
     assert "no Detection2D topic /other" in capsys.readouterr().err
 
@@ -120,7 +120,7 @@ def test_the_saved_recording_is_a_source_again(run: Path, tmp_path: Path, capsys
     [
         (["--init", f"{BOX}@9"], "@9 starts after the end of the source"),
         (["--init", f"{BOX}@x"], "has 'x' after the @"),
-        (["--init", f"{BOX}@1", "--start", "2"], "lies before --start 2"),
+        (["--init", f"{BOX}@1", "--start", "2"], "is before --start 2"),
         (["--init", BOX, "--topic", "/nope"], f"has no image topic /nope; it has {IMAGES}"),
         (["--init", BOX, "--save-bag", "out.bag"], "must end in .mcap"),
         (["--init", BOX, "--save-bag", "no/such/out.mcap"], "does not exist, make it first"),
@@ -130,9 +130,9 @@ def test_the_saved_recording_is_a_source_again(run: Path, tmp_path: Path, capsys
 )
 def test_refused(run: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str) -> None:
     assert track(run, *arguments) == 2
-    told = capsys.readouterr().err.splitlines()
-    assert words in told[-1]
-    assert sum("error" in line for line in told) == 1
+    reported = capsys.readouterr().err.splitlines()
+    assert words in reported[-1]
+    assert sum("error" in line for line in reported) == 1
 
 
 def test_the_recording_that_is_read_is_not_overwritten(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -168,17 +168,17 @@ def test_several_targets(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert out.stat().st_size > 1000
 
 
-def test_what_was_lost_and_what_is_replaced_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_was_lost_and_what_is_replaced_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     gone = [*TRUTH[:3], None, None, None]
     folder = write_sequence(tmp_path / "clip", gone)
     (tmp_path / "a.csv").write_text("old")
     assert track(folder, "--csv", tmp_path / "a.csv", "--max-coast", 0) == 0
-    told = capsys.readouterr().out
+    reported = capsys.readouterr().out
     states = [row["state"] for row in rows_of(tmp_path / "a.csv")]
     assert states[-1] == "lost"
     first = states.index("lost")
-    assert f"\nlost in frames {first}-5\n" in told
-    assert "a.csv (the file that was there is replaced)" in told
+    assert f"\nlost in frames {first}-5\n" in reported
+    assert "a.csv (an older file was replaced)" in reported
 
 
 def test_damaged_frames_before_the_first_box_are_counted(

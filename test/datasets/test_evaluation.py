@@ -30,7 +30,7 @@ def test_names(data, names, expected):
 
 
 def test_an_unknown_name_comes_with_the_nearest_ones(data):
-    with pytest.raises(UserError, match=r"--sequences cat-3: .*near it are cat/cat-"):
+    with pytest.raises(UserError, match=r"--sequences cat-3: .*similar names are cat/cat-"):
         evaluation.read(data, ["cat-3"])
 
 

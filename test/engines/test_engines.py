@@ -208,7 +208,7 @@ def test_bf16(toy: catalog.ModelSpec, toy_folder: Path, patches: tuple[Patch, Pa
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         ({"engine": "onnx", "precision": "bf16"}, "precision=bf16 is not for ONNX Runtime on cpu"),
         ({"engine": "onnx", "precision": "fp16"}, "precision=fp16 is not for ONNX Runtime on cpu"),
@@ -218,8 +218,10 @@ def test_bf16(toy: catalog.ModelSpec, toy_folder: Path, patches: tuple[Patch, Pa
         ({"engine": "torch", "device": "tensorrt"}, "not for the torch engine"),
     ],
 )
-def test_what_an_engine_cannot_do(toy: catalog.ModelSpec, toy_folder: Path, options: dict[str, str], told: str) -> None:
-    with pytest.raises(UserError, match=told):
+def test_what_an_engine_cannot_do(
+    toy: catalog.ModelSpec, toy_folder: Path, options: dict[str, str], message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
         network(toy, toy_folder, **options)
 
 

@@ -119,7 +119,7 @@ def test_interrupted_build_is_no_build(
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         (["--engine", "openvino"], "--device tensorrt is not for --engine openvino"),
         (["--weights", "random"], "built from a model folder"),
@@ -132,12 +132,12 @@ def test_what_cannot_be_prepared(
     built: list[Any],
     capsys: pytest.CaptureFixture[str],
     options: list[str],
-    told: str,
+    message: str,
 ) -> None:
     command = ["prepare", "--model", "toy", "--device", "tensorrt", "--weights", str(toy_folder), *options]
     assert cli.main(command) == 2
     error = capsys.readouterr().err
-    assert told in error
+    assert message in error
     assert "building" not in error, "no bar for work that never began"
 
 

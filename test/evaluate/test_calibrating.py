@@ -45,8 +45,8 @@ def test_it_finds_what_tells_and_is_calibrated() -> None:
     assert quality.error < 0.05
     assert 0.5 < quality.presence_auc < quality.right_auc
     fresh = samples(seed=1)
-    told = [made.probability(dict(zip(FEATURES, row, strict=True))) for row in fresh.features]
-    assert calibration_error(np.array(told), fresh.right) < 0.05
+    reported = [made.probability(dict(zip(FEATURES, row, strict=True))) for row in fresh.features]
+    assert calibration_error(np.array(reported), fresh.right) < 0.05
 
 
 def test_the_curve_rises_and_is_never_sure() -> None:
@@ -178,8 +178,8 @@ def test_each_data_set_is_left_out_in_turn(
     monkeypatch.setattr(samples_file, "gather", lambda tracker, clips, done: samples())
     given = ["calibrate", "--model", "toy", "--weights", str(toy_folder), "--dry-run"]
     assert main([*given, *["--data", str(tmp_path / "data")] * 2]) == 0
-    assert "6000 frames of 40 sequences" in (told := capsys.readouterr().out)
-    assert "On sequences left out" in told
+    assert "6000 frames of 40 sequences" in (reported := capsys.readouterr().out)
+    assert "On sequences left out" in reported
     assert main([*given, *["--data", str(tmp_path / "data")] * 3, "--save-looks", str(tmp_path / "kept.npz")]) == 0
     assert "On data sets left out" in capsys.readouterr().out
     assert np.bincount(samples_file.read(tmp_path / "kept.npz").folder).tolist() == [3000] * 3
@@ -227,7 +227,7 @@ def test_a_folder_that_cannot_be_written_to_is_told_before_the_work(
 
 
 @pytest.mark.parametrize(
-    ("more", "told"),
+    ("more", "message"),
     [
         (["--model", "kcf"], "no network"),
         (["--features", "luck"], "--features luck: known are score"),
@@ -238,8 +238,8 @@ def test_a_folder_that_cannot_be_written_to_is_told_before_the_work(
         (["--plot", "/dev/null/a.png"], "--plot /dev/null/a.png cannot be written: "),
     ],
 )
-def test_what_cannot_be_calibrated(toy: Any, tmp_path: Any, capsys: Any, more: list[str], told: str) -> None:
+def test_what_cannot_be_calibrated(toy: Any, tmp_path: Any, capsys: Any, more: list[str], message: str) -> None:
     write_sequence(tmp_path / "one", boxes(4))
     given = ["calibrate", "--data", str(tmp_path), *(["--model", "toy", "--weights", "random"])]
     assert main([*given, *more]) == 2
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err

@@ -118,20 +118,20 @@ def test_the_command_writes_a_table_and_json(sequence, tmp_path, capsys, propaga
     given = ["eval", "--data", str(sequence.frames[0].parent), "--model", "kcf", "--out", str(out), "--no-plots"]
     assert main([*given, "--realtime", "100", "--propagate", propagate]) == 0
     assert "In real time, 100 frames per second" in capsys.readouterr().out
-    told = json.loads((out / "summary.json").read_text())["realtime"]
-    assert (told["fps"], told["propagate"]) == (100, propagate)
-    assert told["models"]["kcf"]["ratio"] > 0.2
+    reported = json.loads((out / "summary.json").read_text())["realtime"]
+    assert (reported["fps"], reported["propagate"]) == (100, propagate)
+    assert reported["models"]["kcf"]["ratio"] > 0.2
     assert len(json.loads((out / "realtime.json").read_text())["answers"]["kcf"]["one"]) >= 2
 
 
 @pytest.mark.parametrize(
-    ("more", "told"),
+    ("more", "message"),
     [(["--realtime", "0"], "above 0 to 1000"), (["--realtime", "30", "--jobs", "2"], "leave --jobs out")],
 )
-def test_what_cannot_be(sequence, tmp_path, capsys, more, told):
+def test_what_cannot_be(sequence, tmp_path, capsys, more, message):
     given = ["eval", "--data", str(sequence.frames[0].parent), "--model", "kcf", "--out", str(tmp_path / "out")]
     assert main([*given, *more]) == 2
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 def test_a_limit_of_searches_is_for_real_time_alone() -> None:

@@ -83,7 +83,7 @@ def test_parts_number_their_own_sequences() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"names": np.array(["score"])}, "other features"),
         ({"right": np.zeros(3, np.bool_)}, "not a file of samples"),
@@ -96,11 +96,11 @@ def test_parts_number_their_own_sequences() -> None:
         ({"present": None}, "not a file of samples"),
     ],
 )
-def test_other_archives_are_refused(tmp_path: Any, change: dict[str, Any], told: str) -> None:
+def test_other_archives_are_refused(tmp_path: Any, change: dict[str, Any], message: str) -> None:
     path, given = tmp_path / "a.npz", made([0, 0, 1, 1])
     columns = {"names": np.array(FEATURES), **{f.name: getattr(given, f.name) for f in dataclasses.fields(given)}}
     np.savez(path, **{name: value for name, value in {**columns, **change}.items() if value is not None})
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=message):
         samples.read(path)
 
 

@@ -54,6 +54,6 @@ def test_nodes_start_and_end_with_ctrl_c(tmp_path: Path, file: str, nodes: list[
     finally:
         child.send_signal(signal.SIGINT)
         assert child.wait(PATIENCE) == 0
-    told = (tmp_path / "log").read_text()
-    assert "Traceback" not in told
-    assert told.count("process has finished cleanly") == len(nodes)
+    reported = (tmp_path / "log").read_text()
+    assert "Traceback" not in reported
+    assert reported.count("process has finished cleanly") == len(nodes)

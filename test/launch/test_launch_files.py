@@ -90,7 +90,7 @@ def test_arguments_get_the_type_of_their_option(launch: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "told"),
+    ("name", "text", "message"),
     [
         ("threads", "many", "threads='many' has the wrong type"),
         ("lost_threshold", "7", "lost_threshold=7.0 is out of range"),
@@ -101,8 +101,8 @@ def test_arguments_get_the_type_of_their_option(launch: Any) -> None:
         ("view", "on", "view:=on is not possible: give true or false"),
     ],
 )
-def test_a_value_that_does_not_fit_is_told(name: str, text: str, told: str, launch: Any) -> None:
-    with pytest.raises((RuntimeError, UserError), match=told):
+def test_a_value_that_does_not_fit_is_reported(name: str, text: str, message: str, launch: Any) -> None:
+    with pytest.raises((RuntimeError, UserError), match=message):
         nodes(launch, **{name: text})
 
 
@@ -162,13 +162,13 @@ def test_words_that_yaml_takes_for_truth_values_stay_words(launch: Any) -> None:
     assert nodes(launch, propagate="off", second_opinion="on")[0].parameters[-1]["propagate"] == "off"
 
 
-def test_a_port_that_is_none_is_told(launch: Any) -> None:
+def test_a_port_that_is_none_is_reported(launch: Any) -> None:
     with pytest.raises(UserError, match="port='x' has the wrong type"):
         nodes(launch, view="true", view_port="x")
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         (None, "does not exist"),
         ("model: kcf", r"model stands outside of ros__parameters: write .*/\*\*:.*ros__parameters:"),
@@ -178,11 +178,11 @@ def test_a_port_that_is_none_is_told(launch: Any) -> None:
         ("a: \xff", "cannot be read"),
     ],
 )
-def test_a_params_file_that_is_none_is_told(launch: Any, tmp_path: Path, text: str | None, told: str) -> None:
+def test_a_params_file_that_is_none_is_reported(launch: Any, tmp_path: Path, text: str | None, message: str) -> None:
     own = tmp_path / "own.yaml"
     if text is not None:
         own.write_text(text, encoding="latin-1")
-    with pytest.raises((RuntimeError, UserError), match=told):
+    with pytest.raises((RuntimeError, UserError), match=message):
         nodes(launch, params_file=str(own))
 
 
@@ -210,19 +210,19 @@ def told_of(launch: Any, own: Path, text: str, **given: str) -> list[str]:
         ("tracker", "", "", False),
     ],
 )
-def test_a_params_file_for_other_nodes_is_told(
+def test_a_params_file_for_other_nodes_is_reported(
     launch: Any, tmp_path: Path, section: str, namespace: str, base: str, fits: bool
 ) -> None:
-    told = told_of(
+    reported = told_of(
         launch,
         tmp_path / "own.yaml",
         f"{section}: {{ros__parameters: {{model: kcf}}}}",
         namespace=namespace,
         **({"ros_namespace": base} if base else {}),
     )
-    assert len(told) == (0 if fits else 1)
+    assert len(reported) == (0 if fits else 1)
     if not fits:
-        assert f"has nothing for /{namespace}{'/' * bool(namespace)}tracker_node, only for " in told[0]
+        assert f"has nothing for /{namespace}{'/' * bool(namespace)}tracker_node, only for " in reported[0]
 
 
 NAMED = "{section}: {{ros__parameters: {{{value}}}}}"
@@ -283,7 +283,7 @@ def test_sections_may_be_nested(launch: Any, tmp_path: Path) -> None:
         ("tracker_node", "init_box: [1.0, 2.0, 3.0, 4.0]", "init_box:=[1, 2, 3, 4.5]", False),
     ],
 )
-def test_an_argument_that_would_lose_against_the_file_is_told(
+def test_an_argument_that_would_lose_against_the_file_is_reported(
     launch: Any, tmp_path: Path, section: str, value: str, argument: str, clashes: bool
 ) -> None:
     name, _, text = argument.partition(":=")

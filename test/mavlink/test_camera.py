@@ -87,13 +87,15 @@ def test_a_heartbeat_comes_every_second_and_after_a_pause_only_once() -> None:
 def test_information_has_the_flags_of_tracking_the_names_and_the_resolution() -> None:
     reaction = camera().receive(command(REQUEST, INFORMATION), 2.5)
     assert types(reaction.send) == ["COMMAND_ACK", "CAMERA_INFORMATION"]
-    told = packet(reaction.send[1].message, (1, 100))
-    assert told.flags == (dialect.CAMERA_CAP_FLAGS_HAS_TRACKING_POINT | dialect.CAMERA_CAP_FLAGS_HAS_TRACKING_RECTANGLE)
-    assert (told.resolution_h, told.resolution_v, told.time_boot_ms) == (640, 480, 2500)
-    assert bytes(told.vendor_name).rstrip(b"\0") == b"sot_tracker"
-    assert bytes(told.model_name).rstrip(b"\0") == b"lite"
-    assert told.firmware_version == 0x030201
-    assert math.isnan(told.focal_length)
+    reported = packet(reaction.send[1].message, (1, 100))
+    assert reported.flags == (
+        dialect.CAMERA_CAP_FLAGS_HAS_TRACKING_POINT | dialect.CAMERA_CAP_FLAGS_HAS_TRACKING_RECTANGLE
+    )
+    assert (reported.resolution_h, reported.resolution_v, reported.time_boot_ms) == (640, 480, 2500)
+    assert bytes(reported.vendor_name).rstrip(b"\0") == b"sot_tracker"
+    assert bytes(reported.model_name).rstrip(b"\0") == b"lite"
+    assert reported.firmware_version == 0x030201
+    assert math.isnan(reported.focal_length)
 
 
 @pytest.mark.parametrize(
@@ -339,11 +341,11 @@ def test_messages_that_mavlink_1_does_not_have_are_denied_to_it(number: int, par
 
 @pytest.mark.parametrize("state", ["TRACKING", "UNCERTAIN"])
 def test_a_followed_target_is_reported_in_fractions(state: str) -> None:
-    told = status(camera(state, Box(160, 240, 160, 120)))
-    assert (told.tracking_status, told.tracking_mode, told.target_data) == (1, 2, 4)
-    corners = (told.rec_top_x, told.rec_top_y, told.rec_bottom_x, told.rec_bottom_y)
+    reported = status(camera(state, Box(160, 240, 160, 120)))
+    assert (reported.tracking_status, reported.tracking_mode, reported.target_data) == (1, 2, 4)
+    corners = (reported.rec_top_x, reported.rec_top_y, reported.rec_bottom_x, reported.rec_bottom_y)
     assert corners == pytest.approx((0.25, 0.5, 0.5, 0.75))
-    assert (told.point_x, told.point_y, told.radius) == pytest.approx((0.375, 0.625, 0.125))
+    assert (reported.point_x, reported.point_y, reported.radius) == pytest.approx((0.375, 0.625, 0.125))
 
 
 @pytest.mark.parametrize(
@@ -361,9 +363,9 @@ def test_a_followed_target_is_reported_in_fractions(state: str) -> None:
     ],
 )
 def test_where_there_is_no_target_there_is_no_box(state: str | None, box: Box | None, now: float, wanted: int) -> None:
-    told = status(camera(state, box), now)
-    assert (told.tracking_status, told.tracking_mode) == (wanted, 0)
-    assert all(math.isnan(v) for v in (told.rec_top_x, told.rec_bottom_y, told.point_x, told.radius))
+    reported = status(camera(state, box), now)
+    assert (reported.tracking_status, reported.tracking_mode) == (wanted, 0)
+    assert all(math.isnan(v) for v in (reported.rec_top_x, reported.rec_bottom_y, reported.point_x, reported.radius))
 
 
 def test_a_box_that_is_only_a_guess_is_not_reported() -> None:

@@ -228,7 +228,7 @@ def test_a_connection_that_cannot_be_opened_is_one_line(connection: str) -> None
         connect(MavlinkConfig(connection=connection))
 
 
-def test_a_host_without_an_address_is_told(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_host_without_an_address_is_reported(caplog: pytest.LogCaptureFixture) -> None:
     connect(MavlinkConfig(connection="udpout:127.0.0.1:14550")).close()
     assert not caplog.messages
     connect(MavlinkConfig(connection="udpout:no host:14550")).close()

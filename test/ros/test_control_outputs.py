@@ -136,7 +136,7 @@ def test_a_new_target_has_no_velocity_of_the_old_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("bad", "told"),
+    ("bad", "message"),
     [
         ({"k": [0.0] * 9}, "not calibrated"),
         ({"distortion_model": "magic"}, "magic"),
@@ -144,14 +144,14 @@ def test_a_new_target_has_no_velocity_of_the_old_one() -> None:
         ({"k": [math.nan] * 9}, "not calibrated"),
     ],
 )
-def test_a_bad_camera_info_is_one_warning(bad: dict[str, Any], told: str) -> None:
+def test_a_bad_camera_info_is_one_warning(bad: dict[str, Any], message: str) -> None:
     node = Node()
     outputs = ControlOutputs(node)  # type: ignore[arg-type]
     for _ in range(5):
         node.send_info(info(**bad))
     follow(outputs, node, 3)
     assert len(node.warnings) == 1
-    assert told in node.warnings[0]
+    assert message in node.warnings[0]
     assert not node.sent["bearing"]
     assert len(node.sent["predicted"]) == 3
     node.send_info(info())

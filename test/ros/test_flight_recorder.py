@@ -169,9 +169,9 @@ def test_a_missing_folder_is_one_warning_and_the_node_lives(
     one.pipeline._trackers[0].state = State.LOST
     one.send(3)
     assert not one.dump().success
-    told = [line for line in capfd.readouterr().err.splitlines() if line.startswith("[WARN]") and "gone'" in line]
-    assert len(told) == 1
-    assert "gone' for flight recordings does not exist: make it" in told[0]
+    reported = [line for line in capfd.readouterr().err.splitlines() if line.startswith("[WARN]") and "gone'" in line]
+    assert len(reported) == 1
+    assert "gone' for flight recordings does not exist: make it" in reported[0]
     assert one.node._state_machine.current_state[1] == "active"
 
 

@@ -76,9 +76,9 @@ def test_after_a_frame_it_begins_anew(setup: Setup) -> None:
     assert setup.watch(20.0) == pytest.approx([3, 13], abs=1)
 
 
-@pytest.mark.parametrize(("wanted", "told"), [("reliable", True), ("auto", False), ("best_effort", False)])
-def test_a_reliable_subscription_to_a_best_effort_camera_is_told(
-    monkeypatch: pytest.MonkeyPatch, wanted: str, told: bool
+@pytest.mark.parametrize(("wanted", "message"), [("reliable", True), ("auto", False), ("best_effort", False)])
+def test_a_reliable_subscription_to_a_best_effort_camera_is_reported(
+    monkeypatch: pytest.MonkeyPatch, wanted: str, message: bool
 ) -> None:
     setup = Setup(monkeypatch, reliability=wanted)
     setup.offered = ReliabilityPolicy.BEST_EFFORT
@@ -86,4 +86,4 @@ def test_a_reliable_subscription_to_a_best_effort_camera_is_told(
     (text,) = [text for _, text in setup.said]
     assert (
         "It is best effort, so a reliable subscription receives nothing from it: set reliability:=auto" in text
-    ) is told
+    ) is message

@@ -264,7 +264,7 @@ def test_the_service_starts_at_once_and_says_which_target(hand: Hand) -> None:
 
 
 @pytest.mark.parametrize(
-    ("box", "stamp", "told"),
+    ("box", "stamp", "text"),
     [
         (Box(500, 10, 20, 20), 0, "lies outside the 160x120 frame"),
         (Box(NAN, 10, 20, 20), 0, "cannot be tracked: give finite numbers"),
@@ -273,10 +273,10 @@ def test_the_service_starts_at_once_and_says_which_target(hand: Hand) -> None:
         (Box(10, 10, 20, 20), 1, "older than the oldest of"),
     ],
 )
-def test_the_service_says_why_it_refuses(hand: Hand, box: Box, stamp: int, told: str) -> None:
+def test_the_service_says_why_it_refuses(hand: Hand, box: Box, stamp: int, text: str) -> None:
     answer = hand.init(box, stamp)
     assert (answer.accepted, answer.target_id) == (False, "")
-    assert told in answer.message
+    assert text in answer.message
     assert hand.next_frame().state == IDLE
 
 

@@ -31,17 +31,17 @@ def executed(prefix: Path, folder: Path, name: str, *words: str) -> subprocess.C
 @pytest.mark.ros
 @pytest.mark.usefixtures("ros_domain")
 @pytest.mark.parametrize(
-    ("name", "words", "told"),
+    ("name", "words", "message"),
     [
         ("tracker_node", ["--ros-args", "-p", "model:=bogus"], "error: unknown model 'bogus'"),
         ("player", ["--ros-args", "-p", "source:=/nowhere"], "error: '/nowhere' does not exist"),
         ("sot-tracker", ["models", "--bogus"], "sot-tracker: error:"),
     ],
 )
-def test_executables_run_from_anywhere(prefix: Path, tmp_path: Path, name: str, words: list[str], told: str) -> None:
+def test_executables_run_from_anywhere(prefix: Path, tmp_path: Path, name: str, words: list[str], message: str) -> None:
     done = executed(prefix, tmp_path, name, *words)
     assert (done.returncode, len(done.stderr.strip().splitlines())) == (2, 1), done.stderr
-    assert told in done.stderr
+    assert message in done.stderr
 
 
 def test_launch_and_config_files_are_in_the_share_folder(prefix: Path) -> None:

@@ -63,5 +63,7 @@ def test_images_get_the_large_segment_unless_the_user_chose(given, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     if given:
         monkeypatch.setenv("FASTRTPS_DEFAULT_PROFILES_FILE", given)
-    told = subprocess.run([sys.executable, "-c", CHOSEN], capture_output=True, text=True, timeout=60, check=True).stdout
-    assert told.strip() == given if given else Path(told.strip()).name == "fastdds_large.xml"
+    reported = subprocess.run(
+        [sys.executable, "-c", CHOSEN], capture_output=True, text=True, timeout=60, check=True
+    ).stdout
+    assert reported.strip() == given if given else Path(reported.strip()).name == "fastdds_large.xml"

@@ -52,8 +52,10 @@ def test_a_ground_station_starts_reads_and_stops_the_node(tmp_path: Path) -> Non
         node.said("~/init (")
         for index in range(1, 6):
             node.result(node.send(frame(index)))
-        told = ground.until("CAMERA_TRACKING_IMAGE_STATUS", lambda message: message.tracking_status == 1)
-        box = Box.from_xyxy(told.rec_top_x, told.rec_top_y, told.rec_bottom_x, told.rec_bottom_y).scaled(WIDTH, HEIGHT)
+        reported = ground.until("CAMERA_TRACKING_IMAGE_STATUS", lambda message: message.tracking_status == 1)
+        box = Box.from_xyxy(
+            reported.rec_top_x, reported.rec_top_y, reported.rec_bottom_x, reported.rec_bottom_y
+        ).scaled(WIDTH, HEIGHT)
         assert max(box.iou(box_at(index)) for index in range(6)) > 0.7
 
         assert ground.command(dialect.MAV_CMD_CAMERA_STOP_TRACKING) == 0

@@ -128,7 +128,7 @@ def test_impossible_boxes_change_nothing(node: Talker, box: Box) -> None:
         ({"width": 80, "height": 60, "step": 240}, "frame is 80x60 but the target was given in 160x120"),
     ],
 )
-def test_useless_frames_are_told_once_and_survived(node: Talker, damage: dict[str, Any], words: str) -> None:
+def test_useless_frames_are_reported_once_and_survived(node: Talker, damage: dict[str, Any], words: str) -> None:
     node.box(box_at(0))
     before = after = follow(node, 0, 2)[-1]
     sent = []
@@ -154,7 +154,7 @@ def test_padded_rows_and_big_endian_flags_are_fine(node: Talker) -> None:
     assert state.state == TRACKING
 
 
-def test_stamps_that_jump_back_are_told_and_tracking_goes_on(node: Talker) -> None:
+def test_stamps_that_jump_back_are_reported_and_tracking_goes_on(node: Talker) -> None:
     node.box(box_at(0))
     follow(node, 0, 3)
     start = node.stamp
@@ -200,14 +200,14 @@ def test_diagnostics(node: Talker) -> None:
     assert float(values["rate Hz"]) > 0
 
 
-def test_a_lost_target_is_told_by_state_alone(node: Talker) -> None:
+def test_a_lost_target_is_reported_by_state_alone(node: Talker) -> None:
     node.box(box_at(0))
     follow(node, 0, 3)
     black = np.zeros((120, 160, 3), np.uint8)
     states = [node.result(node.send(texture(120, 160, 90) if k % 2 else black)) for k in range(18)]
-    told = [state.state for state in states]
-    assert told == sorted(told, key=[TRACKING, UNCERTAIN, LOST].index), "no way back"
-    assert {UNCERTAIN, LOST} <= set(told)
+    reported = [state.state for state in states]
+    assert reported == sorted(reported, key=[TRACKING, UNCERTAIN, LOST].index), "no way back"
+    assert {UNCERTAIN, LOST} <= set(reported)
     assert states[-1].score == 0.0
     assert states[-1].reason in (states[-1].SCORE, states[-1].OCCLUDED, states[-1].EDGE)
     assert messages.nanoseconds(states[-1].since) > messages.nanoseconds(states[0].since) > 0
@@ -276,11 +276,11 @@ def test_an_early_signal_leaves_no_traceback(moment: str) -> None:
     command = [sys.executable, "-X", "importtime", "scripts/tracker_node", *harness.arguments({"model": "kcf"})]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=harness.environment()) as child:
         assert child.stderr is not None
-        told = next(line for line in child.stderr if moment in line)
+        reported = next(line for line in child.stderr if moment in line)
         child.send_signal(signal.SIGINT)
-        told += child.communicate(timeout=PATIENCE)[1]
-    assert "Traceback" not in told, told[told.index("Traceback") :]
-    assert child.returncode in (0, -signal.SIGINT), told[-500:]
+        reported += child.communicate(timeout=PATIENCE)[1]
+    assert "Traceback" not in reported, reported[reported.index("Traceback") :]
+    assert child.returncode in (0, -signal.SIGINT), reported[-500:]
 
 
 @pytest.mark.parametrize(
@@ -325,18 +325,18 @@ def test_a_mistake_is_one_line_and_status_2(parameters: dict[str, Any], words: s
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["--model", "kcf"], "unknown arguments ['--model', 'kcf']: write --ros-args -p NAME:=VALUE"),
         (["-p", "model:=kcf"], "unknown arguments ['-p']: write --ros-args -p NAME:=VALUE"),
         (["--ros-args", "model:=kcf"], "unknown arguments ['model:=kcf']: write --ros-args -p NAME:=VALUE"),
     ],
 )
-def test_arguments_that_would_have_no_effect_are_refused(words: list[str], told: str) -> None:
+def test_arguments_that_would_have_no_effect_are_refused(words: list[str], message: str) -> None:
     command = [sys.executable, "scripts/tracker_node", *words]
     done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, env=harness.environment())
     assert done.returncode == 2
-    assert f"error: {told}" in done.stderr
+    assert f"error: {message}" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -434,7 +434,7 @@ def test_a_topic_of_another_type_is_named(tmp_path: Any) -> None:
         talker.said("/foreign/image carries std_msgs/msg/String, but sensor_msgs/msg/Image or")
 
 
-def test_a_camera_that_comes_later_with_compressed_images_is_told(tmp_path: Any) -> None:
+def test_a_camera_that_comes_later_with_compressed_images_is_reported(tmp_path: Any) -> None:
     with tracker(tmp_path, "/absent") as (talker, _):
         talker.recorder.destroy_publisher(talker.images)
         talker.said("nobody publishes /absent/image")
@@ -474,7 +474,7 @@ def test_a_best_effort_box_a_size_change_and_a_box_of_the_future(tmp_path: Any) 
         talker.said("taking /boxes/image: 160x120 bgr8 at ")
 
 
-def test_another_tracker_on_the_same_topics_is_told(tmp_path: Any) -> None:
+def test_another_tracker_on_the_same_topics_is_reported(tmp_path: Any) -> None:
     with tracker(tmp_path, "/twin") as (node, _):
         node.connected()
         assert "another node publishes" not in node.log()

@@ -166,14 +166,14 @@ def test_a_model_that_cannot_be_loaded_fails_to_configure_and_says_why(tmp_path:
         assert child.poll() is None
 
 
-def test_simulated_time_without_a_clock_is_told(tmp_path: Any) -> None:
+def test_simulated_time_without_a_clock_is_reported(tmp_path: Any) -> None:
     with tracker(tmp_path, "/timeless", use_sim_time=True) as (talker, _):
         talker.said("use_sim_time is true, but nothing is published on /clock")
         talker.connected()
         assert talker.result(talker.send(frame(0))).state == 0
 
 
-def test_a_parameter_box_that_cannot_be_is_told_and_the_node_waits(tmp_path: Any) -> None:
+def test_a_parameter_box_that_cannot_be_is_reported_and_the_node_waits(tmp_path: Any) -> None:
     with tracker(tmp_path, "/wrong", init_box=[500, 40, 28, 28]) as (talker, _):
         talker.connected()
         assert talker.result(talker.send(frame(0))).state == 0

@@ -186,9 +186,9 @@ def test_an_unexpected_error_costs_its_frame(setup: Any, capfd: pytest.CaptureFi
     one.node._pipeline._watch()
     assert one.state() == "active"
     assert one.record.states == [State.TRACKING] * 2
-    told = [line for line in capfd.readouterr().err.splitlines() if "frame failed" in line]
-    assert len(told) == 1
-    assert type(error).__name__ in told[0]
+    reported = [line for line in capfd.readouterr().err.splitlines() if "frame failed" in line]
+    assert len(reported) == 1
+    assert type(error).__name__ in reported[0]
 
 
 def test_errors_frame_after_frame_end_in_unconfigured_and_can_be_tried_again(
@@ -204,9 +204,9 @@ def test_errors_frame_after_frame_end_in_unconfigured_and_can_be_tried_again(
     one.node._pipeline._watch()
     assert one.state() == "unconfigured"
     assert one.tracker is None
-    told = capfd.readouterr().err
-    assert "10 frames in a row failed, the last with RuntimeError: device lost" in told
-    assert "configure and activate it to try again" in told
+    reported = capfd.readouterr().err
+    assert "10 frames in a row failed, the last with RuntimeError: device lost" in reported
+    assert "configure and activate it to try again" in reported
     one.go("configure", "activate")
     one.box(box_at(0))
     one.send()
@@ -316,13 +316,13 @@ def test_boxes_that_find_room_are_followed_and_the_rest_refused_once(
     one.send()
     assert one.record.together == [["a", "b"], ["a", "b"]]
     assert len(one.record.states) == 4, "one state for each target and frame"
-    told = [line for line in capfd.readouterr().err.splitlines() if "refused" in line]
-    assert len(told) == 1
-    assert "2 of 4 boxes refused: max_targets=2 are followed (a, b)" in told[0]
+    reported = [line for line in capfd.readouterr().err.splitlines() if "refused" in line]
+    assert len(reported) == 1
+    assert "2 of 4 boxes refused: max_targets=2 are followed (a, b)" in reported[0]
     assert one.record.counts[0] == 2, "frames, not targets, are counted"
 
 
-def test_a_target_is_told_as_new_once(setup: Any, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_target_is_reported_as_new_once(setup: Any, capfd: pytest.CaptureFixture[str]) -> None:
     """Also where the next one starts in a frame that has been worked on, as by `~/init`."""
     one = started(setup, max_targets=3)
     one.send()
@@ -331,8 +331,8 @@ def test_a_target_is_told_as_new_once(setup: Any, capfd: pytest.CaptureFixture[s
         box.header.stamp.nanosec = one.stamp
         one.node._pipeline._on_init_box(box)  # type: ignore[union-attr]
     one.send()
-    told = capfd.readouterr().err
-    assert [told.count(f"tracking target {name}") for name in ("a", "b")] == [1, 1]
+    reported = capfd.readouterr().err
+    assert [reported.count(f"tracking target {name}") for name in ("a", "b")] == [1, 1]
 
 
 def test_with_one_target_a_new_box_replaces_it(setup: Any) -> None:

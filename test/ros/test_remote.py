@@ -53,29 +53,29 @@ def beside(client: Client) -> RemoteTracker:
 
 @pytest.mark.parametrize("ask", [lambda made, tell: made.stop(tell), lambda made, tell: made.choose("kcf", tell)])
 def test_a_node_that_ends_before_it_answers_is_reported(ask: Any) -> None:
-    client, told = Client(), []  # type: ignore[var-annotated]
+    client, reported = Client(), []  # type: ignore[var-annotated]
     made = beside(client)
-    ask(made, told.append)
+    ask(made, reported.append)
     made.watch()
-    assert not told, "it may take long"
+    assert not reported, "it may take long"
     client.ready = False
     (asked,) = client.futures
     made.watch()
-    assert told == ["tracker_node ended before it answered"]
+    assert reported == ["tracker_node ended before it answered"]
     assert not client.futures
     asked.set_result(Trigger.Response(success=True))
     made.watch()
-    assert len(told) == 1, "one answer"
+    assert len(reported) == 1, "one answer"
 
 
 def test_an_answer_ends_the_waiting() -> None:
-    client, told = Client(), []  # type: ignore[var-annotated]
+    client, reported = Client(), []  # type: ignore[var-annotated]
     made = beside(client)
-    made.stop(told.append)
+    made.stop(reported.append)
     client.futures[0].set_result(Trigger.Response(success=True))
     client.ready = False
     made.watch()
-    assert told == [""]
+    assert reported == [""]
 
 
 @pytest.mark.parametrize(
@@ -89,12 +89,12 @@ def test_the_nodes_that_ask_a_tracker_notice_its_end(module: str, name: str, pac
 
 
 @pytest.mark.parametrize(
-    ("values", "told"),
+    ("values", "message"),
     [([ParameterValue(string_value="kcf")], ["kcf"]), ([], [])],
     ids=["a tracker node", "another node of that name"],
 )
-def test_the_model_of_a_node(values: list[ParameterValue], told: list[str]) -> None:
+def test_the_model_of_a_node(values: list[ParameterValue], message: list[str]) -> None:
     client, received = Client(), []  # type: ignore[var-annotated]
     assert beside(client).ask_model(received.append)
     client.futures[0].set_result(GetParameters.Response(values=values))
-    assert received == told
+    assert received == message

@@ -45,7 +45,7 @@ except UserError as error:
 
 
 @pytest.mark.parametrize(
-    ("code", "told"),
+    ("code", "message"),
     [
         (WAITS, "after the signal\ninterrupted\n"),
         (TERMINATED, "after the signal\ninterrupted\n"),
@@ -59,6 +59,6 @@ except UserError as error:
         "other errors are left alone",
     ],
 )
-def test_an_interrupt(code: str, told: str) -> None:
+def test_an_interrupt(code: str, message: str) -> None:
     done = subprocess.run([sys.executable, "-c", START + code], capture_output=True, text=True, check=False)
-    assert (done.stdout, done.stderr, done.returncode) == (told, "", 0)
+    assert (done.stdout, done.stderr, done.returncode) == (message, "", 0)

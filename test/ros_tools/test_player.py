@@ -278,13 +278,13 @@ def test_a_stream_that_is_not_there_is_one_line() -> None:
         (["--frames", "-1"], "--frames -1 is out of range"),
     ],
 )
-def test_mistakes_in_the_demo_are_told_before_anything_starts(
+def test_mistakes_in_the_demo_are_reported_before_anything_starts(
     clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
 ) -> None:
     assert main(["demo", "--video", str(clip), "--out", str(tmp_path), *arguments]) == 2
-    told = capsys.readouterr().err.splitlines()
-    assert len(told) == 1
-    assert words in told[0]
+    reported = capsys.readouterr().err.splitlines()
+    assert len(reported) == 1
+    assert words in reported[0]
 
 
 @pytest.mark.parametrize("transport", ["raw", "compressed"])
@@ -359,9 +359,9 @@ def test_ctrl_c_in_the_demo_ends_every_process_without_a_traceback(clip: Path, t
     video, log = tmp_path / "endless", tmp_path / "log"
     video.symlink_to(clip)
     command = [sys.executable, "-m", "sot_tracker.cli", "demo", "--model", "kcf", "--rate", "1", "--video", str(video)]
-    with log.open("w") as told:
+    with log.open("w") as reported:
         child = subprocess.Popen(
-            [*command, "--out", str(tmp_path)], stdout=told, stderr=subprocess.STDOUT, start_new_session=True,
+            [*command, "--out", str(tmp_path)], stdout=reported, stderr=subprocess.STDOUT, start_new_session=True,
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )  # fmt: skip
         end = time.monotonic() + PATIENCE

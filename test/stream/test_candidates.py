@@ -47,7 +47,7 @@ def test_of_nothing_nothing_is_chosen() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rule", "value", "told"),
+    ("rule", "value", "message"),
     [
         ("id", "", "needs select_value: the id"),
         ("class", "", "needs select_value: the class"),
@@ -57,6 +57,6 @@ def test_of_nothing_nothing_is_chosen() -> None:
         ("first", "", "choose one of off, id, class, nearest, best"),
     ],
 )
-def test_what_is_no_rule_is_told(rule: str, value: str, told: str) -> None:
-    with pytest.raises(UserError, match=told):
+def test_what_is_no_rule_is_reported(rule: str, value: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
         Selection(rule, value)

@@ -48,7 +48,7 @@ def test_a_point_that_no_direction_projects_to_has_none() -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "matrix", "distortion", "told"),
+    ("model", "matrix", "distortion", "message"),
     [
         ("plumb_bob", (0.0,) * 9, (), "not calibrated"),
         ("plumb_bob", (math.nan, *K[1:]), (), "not calibrated"),
@@ -59,8 +59,8 @@ def test_a_point_that_no_direction_projects_to_has_none() -> None:
         ("plumb_bob", K, (0.1, math.inf, 0.0, 0.0, 0.0), "distortion coefficients"),
     ],
 )
-def test_cameras_that_cannot_be_used(model: str, matrix: tuple, distortion: tuple, told: str) -> None:  # type: ignore[type-arg]
-    with pytest.raises(UserError, match=told):
+def test_cameras_that_cannot_be_used(model: str, matrix: tuple, distortion: tuple, message: str) -> None:  # type: ignore[type-arg]
+    with pytest.raises(UserError, match=message):
         control.camera(model, matrix, distortion, VGA)
 
 

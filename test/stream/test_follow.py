@@ -163,7 +163,9 @@ def test_the_loop_of_the_readme(tmp_path: Path) -> None:
         ("clip", A, {"realtime": True}, "realtime is on for cameras and streams, and off for files: leave it out"),
     ],
 )
-def test_wrong_arguments_are_told_at_the_call(tmp_path: Path, source: Any, box: Any, options: dict, words: str) -> None:
+def test_wrong_arguments_are_reported_at_the_call(
+    tmp_path: Path, source: Any, box: Any, options: dict, words: str
+) -> None:
     given = str(write_video(tmp_path / "a.avi", boxes(2))) if source == "clip" else source
     with pytest.raises(UserError, match=words):
         sot_tracker.track(given, box, **{"model": "kcf", **options})

@@ -99,7 +99,7 @@ def test_the_newest_frame_is_always_kept() -> None:
         setup.follower.request(Request(BOX, 10 * MS))
 
 
-def test_a_frame_that_is_no_longer_kept_is_told_and_changes_nothing(setup: Setup) -> None:
+def test_a_frame_that_is_no_longer_kept_is_reported_and_changes_nothing(setup: Setup) -> None:
     setup.follower.request(Request(BOX))
     setup.feed(*range(1, 11))
     with pytest.raises(UserError, match=r"0\.030 s older .* raise frame_history"):
@@ -137,7 +137,7 @@ def test_impossible_boxes_are_refused_and_the_target_kept(setup: Setup, box: Box
     assert setup.tracker.seen == [("init", 1), ("update", 2), ("update", 3)]
 
 
-def test_a_box_outside_the_first_frame_is_told_when_it_comes(setup: Setup) -> None:
+def test_a_box_outside_the_first_frame_is_reported_when_it_comes(setup: Setup) -> None:
     setup.follower.request(Request(Box(40, 0, 5, 5)))
     setup.feed(1)
     assert setup.result.estimate is None
@@ -182,7 +182,7 @@ def test_another_size_is_refused_until_a_new_box_comes(setup: Setup) -> None:
     assert setup.follower.target_id == "2"
 
 
-def test_stamps_that_jump_back_are_told_and_the_target_followed(setup: Setup) -> None:
+def test_stamps_that_jump_back_are_reported_and_the_target_followed(setup: Setup) -> None:
     setup.follower.request(Request(BOX))
     setup.feed(50, 51)
     assert setup.warnings == []

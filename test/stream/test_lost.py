@@ -5,7 +5,7 @@ from sot_tracker.tracker import State
 
 
 @pytest.mark.parametrize(
-    ("states", "ranges", "told", "total"),
+    ("states", "ranges", "message", "total"),
     [
         ("ttt", [], "", 0),
         ("ltt", [(0, 0)], "0", 1),
@@ -14,11 +14,11 @@ from sot_tracker.tracker import State
         ("lt" * 10, [(i, i) for i in range(0, 20, 2)], "0, 2, 4, 6, 8, 10, 12, 14 and 2 more times", 10),
     ],
 )
-def test_ranges(states: str, ranges: list, told: str, total: int) -> None:
+def test_ranges(states: str, ranges: list, message: str, total: int) -> None:
     lost = Lost()
     for number, state in enumerate(states):
         lost.add(number, State.LOST if state == "l" else State.TRACKING)
-    assert (lost.ranges, str(lost), lost.total) == (ranges, told, total)
+    assert (lost.ranges, str(lost), lost.total) == (ranges, message, total)
 
 
 def test_numbers_of_frames_that_are_far_apart() -> None:

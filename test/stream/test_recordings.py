@@ -187,8 +187,8 @@ def test_without_rosbags_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_truth_of_the_frames_by_their_stamps(tmp_path: Path) -> None:
-    told = [*truth_of([TRUTH[0], None, TRUTH[2]]), ("/truth", 1, detection(TRUTH[3], BEGAN + 1))]
-    source = open_source(str(write_bag(tmp_path / "run", [*clip(TRUTH), *told])))
+    reported = [*truth_of([TRUTH[0], None, TRUTH[2]]), ("/truth", 1, detection(TRUTH[3], BEGAN + 1))]
+    source = open_source(str(write_bag(tmp_path / "run", [*clip(TRUTH), *reported])))
     truth = source.truth()
     assert truth.known.tolist() == [True, True, True, False]
     assert truth.boxes[0].tolist() == list(TRUTH[0].xywh)

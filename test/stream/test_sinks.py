@@ -176,9 +176,9 @@ def test_a_full_disk_leaves_the_old_file_and_one_line(tmp_path: Path, flag: str)
     old.write_text("old")
     command = [sys.executable, "-c", FULL, "track", str(folder), "--model", "kcf", flag, str(old)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    told = [line for line in done.stderr.splitlines() if "error" in line]
-    assert (done.returncode, len(told)) == (2, 1), done.stderr
+    reported = [line for line in done.stderr.splitlines() if "error" in line]
+    assert (done.returncode, len(reported)) == (2, 1), done.stderr
     assert "Traceback" not in done.stderr
-    assert flag in told[0]
+    assert flag in reported[0]
     assert old.read_text() == "old"
     assert {path.name for path in tmp_path.iterdir()} == {"clip", old.name}

@@ -273,7 +273,7 @@ def huge_picture(path):
         (lambda path: "9" * 30, "there is no camera"),
     ],
 )
-def test_what_cannot_be_read_is_told(tmp_path, make, words):
+def test_what_cannot_be_read_is_reported(tmp_path, make, words):
     with pytest.raises(UserError, match=words):
         open_source(str(make(tmp_path / "thing")))
 

@@ -76,13 +76,13 @@ def test_many_dropped_frames_are_a_warning_with_rates_and_advice() -> None:
 def test_since_when_a_state_holds() -> None:
     seen, lost = (Estimate(Box(0, 0, 9, 9), 0.5, state) for state in (State.TRACKING, State.LOST))
     since = StateTimes()
-    told = [
+    reported = [
         since.see(target, estimate, now)
         for now, (target, estimate) in enumerate(
             [("", None), ("1", seen), ("1", seen), ("1", lost), ("1", lost), ("2", lost), ("2", seen), ("", None)], 10
         )
     ]
-    assert told == [0, 11, 11, 13, 13, 15, 16, 0]
+    assert reported == [0, 11, 11, 13, 13, 15, 16, 0]
 
 
 def test_states_of_many_targets_have_times_of_their_own() -> None:
@@ -95,7 +95,7 @@ def test_states_of_many_targets_have_times_of_their_own() -> None:
 
 
 @pytest.mark.parametrize(
-    ("processed", "busy", "told"),
+    ("processed", "busy", "message"),
     [
         (150, 9.0, "150 of 300 frames dropped: 15.0 of 30.0 per second are processed; take a faster model"),
         (150, 3.0, ""),  # the tracker waited most of the time: the camera gives fewer than it says
@@ -103,9 +103,9 @@ def test_states_of_many_targets_have_times_of_their_own() -> None:
         (310, 9.0, ""),
     ],
 )
-def test_a_camera_that_is_faster_than_the_tracker(processed: int, busy: float, told: str) -> None:
-    assert falling_behind(processed, 10.0, 30.0, busy).startswith(told)
-    assert bool(falling_behind(processed, 10.0, 30.0, busy)) == bool(told)
+def test_a_camera_that_is_faster_than_the_tracker(processed: int, busy: float, message: str) -> None:
+    assert falling_behind(processed, 10.0, 30.0, busy).startswith(message)
+    assert bool(falling_behind(processed, 10.0, 30.0, busy)) == bool(message)
 
 
 def test_what_lasts_is_reported_at_growing_intervals_and_a_new_problem_at_once() -> None:

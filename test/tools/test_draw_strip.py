@@ -55,7 +55,7 @@ def test_a_pan_moves_by_half_of_the_window(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("more", "told"),
+    ("more", "message"),
     [
         (("--frames", "0"), "give numbers from 1 to 12"),
         (("--frames", "13"), "give numbers from 1 to 12"),
@@ -64,8 +64,8 @@ def test_a_pan_moves_by_half_of_the_window(tmp_path: Path) -> None:
         (("--frames", "3", "--start", "-1"), "--start -1"),
     ],
 )
-def test_what_cannot_be_drawn(clip: Path, more: tuple[str, ...], told: str) -> None:
+def test_what_cannot_be_drawn(clip: Path, more: tuple[str, ...], message: str) -> None:
     done = run(clip, *more)
     assert done.returncode == 2
-    assert told in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr

@@ -71,8 +71,8 @@ def test_the_place_of_the_second_peak_is_known_where_the_map_is_of_middles() -> 
 def test_colours_between_the_target_and_look_alikes(others: float | None, nearer: float) -> None:
     window = SearchWindow(Box(100, 100, 40, 40))
     found = Measurement(window, window.box, 0.9, likeness=Likeness(0.84, 0.99, others))
-    told = features_of(found, window.box, 0, {})
-    assert (told["differs"], told["differs_memory"], told["nearer"]) == pytest.approx((0.4, 0.1, nearer))
+    reported = features_of(found, window.box, 0, {})
+    assert (reported["differs"], reported["differs_memory"], reported["nearer"]) == pytest.approx((0.4, 0.1, nearer))
 
 
 def test_the_spread_grows_with_a_second_peak() -> None:
@@ -90,25 +90,25 @@ def test_maps_that_are_not_finite_tell_nothing() -> None:
 def test_features_are_those_of_the_calibration_and_finite() -> None:
     window = SearchWindow(Box(100, 100, 40, 40))
     for measurement in (Measurement(window, window.box, 1.0), Measurement(window, None, 0.0)):
-        told = features_of(measurement, Box(120, 100, 40, 40), 3, {})
-        assert tuple(told) == FEATURES
-        assert all(math.isfinite(value) for value in told.values())
-        assert told["overlap"] == pytest.approx(1 / 3)
-        assert told["jump"] == pytest.approx(math.log1p(0.5))
+        reported = features_of(measurement, Box(120, 100, 40, 40), 3, {})
+        assert tuple(reported) == FEATURES
+        assert all(math.isfinite(value) for value in reported.values())
+        assert reported["overlap"] == pytest.approx(1 / 3)
+        assert reported["jump"] == pytest.approx(math.log1p(0.5))
 
 
 def test_memories_follow_the_score_slowly() -> None:
-    window, told = SearchWindow(Box(100, 100, 40, 40)), {}
+    window, reported = SearchWindow(Box(100, 100, 40, 40)), {}
     for _ in range(5):
-        told = dict(features_of(Measurement(window, window.box, 0.05), window.box, 0, told))
-    assert told["score"] < told["recent"] < told["memory"] < 3
+        reported = dict(features_of(Measurement(window, window.box, 0.05), window.box, 0, reported))
+    assert reported["score"] < reported["recent"] < reported["memory"] < 3
 
 
 def test_a_jump_is_remembered_for_a_while() -> None:
-    window, told, jumped = SearchWindow(Box(100, 100, 40, 40)), {}, []
+    window, reported, jumped = SearchWindow(Box(100, 100, 40, 40)), {}, []
     for x in (160, 100, 100, 100):
-        told = dict(features_of(Measurement(window, window.box, 0.9), Box(x, 100, 40, 40), 0, told))
-        jumped.append(told["jumped"])
+        reported = dict(features_of(Measurement(window, window.box, 0.9), Box(x, 100, 40, 40), 0, reported))
+        jumped.append(reported["jumped"])
     assert jumped[0] == told_jump(60)
     assert jumped == sorted(jumped, reverse=True)
     assert jumped[-1] > 0.9 * jumped[0]

@@ -90,7 +90,7 @@ def test_nothing_to_follow_is_unknown(before, after):
     assert box.xywh == pytest.approx(before.xywh)
 
 
-def test_another_picture_is_told_by_few_points_that_return():
+def test_another_picture_is_reported_by_few_points_that_return():
     before = Box(100, 80, 60, 50)
     window = grey_window(frame(before), before)
     same, _, _ = propagate(window, frame(before), before)

@@ -54,7 +54,7 @@ def test_a_patch_without_the_target_has_no_peak():
     assert respond(filter_of(), features(seed=6)).max() < 0.4
 
 
-def test_a_lookalike_is_told_from_the_target_once_it_was_seen():
+def test_a_lookalike_is_reported_from_the_target_once_it_was_seen():
     known = filter_of()
     both = features((TARGET, 5, 5), (LOOKALIKE, 11, 11), seed=7)
     before = respond(known, both)

@@ -584,7 +584,7 @@ def test_what_loading_and_learning_need_for_a_moment_is_given_back(
 
 
 @pytest.mark.parametrize("wanted", ["auto", "on"])
-def test_a_lite_without_features_is_told_and_auto_goes_on(
+def test_a_lite_without_features_is_reported_and_auto_goes_on(
     wanted: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     pytest.importorskip("onnxruntime")

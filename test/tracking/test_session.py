@@ -428,10 +428,10 @@ def test_colours_of_a_look_alike_beside_a_sure_target_are_remembered(score: floa
     made.init(image, START)
     made.update(image)
     made.update(image)
-    told = made.state.features
-    assert told["differs_memory"] > 0.7
-    assert (told["nearer"] < -0.5) is known
-    assert (told["nearer"] == 0.4) is not known
+    reported = made.state.features
+    assert reported["differs_memory"] > 0.7
+    assert (reported["nearer"] < -0.5) is known
+    assert (reported["nearer"] == 0.4) is not known
 
 
 def test_no_other_thread_ever_sees_a_negative_threshold() -> None:

@@ -148,7 +148,7 @@ def test_a_killed_training_loses_no_saved_step_and_the_next_start_goes_on(traine
     assert step >= 1
     capsys.readouterr()
     assert main(["train", *words, "--steps", str(step + 1)]) == 0
-    assert f"going on after step {step} of {step + 1}, from '{checkpoint}'" in capsys.readouterr().out
+    assert f"continuing after step {step} of {step + 1}, from '{checkpoint}'" in capsys.readouterr().out
     assert state.load(checkpoint)["step"] == step + 1
 
 

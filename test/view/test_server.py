@@ -244,7 +244,7 @@ def test_what_cannot_be_asked_is_one_note(message: dict[str, Any], note: str) ->
     talk(check, control)
 
 
-def test_a_model_that_was_loaded_is_told_to_all_and_to_who_comes_later() -> None:
+def test_a_model_that_was_loaded_is_reported_to_all_and_to_who_comes_later() -> None:
     async def check(server: ViewServer, net: Net) -> None:
         peer, other = await net.connect(), await net.connect()
         assert "hello" in await other.text()
@@ -405,7 +405,7 @@ def test_another_origin_is_refused(origin: str | None) -> None:
 @pytest.mark.parametrize(
     ("options", "wrong"), [({"host": "0.0.0.0"}, ["", "x", "é"]), ({"token": "secret"}, ["", "Secret", "secret1"])]
 )
-def test_without_the_token_nothing_is_told(options: dict[str, Any], wrong: list[str]) -> None:
+def test_without_the_token_nothing_is_reported(options: dict[str, Any], wrong: list[str]) -> None:
     async def check(server: ViewServer, net: Net) -> None:
         net.base = f"http://127.0.0.1:{server._port}"
         assert net.token

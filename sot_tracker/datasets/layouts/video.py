@@ -1,4 +1,4 @@
-"""From the pictures and the rows of one video to its sequence: the one place where they are put together."""
+"""Builds the sequence of a video from its pictures and its rows of truth, for all layouts."""
 
 from __future__ import annotations
 
