@@ -362,6 +362,7 @@ def test_in_a_forked_process_it_says_so(tracker, worker, clock, monkeypatch, cal
         worker.at_once = True
     else:
         follow(tracker, clock, 1, 1)
+        worker.run()  # in a fork nobody does; without it a tracker that waits would hold up this test for ever
     monkeypatch.setattr("os.getpid", lambda: -1)
     if not searched:
         getattr(tracker, call)(*given)
