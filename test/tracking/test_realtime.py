@@ -371,6 +371,16 @@ def test_in_a_forked_process_it_says_so(tracker, worker, clock, monkeypatch, cal
         getattr(tracker, call)(*given)
 
 
+def test_in_a_forked_process_trackers_that_share_the_thread_say_so(tracker, worker, clock, monkeypatch):
+    """The one that had not searched before the fork was carried by optical flow for ever."""
+    other = RealtimeTracker(Scripted(), worker, clock)
+    follow(tracker, clock, 1, 1)
+    worker.run()
+    monkeypatch.setattr("os.getpid", lambda: -1)
+    with pytest.raises(UserError, match="runs in another process"):
+        other.init(frame(2), box_at(2))
+
+
 @pytest.mark.parametrize("call", ["init", "update"])
 def test_pictures_without_colours_are_refused_before_the_tracker_sees_them(tracker, inner, call):
     """Optical flow needs three channels, though OpenCV's trackers also take grey pictures."""
