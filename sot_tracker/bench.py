@@ -72,13 +72,19 @@ def make_clip(frames: int, width: int, height: int) -> Clip:
 def measure_apart(clip: Path, options: dict[str, Any]) -> Row:
     """`measure` in a new process, so that threads and memory of one configuration do not affect the next.
 
-    Raises UserError as loading the tracker does, and if that process was killed.
+    The process ends with a KeyboardInterrupt here. Raises UserError as loading the tracker does, and if it was killed.
     """
+    others = multiprocessing.active_children()
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), end_with_parent) as pool:
         try:
             row, mistake = pool.submit(_measure_or_explain, clip, options).result()
         except BrokenProcessPool:
-            raise UserError("the process that measured it was killed, perhaps for want of memory") from None
+            raise UserError("the process that measured it was killed, perhaps because memory was exhausted") from None
+        except KeyboardInterrupt:  # leaving the block waits for the result: `docker stop` kills after ten seconds
+            for process in multiprocessing.active_children():
+                if process not in others:
+                    process.terminate()
+            raise
     if mistake:
         raise UserError(mistake)
     return row

@@ -92,7 +92,8 @@ def _warn_of_no_effect(config: Config) -> None:
     given |= {name: value for name in loop if (value := getattr(config, name)) != DEFAULTS[name]}
     without = [f"{name}={value}" for name, value in given.items()]
     if without:
-        log.warning("%s runs in OpenCV on the CPU: %s has no effect", config.model, " and ".join(without))
+        verb = "has" if len(without) == 1 else "have"
+        log.warning("%s runs in OpenCV on the CPU: %s %s no effect", config.model, " and ".join(without), verb)
 
 
 def require_tracker_options(name: object, options: Iterable[str]) -> None:

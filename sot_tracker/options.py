@@ -10,7 +10,6 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from numbers import Number
 from typing import TYPE_CHECKING, Any
 
 from sot_tracker.box import Box
@@ -117,7 +116,7 @@ _WORDS = {int: "a whole number", float: "a number", str: "a text", bool: "true o
 
 def _coerce(name: str, value: Any, default: Any) -> Any:
     kind = type(default)
-    if isinstance(value, Number) and hasattr(value, "item"):  # NumPy's
+    if getattr(value, "shape", None) == ():  # one number, truth value or text of NumPy's
         value = value.item()
     try:
         if kind is tuple:

@@ -31,14 +31,30 @@ def test_options_without_effect_are_reported(caplog):
     load("kcf", engine="auto", device="cpu", precision="fp32")
     assert not caplog.messages
     load("kcf", device="cuda", precision="int8")
-    assert caplog.messages == ["kcf runs in OpenCV on the CPU: device=cuda and precision=int8 has no effect"]
+    assert caplog.messages == ["kcf runs in OpenCV on the CPU: device=cuda and precision=int8 have no effect"]
     caplog.clear()
     load("csrt", lost_threshold=-0.5, threads=1, max_coast=1, second_opinion="off")
     assert not caplog.messages
     load("csrt", lost_threshold=0.3, size_smoothing=1)
     assert caplog.messages == [
-        "csrt runs in OpenCV on the CPU: lost_threshold=0.3 and size_smoothing=1.0 has no effect"
+        "csrt runs in OpenCV on the CPU: lost_threshold=0.3 and size_smoothing=1.0 have no effect"
     ]
+
+
+@pytest.mark.parametrize(
+    "option",
+    [{"search_around": "last"}, {"reacquire_positions": 1}, {"init_size_correction": 0.5}, {"size_smoothing": 1}],
+)
+@pytest.mark.parametrize("model", ["mil", "nanotrack"])
+def test_options_of_the_loop_have_no_effect_on_opencvs_trackers(caplog, model, option):
+    loading._warn_of_no_effect(Config(model=model, **option))
+    assert caplog.messages[0].endswith(" has no effect")
+    assert next(iter(option)) in caplog.messages[0]
+
+
+def test_opencvs_networks_use_the_threshold(caplog):
+    loading._warn_of_no_effect(Config(model="nanotrack", lost_threshold=0.3))
+    assert not caplog.messages
 
 
 @pytest.mark.parametrize("number", [np.int64(2), np.uint8(2), np.float32(0.5), np.float64(0.5)])
@@ -46,6 +62,14 @@ def test_numbers_of_numpy_are_numbers(number):
     name = "threads" if isinstance(number, np.integer) else "lost_threshold"
     value = getattr(Config.from_mapping({name: number}), name)
     assert (value, type(value)) == (number, int if name == "threads" else float)
+
+
+def test_truth_values_and_texts_of_numpy_are_taken_too():
+    config = Config.from_mapping({"autostart": np.bool_(False), "model": np.str_("kcf"), "threads": np.array(2)})
+    assert (config.autostart, config.model, config.threads) == (False, "kcf", 2)
+    assert (type(config.autostart), type(config.model)) == (bool, str)
+    with pytest.raises(UserError, match="threads=True has the wrong type"):
+        Config.from_mapping({"threads": np.bool_(True)})
 
 
 def test_in_real_time_searches_can_be_limited(monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.metadata
 import json
 import logging
@@ -177,6 +178,18 @@ def test_command_measures_nothing_that_it_cannot_store(
     told = capsys.readouterr().err.splitlines()[-1]
     assert f"the result cannot be stored in {folder}/sot_tracker/tune: " in told
     assert told.endswith("set XDG_CACHE_HOME to a folder that you may write to")
+
+
+def test_a_folder_that_takes_no_file_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of another user, say, or on a full disk."""
+
+    def full(**_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    tuning.require_writable()
+    monkeypatch.setattr("tempfile.TemporaryFile", full)
+    with pytest.raises(UserError, match=r"cannot be stored in .*: No space left on device; set XDG_CACHE_HOME"):
+        tuning.require_writable()
 
 
 def test_command_needs_a_model_folder(toy: catalog.ModelSpec) -> None:

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sot_tracker import catalog, tuning
+from sot_tracker import catalog, cli, tuning
 from sot_tracker.box import Box
+from sot_tracker.commands import export as command
 from sot_tracker.config import Config
 from sot_tracker.errors import UserError
 from sot_tracker.loading import load_network
@@ -200,3 +201,21 @@ def test_what_cannot_be_made(
     with pytest.raises(UserError, match=message):
         add(toy, find_weights(toy, "random" if kind == "seed" else str(toy_folder)), out, given)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["notes.txt"]
+
+
+@pytest.mark.parametrize(("given", "count"), [([], 96), (["--pictures", "9"], 9)])
+def test_the_command_takes_so_many_pictures(
+    toy: catalog.ModelSpec,
+    toy_folder: Path,
+    pictures: list[Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    given: list[str],
+    count: int,
+) -> None:
+    counts: list[int] = []
+    monkeypatch.setattr(command, "_pictures", lambda _, wanted: counts.append(wanted) or pictures[: MIN_PICTURES - 1])
+    words = ["--model", "toy", "--weights", str(toy_folder), "--precision", "int8", "--data", "clips"]
+    assert cli.main(["export", *words, "--out", str(tmp_path / "new"), *given]) == 2
+    assert counts == [count], capsys.readouterr().err

@@ -45,6 +45,15 @@ def wait_for(condition: Callable[[], object]) -> None:
         time.sleep(0.05)
 
 
+def is_read(fifo: Path) -> bool:
+    """Whether somebody reads from it, who waits as long as this program lives."""
+    try:
+        os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
+    except OSError:
+        return False
+    return True
+
+
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
 @pytest.mark.parametrize("program", BUSY)
 def test_workers_end_with_a_program_that_is_killed(program: str, tmp_path: Path) -> None:
@@ -65,6 +74,45 @@ def test_workers_end_with_a_program_that_is_killed(program: str, tmp_path: Path)
         finally:
             for worker in filter(is_alive, workers):
                 os.kill(worker, signal.SIGKILL)
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_a_measurement_that_was_killed_is_reported(tmp_path: Path, number: signal.Signals) -> None:
+    """As the kernel does where memory is exhausted; and Ctrl-C ends a worker without a traceback."""
+    fifo = tmp_path / "clip.npz"
+    os.mkfifo(fifo)
+    code = f"from pathlib import Path\n{BUSY['bench'].format(fifo=str(fifo))}"
+    with subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True) as parent:
+        wait_for(lambda: workers_of(parent.pid) or parent.poll() is not None)
+        try:
+            wait_for(lambda: is_read(fifo))
+            os.kill(workers_of(parent.pid)[0], number)
+            told = parent.communicate(timeout=PATIENCE)[1]
+        finally:
+            parent.kill()
+    assert "UserError: the process that measured it was killed" in told.splitlines()[-1]
+    assert "KeyboardInterrupt" not in told
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
+def test_sigterm_does_not_wait_for_a_measurement(tmp_path: Path) -> None:
+    """A slow network took half a minute to its end, and `docker stop` kills after ten seconds."""
+    fifo = tmp_path / "clip.npz"
+    os.mkfifo(fifo)  # nobody writes into it: who opens it waits
+    code = (
+        "from pathlib import Path\nfrom sot_tracker.commands.termination import sigterm_as_ctrl_c\n"
+        "from sot_tracker.bench import measure_apart\n"
+        f"with sigterm_as_ctrl_c(): measure_apart(Path({str(fifo)!r}), {{}})"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True) as parent:
+        wait_for(lambda: workers_of(parent.pid) or parent.poll() is not None)
+        try:
+            parent.send_signal(signal.SIGTERM)
+            told = parent.communicate(timeout=PATIENCE)[1]
+        finally:
+            parent.kill()
+    assert told.splitlines()[-1] == "KeyboardInterrupt"
 
 
 @pytest.mark.parametrize("command", ["tune", "bench"])

@@ -15,7 +15,7 @@ def require_writable(flag: str, path: Path) -> None:
         existed = path.exists()
         path.open("a").close()
         if not existed:
-            path.unlink()
+            path.resolve().unlink()  # of a link to a file that did not exist, that file
     except OSError as error:
         raise UserError(f"{flag} {path} cannot be written: {error.strerror}") from None
 

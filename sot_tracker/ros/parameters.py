@@ -126,7 +126,7 @@ def _warn_of_unknown(node: Node, options: Collection[str]) -> None:
 def _given_by_old_name(node: Node, name: str) -> Any:
     """The value that was given under the parameter's old name, with a warning; else None.
 
-    It overrides the value of the present name, which the launch file always sets, at least to the default.
+    It overrides a value that was given under the present name, for example in a file of all defaults.
     """
     for old in (old for old, new in RENAMED.items() if new == name):
         node.declare_parameter(old, None, ParameterDescriptor(description=renaming(old), dynamic_typing=True))

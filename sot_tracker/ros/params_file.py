@@ -2,12 +2,17 @@
 
 - sections for other nodes than the one that starts, as `tracker_node:` for `/drone/tracker_node`;
 - a launch argument, where the file has the same parameter for that very node in another type: the first of truth value,
-  whole number, fraction and text counts then, not the last one that was given.
+  whole number, fraction and text counts then, not the last one that was given;
+- a launch argument, where the file has the parameter in a section with a wildcard after a section of that very node:
+  ROS adds the arguments to the latter.
+
+It also refuses in plain words what ROS's reader of parameters refuses in its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import re
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +23,27 @@ from sot_tracker.errors import UserError
 TRACKER, BESIDE = "tracker_node", ("follow", "view", "mavlink")
 """Names of our nodes in the launch files."""
 _PARAMETERS = "ros__parameters"
+_TYPES = (bool, int, float)
 _FORM = f"write '/**:', in the next line '  {_PARAMETERS}:', and below it, further in, the parameters"
 
 
 def sections(path: str) -> dict[str, dict[str, Any]]:
-    """Names of nodes, as "/**" or "/left/tracker_node", and their parameters. Raises UserError for any other file."""
+    """Names of nodes, as "/**" or "/left/tracker_node", and their parameters, in the order of the file.
+
+    Raises UserError for a file that ROS would not read.
+    """
     try:
-        document = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (yaml.YAMLError, OSError, UnicodeDecodeError) as error:
+        text = Path(path).read_text(encoding="utf-8")
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)):
+            raise UserError(
+                f"params_file '{path}' uses an alias (*name), which ROS does not read: write the values out"
+            )
+        documents = list(yaml.safe_load_all(text))
+    except (yaml.YAMLError, OSError, ValueError) as error:  # ValueError: no UTF-8, or a date that does not exist
         raise UserError(f"params_file '{path}' cannot be read: {' '.join(str(error).split())}") from None
     found: dict[str, dict[str, Any]] = {}
-    _collect({} if document is None else document, "", path, found)
+    for document in documents:
+        _collect({} if document is None else document, "", path, found)
     return found
 
 
@@ -46,12 +61,19 @@ def fitted(path: str, node: str, given: Mapping[str, Any]) -> tuple[list[str], s
         raise RuntimeError(f"params_file '{path}' does not exist")
     found = sections(path)
     is_tracker = _own_name(node) == TRACKER
-    names = {_own_name(name) for name in found}
-    if node in found or (is_tracker and any("*" in name for name in found)):
-        _require_effect(path, node, found.get(node, {}), given)
+    named = [name for name in found if _own_name(name) == _own_name(node)]
+    if any(matches(name, node) for name in (found if is_tracker else named)):
+        _require_effect(path, node, found, given)
         return [path], ""
-    is_meant = _own_name(node) in names or (is_tracker and names.isdisjoint(BESIDE))
+    is_meant = named or (is_tracker and {_own_name(name) for name in found}.isdisjoint(BESIDE))
     return [path] * is_tracker, _nothing_for(path, node, found) if is_meant else ""
+
+
+def matches(section: str, node: str) -> bool:
+    """Whether ROS gives a section to the node of that full name: * stands for one part of a name, ** for any number."""
+    wildcards = {"*": r"/\w+", "**": r"(/\w+)*"}
+    parts = section.strip("/").split("/")
+    return re.fullmatch("".join(wildcards.get(part, f"/{re.escape(part)}") for part in parts), node) is not None
 
 
 def of_launch(given: Mapping[str, str], name: str, values: Mapping[str, Any]) -> tuple[list[str], str]:
@@ -64,13 +86,24 @@ def _own_name(node: str) -> str:
     return node.rpartition("/")[2]
 
 
-def _require_effect(path: str, node: str, parameters: Mapping[str, Any], given: Mapping[str, Any]) -> None:
-    for name, value in parameters.items():
-        if name in given and _kind(value) is not _kind(given[name]):
-            raise UserError(
-                f"{name}:={given[name]} would have no effect: params_file '{path}' has {name}: {value} for {node}, of"
-                " another type: leave out one of them"
-            )
+def _require_effect(path: str, node: str, found: Mapping[str, Mapping[str, Any]], given: Mapping[str, Any]) -> None:
+    for name, section, value in _stronger(node, found, given):
+        raise UserError(
+            f"{name}:={given[name]} would have no effect: params_file '{path}' has {name}: {value} for {section}, which"
+            " ROS prefers: leave out one of them"
+        )
+
+
+def _stronger(
+    node: str, found: Mapping[str, Mapping[str, Any]], given: Mapping[str, Any]
+) -> Iterator[tuple[str, str, Any]]:
+    """Names of arguments that lose against the file, and section and value that win."""
+    is_later = False  # than the section of the node itself, to which ROS adds the arguments
+    for section, parameters in found.items():
+        for name in given.keys() & parameters.keys() if matches(section, node) else ():
+            if is_later or (section == node and _rank(parameters[name]) < _rank(given[name])):
+                yield name, section, parameters[name]
+        is_later = is_later or section == node
 
 
 def _nothing_for(path: str, node: str, found: Collection[str]) -> str:
@@ -86,17 +119,32 @@ def full_name(base: str, namespace: str, name: str) -> str:
 
 def _collect(tree: Any, node: str, path: str, found: dict[str, dict[str, Any]]) -> None:
     if not isinstance(tree, Mapping):
-        raise UserError(f"params_file '{path}' is no file of parameters: {_FORM}")
+        raise UserError(f"params_file '{path}' is not a file of parameters: {_FORM}")
     for key, value in tree.items():
         if key == _PARAMETERS:
-            if value is not None and not isinstance(value, Mapping):
-                raise UserError(f"params_file '{path}' is no file of parameters: {_FORM}")
-            found[node] = dict(value or {})
+            if not node or (value is not None and not isinstance(value, Mapping)):
+                raise UserError(f"params_file '{path}' is not a file of parameters: {_FORM}")
+            if value is None:
+                raise UserError(
+                    f"params_file '{path}' has no parameters for {node}: leave this section out, or fill it"
+                )
+            _require_values(value, path)
+            found[node] = {**found.get(node, {}), **value}
         elif isinstance(value, Mapping):
             _collect(value, f"{node}/{str(key).strip('/')}", path, found)
         else:
             raise UserError(f"params_file '{path}': {key} stands outside of {_PARAMETERS}: {_FORM}")
 
 
-def _kind(value: Any) -> type:
-    return type(value[0]) if isinstance(value, list) and value else type(value)
+def _require_values(parameters: Mapping[Any, Any], path: str) -> None:
+    for name, value in parameters.items():
+        if value is None:
+            raise UserError(f"params_file '{path}' has {name} without a value: leave it out, or give one")
+        if isinstance(value, Mapping):
+            _require_values(value, path)
+
+
+def _rank(value: Any) -> int:
+    """Place of a parameter's type, or of its elements': of one parameter in two types, ROS takes the lower one."""
+    kind = type(value[0]) if isinstance(value, list) and value else type(value)
+    return _TYPES.index(kind) if kind in _TYPES else len(_TYPES)

@@ -58,7 +58,7 @@ class Capture:
 
     @property
     def stated_fps(self) -> float:
-        """Frame rate as stated in the header; 0 if there is none."""
+        """Frame rate as stated in the header; 0 if there is none, or one above 1000."""
         fps = float(self._capture.get(cv2.CAP_PROP_FPS))
         return fps if 0 < fps <= 1000 else 0.0
 

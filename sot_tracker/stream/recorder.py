@@ -67,7 +67,9 @@ class Recent:
         self._lock = threading.Lock()
 
     def add(self, entry: Entry) -> None:
-        """Add a message. If time jumps back, as in a recording that is repeated, the earlier messages are dropped."""
+        """Add a message. If time jumps back by more than the kept seconds, as in a recording that is repeated, the
+        earlier messages are dropped.
+        """
         with self._lock:
             if self._entries and entry.time < self._entries[-1].time - self._span:
                 self._entries.clear()

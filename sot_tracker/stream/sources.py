@@ -134,8 +134,8 @@ def parse_range16(text: str | None) -> tuple[float, ...]:
 class Pictures:
     """Picture files, in natural order of their names, at DEFAULT_FPS.
 
-    Pictures of a data set (with a truth file in their folder) are read as they are stored. Others are rotated by their
-    EXIF orientation, which is logged.
+    Pictures of a data set (with a truth file in their folder) are read as they are stored. If the first one has
+    an EXIF orientation, others are rotated by theirs, which is logged.
     """
 
     live = False

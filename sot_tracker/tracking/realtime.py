@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from weakref import WeakKeyDictionary
 
 from sot_tracker.box import Box, BoxLike
 from sot_tracker.errors import UserError
@@ -40,6 +41,8 @@ than the second is not; in between it stays as it was."""
 _SMOOTHING = 0.2  # weight of a new duration in the running means
 _EARLY = 1e-3  # seconds by which a search may begin too early: frames arrive a little irregularly
 _MAX_INTERVAL = 1.0  # seconds: a longer gap between frames is a pause, not a rate
+_processes: WeakKeyDictionary[Executor, int] = WeakKeyDictionary()
+"""Executors that have run a search, and the process that has their threads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +102,6 @@ class RealtimeTracker:
         self._due = 0.0  # when the next search may begin, by the clock
         self._arrived = 0.0
         self._size = (0, 0)
-        self._process: int | None = None  # that has the thread
         self.company = 1
         """Number of trackers that share the executor, this one included."""
 
@@ -188,7 +190,7 @@ class RealtimeTracker:
         self._motions.clear()
         now = self._clock()
         self._due = max(self._due + self._min_interval, now)  # a late search does not delay the next ones
-        self._process = os.getpid()
+        _processes[self._executor] = os.getpid()
         self._search = _Search(self._executor.submit(self._inner.update, image, stamp_ns), now, stamp_ns)
 
     def _taken_over(self, search: _Search, carried: Estimate) -> Estimate:
@@ -214,7 +216,7 @@ class RealtimeTracker:
 
     def _require_own_process(self) -> None:
         """Raise UserError in a fork of the process with the thread, which would be waited for without end."""
-        if self._process not in (None, os.getpid()):
+        if _processes.get(self._executor, process := os.getpid()) != process:
             raise UserError(f"{self.info.name} runs in another process: load it in the process that uses it")
 
     def _finish_search(self) -> None:

@@ -172,9 +172,16 @@ def test_a_port_that_is_none_is_reported(launch: Any) -> None:
     [
         (None, "does not exist"),
         ("model: kcf", r"model stands outside of ros__parameters: write .*/\*\*:.*ros__parameters:"),
-        ("/**: {ros__parameters: 3}", "is no file of parameters"),
-        ("- 1", "is no file of parameters"),
+        ("/**: {ros__parameters: 3}", "is not a file of parameters"),
+        ("- 1", "is not a file of parameters"),
         ("a: [1,", "cannot be read"),
+        ("a: {ros__parameters: {target: 2020-99-99}}", "cannot be read: month"),
+        # What ROS refuses too, in words that tell nothing of the cause:
+        ("ros__parameters: {model: kcf}", "is not a file of parameters"),
+        ("/**:\n  ros__parameters:\n#    model: kcf", r"no parameters for /\*\*: leave this section out"),
+        ("/**: {ros__parameters: {model: }}", "has model without a value"),
+        ("/**: {ros__parameters: {qos_overrides: {depth: }}}", "has depth without a value"),
+        ("a: {ros__parameters: &a {model: kcf}}\nb: {ros__parameters: *a}", r"uses an alias \(\*name\)"),
         ("a: \xff", "cannot be read"),
     ],
 )
@@ -207,6 +214,15 @@ def told_of(launch: Any, own: Path, text: str, **given: str) -> list[str]:
         ("/fleet/drone/tracker_node", "drone", "/fleet", True),  # PushRosNamespace
         ("/drone/tracker_node", "/drone", "/fleet", True),
         ("/drone/*", "drone", "", True),
+        ("/**/tracker_node", "drone", "", True),
+        ("/**/tracker_node", "", "", True),
+        ("/fleet/**", "drone", "/fleet", True),
+        ("/*/drone/*", "drone", "/fleet", True),
+        ("'*'", "", "", True),
+        ("/*", "drone", "", False),
+        ("/fleet/*/tracker_node", "drone", "", False),
+        ("/dron/**", "drone", "", False),
+        ("tracker_nod.", "", "", False),
         ("tracker", "", "", False),
     ],
 )
@@ -234,6 +250,8 @@ NAMED = "{section}: {{ros__parameters: {{{value}}}}}"
         ("follow", "", True, False),  # ROS would ignore `max_yaw_rate: 0.2` in a file that it is not given
         ("/drone/follow", "drone", True, False),
         ("follow", "drone", False, True),
+        ("/**/follow", "drone", True, False),
+        ("/*/follow", "", False, True),
         ("/**", "", False, False),  # as documented for the tracker node, which the others' names would only confuse
         ("tracker_node", "", False, False),
     ],
@@ -278,6 +296,8 @@ def test_sections_may_be_nested(launch: Any, tmp_path: Path) -> None:
         ("tracker_node", "max_coast: 1.0", "max_coast:=0.2", False),
         ("tracker_node", "max_coast: 1", "lost_threshold:=0.2", False),
         ("/**", "max_coast: 1", "max_coast:=0.2", False),  # the launch file names the node, which counts for more
+        ("tracker_node", "max_coast: 1e0", "max_coast:=0.2", False),  # a fraction in ROS, text in Python's YAML
+        ("tracker_node", "autostart: 1", "autostart:=false", False),  # a truth value counts before a whole number
         ("tracker_node", "propagate: off", "propagate:=auto", True),
         ("tracker_node", "init_box: [1, 2, 3, 4]", "init_box:=[1, 2, 3, 4.5]", True),
         ("tracker_node", "init_box: [1.0, 2.0, 3.0, 4.0]", "init_box:=[1, 2, 3, 4.5]", False),
@@ -293,6 +313,27 @@ def test_an_argument_that_would_lose_against_the_file_is_reported(
         return
     with pytest.raises(UserError, match=f"{name}:=.* would have no effect: .* leave out one"):
         told_of(launch, tmp_path / "own.yaml", file, **{name: text})
+
+
+@pytest.mark.parametrize(
+    ("text", "loses"),
+    [  # ROS adds the argument to the section of that very node, and reads the sections one after the other
+        ("tracker_node: {ros__parameters: {model: kcf}}\n/**: {ros__parameters: {max_coast: 1.0}}", True),
+        ("tracker_node: {ros__parameters: {model: kcf}}\n---\n/*: {ros__parameters: {max_coast: 1.0}}", True),
+        ("tracker_node: {ros__parameters: {max_coast: 1}}\n---\ntracker_node: {ros__parameters: {model: kcf}}", True),
+        ("/**: {ros__parameters: {max_coast: 1.0}}\ntracker_node: {ros__parameters: {model: kcf}}", False),
+        ("tracker_node: {ros__parameters: {model: kcf}}\n/a/**: {ros__parameters: {max_coast: 1.0}}", False),
+        ("/**: {ros__parameters: {model: kcf}}\n/**/tracker_node: {ros__parameters: {max_coast: 1.0}}", False),
+    ],
+)
+def test_an_argument_that_would_lose_against_a_later_wildcard_is_reported(
+    launch: Any, tmp_path: Path, text: str, loses: bool
+) -> None:
+    if not loses:
+        assert told_of(launch, tmp_path / "own.yaml", text, max_coast="0.2") == []
+        return
+    with pytest.raises(UserError, match=r"max_coast:=0.2 would have no effect: .* has max_coast: 1(\.0)? for /"):
+        told_of(launch, tmp_path / "own.yaml", text, max_coast="0.2")
 
 
 def test_rviz_shows_the_debug_image_of_the_namespace(launch: Any) -> None:

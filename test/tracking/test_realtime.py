@@ -362,12 +362,23 @@ def test_in_a_forked_process_it_says_so(tracker, worker, clock, monkeypatch, cal
         worker.at_once = True
     else:
         follow(tracker, clock, 1, 1)
+        worker.run()  # in a fork nobody does; without it a tracker that waits would hold up this test for ever
     monkeypatch.setattr("os.getpid", lambda: -1)
     if not searched:
         getattr(tracker, call)(*given)
         return
     with pytest.raises(UserError, match="scripted runs in another process: load it in the process that uses it"):
         getattr(tracker, call)(*given)
+
+
+def test_in_a_forked_process_trackers_that_share_the_thread_say_so(tracker, worker, clock, monkeypatch):
+    """The one that had not searched before the fork was carried by optical flow for ever."""
+    other = RealtimeTracker(Scripted(), worker, clock)
+    follow(tracker, clock, 1, 1)
+    worker.run()
+    monkeypatch.setattr("os.getpid", lambda: -1)
+    with pytest.raises(UserError, match="runs in another process"):
+        other.init(frame(2), box_at(2))
 
 
 @pytest.mark.parametrize("call", ["init", "update"])
