@@ -125,6 +125,15 @@ def test_a_clock_that_is_set_back_neither_keeps_nor_multiplies_a_command(
     assert 0 <= after.yaw <= command.yaw
 
 
+@pytest.mark.parametrize("jump", [-50.0, 50.0])
+def test_a_new_box_after_a_jump_of_the_clock_starts_from_rest(jump: float) -> None:
+    """As a simulation that starts again: the old turn to the right must not go on for a target at the left."""
+    controller, now, _ = settled()
+    command = controller.see(now + jump, "tracking", Direction(-0.2, -0.1))
+    assert command.yaw <= 0
+    assert controller.see(now + jump + FRAME, "tracking", Direction(-0.2, -0.1)).yaw < 0
+
+
 @pytest.mark.parametrize("state", ["tracking", "uncertain", "lost"])
 def test_silence_stops_within_max_age(state: str) -> None:
     controller, now, _ = settled(FollowConfig(coast=5.0, search=True, search_after=0.0))

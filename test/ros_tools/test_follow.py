@@ -195,6 +195,13 @@ def test_simulated_time_counts_where_it_is_used() -> None:
         assert all(turns()), "two seconds of the wall's clock, none of the simulation's"
         at(101.0)
         assert not any(turns()[-30:]), "the box is old by the simulation's clock"
+        # No more of the first target: the second is followed. Then the simulation starts again, with a third one.
+        bench.until(lambda: bench.drive(box=LEFT_AND_ABOVE, stamp=101 * 10**9, name="2")[0] > 0, "the second target")
+        at(50.0)
+        bench.frame(TRACKING, box=RIGHT_AND_BELOW, stamp=50 * 10**9, name="3")
+        assert not any(turns()[-30:]), "the command for the second target stays"
+        at(50.0625)
+        assert bench.drive(box=RIGHT_AND_BELOW, stamp=50_062_500_000, name="3")[0] < 0
     finally:
         bench.close()
 
