@@ -1,7 +1,7 @@
 """Track one target: ros2 launch sot_tracker track.launch.py model:=lite image:=/camera/image_raw
 
 Parameters are the defaults (listed in config/default.yaml), then params_file, then the arguments; the last value wins.
-An empty argument changes nothing.
+An empty argument changes nothing, but `rviz` and `view` must be true or false.
 """
 
 import os
@@ -56,7 +56,7 @@ def start(context):
 
 
 def tell_and_start(context, name, values, topics):
-    """The node with the user's file of parameters, after a warning where that does not fit it."""
+    """The node, with params_file if it is meant for it, after a warning if that file has nothing for this node."""
     files, complaint = params_file.of_launch(context.launch_configurations, name, values)
     node = Node(
         package="sot_tracker",

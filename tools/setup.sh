@@ -43,7 +43,7 @@ make_venv() {
         rm -rf "$VENV"
     fi
     [ -e "$VENV" ] && return
-    say "making $VENV (ROS 2: $ROS)"
+    say "making $VENV (ROS 2 from $ROS)"
     site=""; [ "$ROS" = wheels ] || site=--system-site-packages
     "$PYTHON" -m venv $site "$VENV"
     touch "$VENV/COLCON_IGNORE"
@@ -69,7 +69,7 @@ install() { # name, files...
     stamp="$VENV/.stamp-$name"
     [ "$(cat "$stamp" 2>/dev/null)" = "$(hash_of "$@")" ] && return
     rm -f "$stamp"
-    say "installing packages: $name"
+    say "installing the packages to $name it (a minute or more)"
     files=""; for file in "$@"; do files="$files -r $file"; done
     pip_install $files
     hash_of "$@" > "$stamp"
@@ -113,7 +113,7 @@ build() {
     cd "$ROOT"
     state=$(sources | sha256sum)
     [ "$(cat "$BUILD_BASE/install/.stamp" 2>/dev/null)" = "$state" ] && built && return
-    say "building messages and package"
+    say "building the ROS messages and the package"
     rm -f "$BUILD_BASE/install/.stamp"
     { run_colcon && built; } || { # half-made or moved build folders, or new interfaces: once more from nothing
         rm -rf "$BUILD_BASE/build" "$BUILD_BASE/install"
@@ -121,6 +121,7 @@ build() {
     }
     built || stop "the messages were built but cannot be imported: remove $BUILD_BASE/build and $BUILD_BASE/install"
     echo "$state" > "$BUILD_BASE/install/.stamp"
+    say "done"
 }
 
 run_colcon() (

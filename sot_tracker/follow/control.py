@@ -67,9 +67,8 @@ class Controller:
         state: "tracking", "uncertain", "lost" or "idle". direction: of the box, used while "tracking" only. age:
         seconds from the frame's capture to now; a box older than `max_age` drives nothing.
         """
-        self.command(
-            now
-        )  # what was commanded for a box that is too old by now, or after a jump of the clock, ends here
+        # End a command whose box is too old by now, or from before a jump of the clock: the new one starts from rest.
+        self.command(now)
         before, self._heard = self._heard, now
         mode = _STATES.get(state, Mode.STOP)
         usable = direction is not None and math.isfinite(direction.yaw) and math.isfinite(direction.pitch)

@@ -1,12 +1,15 @@
-"""What a launch file can tell of the user's `params_file` before ROS reads it, which ignores without a word:
+"""Checks the user's `params_file` in a launch file, before ROS reads it.
 
-- sections for other nodes than the one that starts, as `tracker_node:` for `/drone/tracker_node`;
-- a launch argument, where the file has the same parameter for that very node in another type: the first of truth value,
-  whole number, fraction and text counts then, not the last one that was given;
-- a launch argument, where the file has the parameter in a section with a wildcard after a section of that very node:
-  ROS adds the arguments to the latter.
+ROS silently ignores three things:
 
-It also refuses in plain words what ROS's reader of parameters refuses in its own.
+1. a section for another node, as `tracker_node:` for `/drone/tracker_node`. The launch warns; for follow, view and
+   mavlink only if the file names that node.
+2. a launch argument, if the section of exactly this node sets the same parameter with a type that comes earlier in
+   bool, int, float, text.
+3. a launch argument, if a matching section with a wildcard sets the same parameter after the section of exactly this
+   node, to which ROS adds the arguments.
+
+In the cases 2 and 3 the launch stops with an error, as it does for some of what ROS's own reader refuses.
 """
 
 from __future__ import annotations
@@ -30,7 +33,7 @@ _FORM = f"write '/**:', in the next line '  {_PARAMETERS}:', and below it, furth
 def sections(path: str) -> dict[str, dict[str, Any]]:
     """Names of nodes, as "/**" or "/left/tracker_node", and their parameters, in the order of the file.
 
-    Raises UserError for a file that ROS would not read.
+    Raises UserError for a file that cannot be read as parameters.
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
@@ -48,12 +51,14 @@ def sections(path: str) -> dict[str, dict[str, Any]]:
 
 
 def fitted(path: str, node: str, given: Mapping[str, Any]) -> tuple[list[str], str]:
-    """The file as that node should get it, none or one; and what the user should know of it, else "".
+    """[path] if that node is to be given the file, else []; and a warning for the user, or "".
 
-    path: "" without a file. node: full name of the one that starts. given: its parameters by launch argument.
-    The tracker node gets every file. The others get one that names them: with a section `/**`, which is mostly the
-    tracker node's, each would warn of parameters that it does not have.
-    Raises UserError where an argument would have no effect, RuntimeError for a file that is not there.
+    path: "" without a file. node: full name of the node that starts. given: its parameters by launch argument.
+    The tracker node is given every file. The other nodes are given it only if a section that matches them ends in their
+    own name, such as `view:`. A section `/**` alone is not enough: it is usually meant for the tracker node, and the
+    others would warn about parameters that they do not have.
+    Raises UserError for an argument without effect and for a file that cannot be read as parameters, RuntimeError for a
+    file that does not exist.
     """
     if not path:
         return [], ""

@@ -34,17 +34,20 @@ from sot_tracker.stream.range16 import Range16
 from sot_tracker.stream.statistics import Throttle
 
 KEPT = 60  # directions, by the stamp of their frame and the target's id
-CAMERA_INFO_S = 2.0  # seconds without camera_info after which the field of view is taken
+CAMERA_INFO_S = 2.0  # seconds without camera_info after which the node reads the size of an image, and uses `fov`
 JUMP_S = 1.0  # a stamp that lies further back than this is another recording or clock, and no late message
 STATES = {0: "idle", 1: "tracking", 2: "lost", 3: "uncertain"}
 """TrackerState.state -> what the controller calls it."""
 
 
 class FollowNode(Node):
-    """Publishes a command for every state of the tracker, and `rate` times per second; never from an old box."""
+    """Publishes a command for each usable state message of its target, and also `rate` times per second.
+
+    A box older than `max_age` gives a zero command.
+    """
 
     def __init__(self, **options: Any) -> None:
-        """options: of rclpy's Node. Raises UserError for a parameter that is not possible."""
+        """options: of rclpy's Node. Raises UserError for an impossible parameter, or if TrackerState was not built."""
         super().__init__("follow", **options)
         self._config = parameters.declare(self, FollowConfig, tuple(options_of(FollowConfig)))
         self._controller = Controller(self._config)
@@ -52,9 +55,9 @@ class FollowNode(Node):
         self._camera: control.Camera | None = None
         self._info: Any = None  # what the newest camera_info said
         self._directions: OrderedDict[tuple[int, str], Direction] = OrderedDict()
-        self._state: Any = None  # the newest
-        self._target = ""  # the id of the one that is followed, where none was asked for
+        self._state: Any = None  # the newest state message of the target
         self._heard = 0.0  # when it came, by `_now`
+        self._target = ""  # the id of the target that is followed, if the option `target` is empty
         self._is_used = True  # whether the newest state has gone into the controller
         self._mode = Mode.IDLE
         self._commands = self.create_publisher(TwistStamped, "cmd_vel", QoSProfile(depth=1))
@@ -71,7 +74,10 @@ class FollowNode(Node):
         self._watch()
 
     def _now(self) -> float:
-        """Seconds of a steady clock; with use_sim_time of /clock, so that the simulation's speed changes no command."""
+        """Seconds of the steady clock, or of /clock with use_sim_time: then the simulation's speed changes no command.
+
+        The timers always use the steady clock.
+        """
         if self.get_clock().ros_time_is_active:
             return float(self.get_clock().now().nanoseconds * 1e-9)
         return time.monotonic()
@@ -103,7 +109,7 @@ class FollowNode(Node):
             self._size_input = None
 
     def _watch_for_size(self) -> None:
-        """Without camera_info one picture is taken, for its size."""
+        """Without camera_info, read the size from an image."""
         if self._size_input is None:
             kinds = {"sensor_msgs/msg/Image": Image, "sensor_msgs/msg/CompressedImage": CompressedImage}
             topic = self.resolve_topic_name("image")
@@ -154,7 +160,10 @@ class FollowNode(Node):
             self._keep(messages.stamp_of(message.header), message.id, direction)
 
     def _on_bearing(self, message: Vector3Stamped) -> None:
-        """Of a tracker node that knows the camera; it names no target, and a detection that can be used wins."""
+        """A direction from a tracker node that has a usable camera_info.
+
+        The message has no target id, so it is used only for a frame without a usable detection of the target.
+        """
         try:
             direction = Direction.of_ray(message.vector.x, message.vector.y, message.vector.z)
         except UserError as error:
@@ -182,7 +191,11 @@ class FollowNode(Node):
             self._see(direction)
 
     def _is_ours(self, message: Any) -> bool:
-        """Whether it tells of the target to follow: the one asked for, else the first; when that is gone, the next."""
+        """Whether a state message is about the target to follow. May change `_target`.
+
+        With the option `target`: that id, or no id, which means idle. Otherwise the first id that is received; another
+        one takes over once no state of the current one has come for `max_age`. No id is accepted too, and clears it.
+        """
         wanted = self._config.target
         if wanted:
             return bool(message.target_id == wanted or not message.target_id)
@@ -200,7 +213,7 @@ class FollowNode(Node):
         return self._directions.get((stamp, self._state.target_id)) or self._directions.get((stamp, ""))
 
     def _see(self, direction: Direction | None) -> None:
-        """The newest state goes into the controller."""
+        """Give the newest state to the controller, unless it is TRACKING and its detection has not come yet."""
         if self._state.state == self._state.TRACKING and direction is None:
             return  # its detection has not come yet
         self._is_used = True
@@ -211,8 +224,9 @@ class FollowNode(Node):
         elif state.state == state.TRACKING and abs(age) > self._config.max_age:
             self._warn(
                 "age",
-                f"the box is {age:.2f} s old by this computer's clock and drives nothing (max_age is "
-                f"{self._config.max_age:g}): a slow tracker or camera, or the camera's stamps are of another clock",
+                f"the box is {age:.2f} s old, more than max_age ({self._config.max_age:g}) allows, so the camera is "
+                "not turned: the tracker or the camera is slow, or the camera stamps its frames by another clock than "
+                "the tracker node's",
             )
         self._publish(self._controller.see(now, STATES.get(state.state, "lost"), direction, age))
 

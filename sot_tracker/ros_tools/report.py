@@ -21,6 +21,12 @@ from sot_tracker.stream.statistics import percentiles
 from sot_tracker.stream.video_writer import VideoWriter
 from sot_tracker.tracker import Estimate, Image, State
 
+LABELS = {
+    "frames lost by the tracker": "frames with state LOST",
+    "overlap": "overlap with the true box",
+    "success 0.5": "share of overlaps above 0.5",
+}
+"""What the table calls some keys of the summary."""
 STATES = {1: State.TRACKING, 2: State.LOST, 3: State.UNCERTAIN}
 
 
@@ -119,7 +125,8 @@ def _latencies(rows: list[Row], recording: Recording) -> dict[str, dict[str, flo
 def table(summary: dict[str, Any]) -> str:
     """The summary as a person reads it."""
     lines = []
-    for name, value in summary.items():
+    for key, value in summary.items():
+        name = LABELS.get(key, key)
         if name == "latency ms":
             lines += [f"  {'latency ms':<28}{'p50':>9}{'p95':>9}"]
             lines += [f"    {stage:<26}{of['p50']:9.2f}{of['p95']:9.2f}" for stage, of in value.items()]
