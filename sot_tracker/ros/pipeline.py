@@ -17,6 +17,7 @@ from vision_msgs.msg import Detection2D
 
 from sot_tracker.config import Config
 from sot_tracker.errors import UserError, one_line
+from sot_tracker.opencv import PLAIN
 from sot_tracker.ros import messages
 from sot_tracker.ros.diagnostics import Health
 from sot_tracker.ros.flight_recorder import NodeRecorder
@@ -244,8 +245,11 @@ class Pipeline:
     def _apply_threshold(self) -> None:
         value = float(self._node.get_parameter("lost_threshold").value)
         for tracker in self._trackers:
-            if value != tracker.policy.lost_threshold:
-                tracker.policy = replace(tracker.policy, lost_threshold=value)
+            if value == tracker.policy.lost_threshold:
+                continue
+            tracker.policy = replace(tracker.policy, lost_threshold=value)
+            if value >= 0 and (model := tracker.info.name) in PLAIN:
+                self._warn("threshold", f"{model} gives no score: lost_threshold={value:g} has no effect on it")
 
     def _age_ms(self, stamp: int) -> float:
         return (self._node.get_clock().now().nanoseconds - stamp) * 1e-6 if stamp else math.nan

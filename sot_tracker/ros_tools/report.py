@@ -23,6 +23,7 @@ from sot_tracker.tracker import Estimate, Image, State
 
 LABELS = {
     "frames lost by the tracker": "frames with state LOST",
+    "frames uncertain": "frames with state UNCERTAIN",
     "overlap": "overlap with the true box",
     "success 0.5": "share of overlaps above 0.5",
 }
@@ -92,6 +93,7 @@ def summarize(rows: list[Row], recording: Recording, truth: Any | None) -> dict[
         "frames processed": len(processed),
         "frames dropped": len(rows) - len(processed),
         "frames lost by the tracker": sum(row.state == "lost" for row in rows),
+        "frames uncertain": sum(row.state == "uncertain" for row in rows),
         "fps": (len(processed) - 1) / span,
         "latency ms": _latencies(processed, recording),
     }

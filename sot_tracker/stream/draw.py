@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from math import isfinite
+from math import isfinite, isnan
 
 import cv2
 import numpy as np
@@ -100,13 +100,15 @@ def draw_text(image: Image, text: str, truth: Box | None = None, old: Box | None
 
 
 def caption(estimate: Estimate, name: str) -> str:
-    """For example "csrt  0.93  12.1 ms" or "lite  UNCERTAIN (jump)  0.42  3.0 ms  flow, last search 40 ms ago".
+    """The text over the picture, its parts separated by two spaces; the probability where it is known, else the score.
 
-    The first number is the probability where it is known, else the score.
+    For example "mvt  score 0.93  12.1 ms" or "lite  UNCERTAIN (jump)  probability 0.42  3.0 ms  flow, last search 40 ms
+    ago". The milliseconds are what the tracker took for this frame.
     """
     why = "" if estimate.reason is Reason.NONE else f" ({estimate.reason.value})"
     state = [] if estimate.state is State.TRACKING else [f"{estimate.state.name}{why}"]
-    words = [name, *state, f"{estimate.confidence:.2f}"]
+    kind = "score" if isnan(estimate.probability) else "probability"
+    words = [name, *state, f"{kind} {estimate.confidence:.2f}"]
     if estimate.times:
         words.append(f"{sum(estimate.times.values()):.1f} ms")
     if estimate.source != "tracker":
@@ -159,7 +161,24 @@ def _name(canvas: Image, text: str, box: Box, color: Color, scale: float) -> Non
 
 
 def _label(canvas: Image, text: str, color: Color, scale: float) -> None:
-    (width, height), below = cv2.getTextSize(text, _FONT, scale, 1)
-    pad = max(2, height // 3)
-    cv2.rectangle(canvas, (0, 0), (width + 2 * pad, height + below + 2 * pad), (0, 0, 0), cv2.FILLED)
-    cv2.putText(canvas, text, (pad, height + pad), _FONT, scale, color, max(1, round(scale)), cv2.LINE_AA)
+    """Write the text into the upper left corner, on black, in as many lines as the width of the picture requires."""
+    pad = max(2, round(5 * scale))
+    top = 0
+    for line in _lines(text, canvas.shape[1] - 2 * pad, scale):
+        (width, height), below = cv2.getTextSize(line, _FONT, scale, 1)
+        bottom = top + height + below + 2 * pad
+        cv2.rectangle(canvas, (0, top), (width + 2 * pad, bottom), (0, 0, 0), cv2.FILLED)
+        cv2.putText(canvas, line, (pad, top + height + pad), _FONT, scale, color, max(1, round(scale)), cv2.LINE_AA)
+        top = bottom
+
+
+def _lines(text: str, width: int, scale: float) -> list[str]:
+    """The text in lines of at most `width` pixels, broken at two spaces only: a part that is wider is cut off."""
+    lines: list[str] = []
+    for part in text.split("  "):
+        longer = f"{lines[-1]}  {part}" if lines else part
+        if lines and cv2.getTextSize(longer, _FONT, scale, 1)[0][0] <= width:
+            lines[-1] = longer
+        else:
+            lines.append(part)
+    return lines

@@ -158,7 +158,7 @@ class RealtimeTracker:
             self._begin_search(image if waits else _own(image), estimate, stamp_ns)
             if waits:
                 estimate = self._waited_for(estimate)
-                times = {**times, **estimate.times}
+                times = {**estimate.times, "flow": times["flow"] + estimate.times.get("flow", 0.0)}
         self._flow = fusion.settle(moved, image, estimate.box)
         age_ms = self._age_ms(begin, stamp_ns)
         self._latest = replace(estimate, times=times, look_age_ms=age_ms)

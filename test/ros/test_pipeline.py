@@ -7,6 +7,7 @@ import time
 import weakref
 from array import array
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -468,6 +469,18 @@ def test_only_a_rule_that_is_taken_asks_for_one_more_target(setup: Any, changes:
     )
     one.send()
     assert one.tracker.started == int(asks)
+
+
+@pytest.mark.parametrize(("name", "value", "warns"), [("csrt", 0.5, True), ("csrt", -1.0, False), ("fake", 0.5, False)])
+def test_a_threshold_without_effect_is_said(
+    setup: Any, capfd: pytest.CaptureFixture[str], name: str, value: float, warns: bool
+) -> None:
+    one = setup()
+    one.go("configure", "activate")
+    one.tracker.info = replace(Fake.info, name=name)
+    one.node.set_parameters([Parameter("lost_threshold", value=value)])
+    one.send()
+    assert ("csrt gives no score" in capfd.readouterr().err) == warns
 
 
 def test_frames_that_a_proposal_went_through_keep_no_decoded_picture(setup: Any) -> None:

@@ -57,12 +57,32 @@ def test_views_of_any_strides():
     assert drawn.shape == (120, 320, 3)
 
 
-def test_caption():
-    assert caption(Estimate(BOX, 0.931, State.TRACKING, {"crop": 1.0, "search": 11.1}), "mvt") == "mvt  0.93  12.1 ms"
-    assert caption(Estimate(BOX, 0, State.LOST, reason=Reason.EDGE), "mvt") == "mvt  LOST (edge)  0.00"
-    assert caption(Estimate(BOX, 0.5, State.UNCERTAIN), "mvt") == "mvt  UNCERTAIN  0.50", "a table without reasons"
-    sure = Estimate(BOX, 0.9, State.UNCERTAIN, reason=Reason.LOOK_ALIKE, probability=0.25)
-    assert caption(sure, "mvt") == "mvt  UNCERTAIN (look-alike)  0.25"
+@pytest.mark.parametrize(
+    ("estimate", "text"),
+    [
+        (Estimate(BOX, 0.931, State.TRACKING, {"crop": 1.0, "search": 11.1}), "mvt  score 0.93  12.1 ms"),
+        (Estimate(BOX, 0, State.LOST, reason=Reason.EDGE), "mvt  LOST (edge)  score 0.00"),
+        (Estimate(BOX, 0.5, State.UNCERTAIN), "mvt  UNCERTAIN  score 0.50"),
+        (
+            Estimate(BOX, 0.9, State.UNCERTAIN, reason=Reason.LOOK_ALIKE, probability=0.25),
+            "mvt  UNCERTAIN (look-alike)  probability 0.25",
+        ),
+    ],
+)
+def test_caption(estimate, text):
+    assert caption(estimate, "mvt") == text
+
+
+@pytest.mark.parametrize("width", [160, 240, 320, 640])
+def test_a_long_caption_stays_within_the_picture(width):
+    image = np.full((width * 3 // 4, width, 3), 128, np.uint8)
+    nowhere = Box(np.nan, 0, 5, 5)  # only the text is drawn
+    long = Estimate(nowhere, 0.4, State.UNCERTAIN, {"flow": 3.0}, "flow", 140.0, Reason.OCCLUDED, probability=0.42)
+    written = (draw_estimate(image, long, "nanotrack") == COLORS[State.UNCERTAIN]).all(2)
+    short = (draw_estimate(image, Estimate(nowhere, 1, State.UNCERTAIN), "x") == COLORS[State.UNCERTAIN]).all(2)
+    assert written.any()
+    assert not written[:, -2:].any()
+    assert written.any(1).sum() > 1.5 * short.any(1).sum(), "it takes more than one line"
 
 
 def test_one_more_target_in_a_shrunk_picture():

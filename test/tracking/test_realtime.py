@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import threading
 import weakref
 from concurrent.futures import Executor, Future
@@ -27,7 +28,7 @@ class Scripted:
     def __init__(self, can_recenter: bool = True) -> None:
         self.policy = Policy()
         self.info = TrackerInfo("scripted", "none", "none", "cpu", "scripted", can_recenter=can_recenter)
-        self.off, self.state, self.error, self.search_ms = 0.0, State.TRACKING, None, SEARCH_MS
+        self.off, self.state, self.error, self.search_ms, self.flow_ms = 0.0, State.TRACKING, None, SEARCH_MS, 0.0
         self.frames: list[int] = []
         self.moves: list[Box] = []
 
@@ -41,7 +42,8 @@ class Scripted:
         truth = box_at(stamp_ns)
         score = 0.9 if self.state is State.TRACKING else 0.1
         box = Box(truth.x + self.off, truth.y, truth.w, truth.h)
-        return Estimate(box, score, self.state, {"track": self.search_ms})
+        times = {"track": self.search_ms} | ({"flow": self.flow_ms} if self.flow_ms else {})
+        return Estimate(box, score, self.state, times)
 
     def recenter(self, box):
         self.recentered = box
@@ -157,6 +159,15 @@ def test_a_tracker_that_keeps_pace_searches_every_frame(tracker, inner, worker, 
     assert inner.frames[-5:] == [4, 5, 6, 7, 8]
     assert (estimate.source, estimate.look_age_ms, estimate.box) == ("tracker", 0.0, box_at(8))
     assert estimate.times.keys() == {"flow", "track"}
+
+
+def test_the_flow_of_a_search_adds_to_that_of_the_frame(tracker, inner, worker, clock):
+    inner.search_ms, inner.flow_ms, worker.at_once = 5.0, 2.0, True
+    follow(tracker, clock, 1, 3)
+    tracker._clock = itertools.count(clock.now, 1e-3).__next__  # every reading takes a millisecond
+    times = tracker.update(frame(4), 4).times
+    assert times["track"] == 5.0
+    assert times["flow"] > 2.0
 
 
 @pytest.mark.parametrize(
