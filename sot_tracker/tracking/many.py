@@ -8,7 +8,7 @@ from sot_tracker.box import BoxLike
 from sot_tracker.errors import UserError
 from sot_tracker.tracker import Estimate, Image, Policy, Tracker, TrackerInfo, frame_size
 from sot_tracker.tracking.network_tracker import NetworkTracker
-from sot_tracker.tracking.realtime import RealtimeTracker
+from sot_tracker.tracking.realtime import RealtimeTracker, own
 
 
 class MultiTracker:
@@ -83,7 +83,10 @@ class MultiTracker:
         Raises UserError for a frame of another size than a target's.
         """
         frame_size(image)
-        search_together(list(self._followed.values()), image, stamp_ns)
+        trackers = list(self._followed.values())
+        if len(trackers) > 1 and isinstance(trackers[0], RealtimeTracker):
+            image = own(image)  # one copy for all targets, not one per search
+        search_together(trackers, image, stamp_ns)
         return {name: tracker.update(image, stamp_ns) for name, tracker in self._followed.items()}
 
     @property

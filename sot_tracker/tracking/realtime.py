@@ -155,7 +155,7 @@ class RealtimeTracker:
         times = {"flow": 1e3 * (self._clock() - begin)}
         if self._search is None and begin >= self._due - _EARLY:
             waits = self._pace.judge()
-            self._begin_search(image if waits else _own(image), estimate, stamp_ns)
+            self._begin_search(image if waits else own(image), estimate, stamp_ns)
             if waits:
                 estimate = self._waited_for(estimate)
                 times = {**estimate.times, "flow": times["flow"] + estimate.times.get("flow", 0.0)}
@@ -238,9 +238,16 @@ class RealtimeTracker:
         return 1e3 * max(0.0, now - begin)
 
 
-def _own(image: Image) -> Image:
-    """A copy of the image as it is now: the caller may write to his array while the search runs in another thread."""
-    return image.copy() if image.flags.writeable else image
+def own(image: Image) -> Image:
+    """The image if nobody can write to it, else a read-only copy.
+
+    The caller may write to the array while a search runs in another thread.
+    """
+    if not image.flags.writeable:
+        return image
+    copied = image.copy()
+    copied.flags.writeable = False
+    return copied
 
 
 def _motion(before: Box, after: Box) -> Motion:

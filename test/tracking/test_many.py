@@ -147,3 +147,17 @@ def test_trackers_without_a_network(realtime: bool) -> None:
     assert found["b"].box.iou(BOXES[1]) > 0.8
     inner = [tracker for tracker in targets._followed.values() if isinstance(tracker, RealtimeTracker)]
     assert [tracker.company for tracker in inner] == ([2, 2] if realtime else [])
+
+
+def test_several_realtime_targets_share_one_copy_of_the_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    targets = load_many("kcf", 2, realtime=True)
+    for name, box in zip("ab", BOXES, strict=False):
+        targets.start(name, IMAGES[0], box)
+    seen: list[Any] = []
+    for tracker in targets._followed.values():
+        monkeypatch.setattr(tracker, "update", lambda image, stamp_ns=None: seen.append(image))
+    image = IMAGES[1].copy()
+    targets.update(image)
+    image[:] = 0
+    assert seen[0] is seen[1]
+    assert np.array_equal(seen[0], IMAGES[1])
