@@ -245,7 +245,7 @@ def own(image: Image) -> Image:
     """
     if not image.flags.writeable:
         return image
-    copied = image.copy()
+    copied: Image = image.copy()
     copied.flags.writeable = False
     return copied
 
