@@ -14,6 +14,7 @@ In the cases 2 and 3 the launch stops with an error, as it does for some of what
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
@@ -143,10 +144,28 @@ def _collect(tree: Any, node: str, path: str, found: dict[str, dict[str, Any]]) 
 
 def _require_values(parameters: Mapping[Any, Any], path: str) -> None:
     for name, value in parameters.items():
-        if value is None:
+        if value is None or value == {}:
             raise UserError(f"params_file '{path}' has {name} without a value: leave it out, or give one")
         if isinstance(value, Mapping):
             _require_values(value, path)
+        elif isinstance(value, list) and _is_mixed(value):
+            raise UserError(f"params_file '{path}' has {name}: {value}: write plain values of one type in the list")
+
+
+def _is_mixed(values: list[Any]) -> bool:
+    """Whether ROS refuses the list: for lists in it, or values of two types.
+
+    Text that could be a number fits any type, since ROS takes 1e3 for a number and PyYAML for text.
+    """
+    kinds = {type(value) if isinstance(value, _TYPES) else str for value in values if not _may_be_number(value)}
+    return len(kinds) > 1 or any(isinstance(value, (list, Mapping)) for value in values)
+
+
+def _may_be_number(value: Any) -> bool:
+    try:
+        return isinstance(value, str) and math.isfinite(float(value))
+    except ValueError:
+        return False
 
 
 def _rank(value: Any) -> int:

@@ -181,6 +181,10 @@ def test_a_port_that_is_none_is_reported(launch: Any) -> None:
         ("/**:\n  ros__parameters:\n#    model: kcf", r"no parameters for /\*\*: leave this section out"),
         ("/**: {ros__parameters: {model: }}", "has model without a value"),
         ("/**: {ros__parameters: {qos_overrides: {depth: }}}", "has depth without a value"),
+        ("/**: {ros__parameters: {qos_overrides: {}}}", "has qos_overrides without a value"),
+        ("/**: {ros__parameters: {box: [1, b]}}", r"has box: \[1, 'b'\]: write plain values of one type"),
+        ("/**: {ros__parameters: {box: [1, 2.5]}}", "has box: .*one type"),
+        ("/**: {ros__parameters: {box: [[1], [2]]}}", "has box: .*one type"),
         ("a: {ros__parameters: &a {model: kcf}}\nb: {ros__parameters: *a}", r"uses an alias \(\*name\)"),
         ("a: \xff", "cannot be read"),
     ],
@@ -191,6 +195,13 @@ def test_a_params_file_that_is_none_is_reported(launch: Any, tmp_path: Path, tex
         own.write_text(text, encoding="latin-1")
     with pytest.raises((RuntimeError, UserError), match=message):
         nodes(launch, params_file=str(own))
+
+
+@pytest.mark.parametrize("values", ["[1e3, 2.0]", "[a, '1']", "[null, a]", "[true, false]", "[]"])
+def test_lists_that_ros_reads_are_no_mistake(launch: Any, tmp_path: Path, values: str) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text(f"/**: {{ros__parameters: {{other: {values}}}}}")
+    assert nodes(launch, params_file=str(own))
 
 
 def told_of(launch: Any, own: Path, text: str, **given: str) -> list[str]:
