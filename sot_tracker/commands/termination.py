@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
+
+from sot_tracker.errors import INTERRUPTED, TERMINATED
 
 
 @contextmanager
@@ -25,3 +29,40 @@ def sigterm_as_ctrl_c() -> Iterator[list[int]]:
         yield received
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+class StopRequest:
+    """SIGTERM and Ctrl-C as a request to save and stop: calling the object tells whether one has come.
+
+    Once `saved` was replaced after that answer, a second signal ends the program at once by a KeyboardInterrupt.
+    """
+
+    def __init__(self, saved: Path) -> None:
+        self._saved, self._received = saved, 0
+        self._before: int | None = None
+        self._asked = False
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._receive)
+
+    def __call__(self) -> bool:
+        if self._received and not self._asked:
+            self._asked, self._before = True, self._inode()
+        return bool(self._received)
+
+    @property
+    def status(self) -> int:
+        """The exit status for the signal received; 0 without one."""
+        return {0: 0, signal.SIGTERM: TERMINATED}.get(self._received, INTERRUPTED)
+
+    def _receive(self, number: int, _: FrameType | None) -> None:
+        if not self._received:
+            self._received = number
+            os.write(2, b"\nstopping after this step: saving, then validating; once saved, Ctrl-C ends at once\n")
+        elif self._asked and self._inode() != self._before:
+            raise KeyboardInterrupt
+
+    def _inode(self) -> int | None:
+        try:
+            return self._saved.stat().st_ino
+        except OSError:
+            return None

@@ -42,9 +42,7 @@ class Batches(Dataset[Batch]):
         )
 
 
-def loader(
-    batches: Batches, first: int, last: int, workers: int, pin: bool = False
-) -> Generator[Batch, None, None]:
+def loader(batches: Batches, first: int, last: int, workers: int, pin: bool = False) -> Generator[Batch, None, None]:
     """Batches first .. last - 1 in order, made ahead by `workers` processes (0: none, in this one).
 
     To be closed: that ends the processes, also after an error. Python itself would wait for them for ever when it

@@ -124,6 +124,7 @@ class Trainer:
         self.ema = state.average_of(self.net, recipe.ema)
         self.optimizers = optimizers_for(self.trained, recipe, family.fast_parameters)
         self.step = 0 if saved is None else self._restore(saved)
+        self.saved_recipe: dict[str, Any] = {} if saved is None else saved.get("recipe", {})  # of the step before
         self.loss = loss_for(self.spec.maps, recipe.regress, family.positive_above)
         self.replica = DistributedDataParallel(self.trained) if world.size > 1 else self.trained
 
