@@ -131,6 +131,25 @@ def test_out_that_holds_something_else(toy: catalog.ModelSpec, tmp_path: Path, k
         export(toy, find_weights(toy, "random"), out)
 
 
+def test_the_folder_of_another_model_is_not_replaced(toy: catalog.ModelSpec, toy_folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "smat"
+    shutil.copytree(toy_folder, out)
+    (out / MANIFEST).write_text((out / MANIFEST).read_text().replace('"model": "toy"', '"model": "smat"'))
+    with pytest.raises(UserError, match="smat holds the model 'smat', not 'toy': give another folder"):
+        export(toy, find_weights(toy, "random"), out)
+    (out / MANIFEST).write_text("{")  # a damaged one may be
+    assert export(toy, find_weights(toy, "random"), out).manifest is not None
+
+
+def test_checkpoint_of_a_training_points_to_its_weights(toy: catalog.ModelSpec, tmp_path: Path) -> None:
+    (tmp_path / "checkpoint.pt").touch()
+    with pytest.raises(UserError, match="sot-tracker import checkpoint"):
+        find_weights(toy, str(tmp_path / "checkpoint.pt"))
+    (tmp_path / "model.safetensors").touch()
+    with pytest.raises(UserError, match=r"are for resuming a training: give its weights, .*model\.safetensors"):
+        find_weights(toy, str(tmp_path / "checkpoint.pt"))
+
+
 def test_out_that_cannot_be_made(toy: catalog.ModelSpec) -> None:
     with pytest.raises(UserError, match="cannot write /dev/null/x"):
         export(toy, find_weights(toy, "random"), Path("/dev/null/x"))

@@ -18,7 +18,7 @@ from sot_tracker.model_folder import Source, find_weights
 from sot_tracker.stream.pictures import read_picture
 from sot_tracker.tracker import Image
 
-_STEPS, _PICTURES = 5, 96
+_STEPS, _PICTURES, _STORAGE = 5, 96, "fp16"
 _MIN_SIDE = 8.0
 """Pixels: shortest side of a box to calibrate on."""
 
@@ -33,9 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--storage",
         choices=STORAGES,
-        default="fp16",
         help="number format of the stored weights; arithmetic is always fp32. int8 takes a quarter of fp32's "
-        "space, but rounds most (default: fp16)",
+        f"space, but rounds most (default: {_STORAGE})",
     )
     add(
         "--lost-threshold",
@@ -82,13 +81,14 @@ def run(args: argparse.Namespace) -> int:
             )
     from sot_tracker.export import export
 
+    storage = args.storage or _STORAGE
     with tqdm(total=_STEPS, unit="step", leave=False, disable=None) as bar:
 
         def progress(step: str) -> None:
             bar.set_description(step)
             bar.update()
 
-        written = export(model, source, args.out, args.storage, args.lost_threshold, progress)
+        written = export(model, source, args.out, storage, args.lost_threshold, progress)
     assert written.manifest is not None
     size = sum((args.out / path).stat().st_size for path in written.files.files) / 1e6
     random = ", RANDOM WEIGHTS" if written.random else ""
@@ -97,6 +97,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _export_variant(args: argparse.Namespace, model: ModelSpec, source: Source) -> int:
+    for name in ("storage", "lost_threshold"):
+        if getattr(args, name) is not None:
+            raise UserError(
+                f"--{name.replace('_', '-')} has no effect with --precision {args.precision}, which copies the folder: "
+                "export the folder in fp32 first"
+            )
     if not args.data:
         raise UserError(
             f"--precision {args.precision} is compared with fp32 on real pictures: give --data with an annotated folder"
