@@ -9,12 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from sot_tracker.errors import INTERRUPTED, TERMINATED
+from sot_tracker.errors import INTERRUPTED, TERMINATED, Terminated
 
 
 @contextmanager
 def sigterm_as_ctrl_c() -> Iterator[list[int]]:
-    """SIGTERM ends the work as Ctrl-C does, by a KeyboardInterrupt. Yields the list of what was received.
+    """SIGTERM ends the work as Ctrl-C does, by a KeyboardInterrupt, `Terminated`. Yields the list of what was received.
 
     For the main thread, as all that has to do with signals.
     """
@@ -22,7 +22,7 @@ def sigterm_as_ctrl_c() -> Iterator[list[int]]:
 
     def interrupt(number: int, _: FrameType | None) -> None:
         received.append(number)
-        raise KeyboardInterrupt
+        raise Terminated
 
     before = signal.signal(signal.SIGTERM, interrupt)
     try:

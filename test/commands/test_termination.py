@@ -6,8 +6,11 @@ import signal
 
 import pytest
 
+from sot_tracker.cli import main
 from sot_tracker.commands.termination import StopRequest
 from sot_tracker.errors import INTERRUPTED, TERMINATED
+
+from clips import boxes, write_video
 
 
 @pytest.fixture(autouse=True)
@@ -18,11 +21,16 @@ def own_handlers():
         signal.signal(number, handler)
 
 
+def send(number):
+    """The handler is called: libraries of earlier tests in this process change what a signal does."""
+    signal.getsignal(number)(number, None)
+
+
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, INTERRUPTED), (signal.SIGTERM, TERMINATED)])
 def test_a_signal_asks_to_stop_and_gives_the_exit_status(number, status, tmp_path, capfd):
     stop = StopRequest(tmp_path / "checkpoint.pt")
     assert (stop(), stop.status) == (False, 0)
-    signal.raise_signal(number)
+    send(number)
     assert (stop(), stop.status) == (True, status)
     assert "stopping after this step: saving" in capfd.readouterr().err
 
@@ -33,11 +41,20 @@ def test_a_second_signal_ends_at_once_but_not_before_the_checkpoint_is_there(old
     if older:
         saved.write_text("older")
     stop = StopRequest(saved)
-    signal.raise_signal(signal.SIGINT)
-    signal.raise_signal(signal.SIGINT)  # within the step
+    send(signal.SIGINT)
+    send(signal.SIGINT)  # within the step
     assert stop()
-    signal.raise_signal(signal.SIGINT)  # while it is saved
+    send(signal.SIGINT)  # while it is saved
     (tmp_path / "new").write_text("newer")
     (tmp_path / "new").replace(saved)
     with pytest.raises(KeyboardInterrupt):
-        signal.raise_signal(signal.SIGINT)
+        send(signal.SIGINT)
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, INTERRUPTED), (signal.SIGTERM, TERMINATED)])
+def test_the_exit_status_of_a_command_that_is_still_loading(number, status, tmp_path, monkeypatch, capsys):
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    video = write_video(tmp_path / "clip.avi", boxes(3))
+    monkeypatch.setattr("sot_tracker.commands.track.load_many", lambda *_, **__: send(number))
+    assert main(["track", str(video), "--box", "20,30,24,24"]) == status
+    assert capsys.readouterr().err.count("\n") == 1
