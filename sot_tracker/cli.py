@@ -13,8 +13,9 @@ import re
 import sys
 import textwrap
 from collections.abc import Sequence
+from pathlib import Path
 from types import ModuleType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from sot_tracker import opencv_environment
 from sot_tracker.config import OPTIONS
@@ -64,8 +65,18 @@ class Help(argparse.HelpFormatter):
         return "\n\n".join(wrap.fill(" ".join(paragraph.split())) for paragraph in paragraphs)
 
 
+def _path(text: str) -> Path:
+    if not text.strip():  # for example an empty variable in a shell script; as a path it would be the current folder
+        raise argparse.ArgumentTypeError("the path is empty")
+    return Path(text)
+
+
 class Parser(argparse.ArgumentParser):
     """Reports mistakes as `UserError`, so that there is one form of error line, with a suggestion where one is near."""
+
+    def __init__(self, *args: Any, **facts: Any) -> None:
+        super().__init__(*args, **facts)
+        self.register("type", Path, _path)
 
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message}{self._suggestion(message)} (see `{self.prog} --help`)")

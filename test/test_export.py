@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -139,6 +141,18 @@ def test_the_folder_of_another_model_is_not_replaced(toy: catalog.ModelSpec, toy
         export(toy, find_weights(toy, "random"), out)
     (out / MANIFEST).write_text("{")  # a damaged one may be
     assert export(toy, find_weights(toy, "random"), out).manifest is not None
+
+
+def test_sigterm_leaves_nothing(toy: catalog.ModelSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def terminated(*_: Any) -> float:
+        handler = signal.getsignal(signal.SIGTERM)
+        assert callable(handler)
+        handler(signal.SIGTERM, None)
+        return 0.0
+
+    monkeypatch.setattr(exporting, "check", terminated)
+    assert cli.main(["export", "--model", toy.name, "--weights", "random", "--out", str(tmp_path / "out")]) == 143
+    assert not list(tmp_path.iterdir())
 
 
 def test_checkpoint_of_a_training_points_to_its_weights(toy: catalog.ModelSpec, tmp_path: Path) -> None:

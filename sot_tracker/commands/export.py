@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from sot_tracker.box import Box
 from sot_tracker.catalog import ModelSpec, network_spec, spec
+from sot_tracker.commands.termination import sigterm_as_ctrl_c
 from sot_tracker.config import Config
 from sot_tracker.datasets.training import read
 from sot_tracker.errors import UserError
@@ -67,6 +68,11 @@ def _add_variants(add: Callable[..., argparse.Action]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Raises UserError for weights that do not fit and for graphs that differ from torch; nothing is written then."""
+    with sigterm_as_ctrl_c():  # so that nothing half-written is left
+        return _run(args)
+
+
+def _run(args: argparse.Namespace) -> int:
     if args.lost_threshold is not None and not 0 <= args.lost_threshold <= 1:
         raise UserError(f"--lost-threshold {args.lost_threshold:g} is out of range: give 0 to 1")
     network_spec(args.model)

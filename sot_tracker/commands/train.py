@@ -15,6 +15,7 @@ import numpy as np
 
 from sot_tracker.commands.termination import StopRequest
 from sot_tracker.commands.train_options import SHARES, add_arguments
+from sot_tracker.commands.writable import require_writable_folder
 from sot_tracker.errors import MissingPackage, UserError
 
 __all__ = ["add_arguments", "run"]
@@ -54,6 +55,7 @@ def run(args: argparse.Namespace) -> int:
         size = args.pack.stat().st_size / 1e6
         print(f"written: {args.pack}, {len(cache.index)} pictures of {len(cache.tracks)} tracks, {size:.1f} MB")
         return 0
+    _make(args.out)
     job = _job(args, recipe, cache)
     with world_and_device(args.device) as (world, device):
         trainer = Trainer(job, world, device)
@@ -197,6 +199,16 @@ def _weights(text: str) -> dict[str, float]:
     return weights
 
 
+def _make(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise UserError(f"--out '{out}' is a file: give a folder") from None
+    except OSError as error:
+        raise UserError(f"--out '{out}' cannot be made: {error.strerror}") from None
+    require_writable_folder(out)
+
+
 def _teach(args: argparse.Namespace) -> tuple[str, ...]:
     return ("maps", "features") if args.teach == "both" else (args.teach or "maps",)
 
@@ -220,6 +232,7 @@ def _cache(args: argparse.Namespace) -> Cache:
         cutter = _cutter(args.matting)
         tracks = [track for given in args.data for track in training.read(*_named(given))]
         _split([{"name": track.name, "group": track.group} for track in tracks], args)  # reports names that are unknown
+        _make(args.out)
         cache.build(tracks, folder, cutter=cutter, data=data)
     opened = cache.open_cache(folder)
     if data and opened.data and tuple(data) != opened.data and not args.unpack:
@@ -249,6 +262,8 @@ def _named(given: str) -> tuple[Path, str]:
     own).
     """
     name, equals, folder = given.partition("=")
+    if not (folder if equals else given).strip():
+        raise UserError(f"--data '{given}' names no folder: give DIR or NAME=DIR")
     return (Path(folder), name) if equals and "/" not in name else (Path(given), "")
 
 
