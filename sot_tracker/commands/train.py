@@ -94,8 +94,8 @@ def _rehearse(args: argparse.Namespace, recipe: Recipe) -> None:
     for path in (args.split, args.exclude, args.val):
         _names(path)
     teacher, released = _teachers(args)
-    if (_cache_folder(args) / "meta.json").exists():
-        return  # they are reported soon
+    if args.pack or (_cache_folder(args) / "meta.json").exists():
+        return  # the training is on another machine, or reports them soon
     init = None if (args.out / "checkpoint.pt").exists() else args.init
     rehearse(args.model, recipe, args.device, init, args.start, teacher, released, _teach(args), args.features)
 

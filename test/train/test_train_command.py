@@ -275,7 +275,8 @@ def test_grabcut_needs_no_onnx_runtime(data, tmp_path, monkeypatch, capsys):
     for name in ("sot_tracker.engines.onnx", "sot_tracker.train.matting"):
         monkeypatch.delitem(sys.modules, name, raising=False)
         monkeypatch.delattr(name, raising=False)
-    given = ["--data", str(data), "--pack", str(tmp_path / "packed")]
+    given = ["--data", str(data), "--pack", str(tmp_path / "packed"), "--device", "cuda"]  # of the other machine
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
     assert main(["train", *SMALL, *given, "--out", str(tmp_path)]) == 0
     assert (tmp_path / "packed").is_file()
     assert f"written: {tmp_path / 'packed'}, " in capsys.readouterr().out
