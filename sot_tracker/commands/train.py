@@ -225,7 +225,7 @@ def _cache(args: argparse.Namespace) -> Cache:
     folder = _cache_folder(args)
     data = sorted(_described(given) for given in args.data)
     if not (folder / "meta.json").exists() and args.unpack:
-        pack.unpack(args.unpack, folder)
+        _once(folder, lambda: pack.unpack(args.unpack, folder))
     elif not (folder / "meta.json").exists():
         if not args.data:
             raise UserError(f"no cache in '{folder}' and no --data to make it from: give --data FOLDER")
@@ -233,7 +233,7 @@ def _cache(args: argparse.Namespace) -> Cache:
         tracks = [track for given in args.data for track in training.read(*_named(given))]
         _split([{"name": track.name, "group": track.group} for track in tracks], args)  # reports names that are unknown
         _make(args.out)
-        cache.build(tracks, folder, cutter=cutter, data=data)
+        _once(folder, lambda: cache.build(tracks, folder, cutter=cutter, data=data))
     opened = cache.open_cache(folder)
     if data and opened.data and tuple(data) != opened.data and not args.unpack:
         raise UserError(
@@ -243,6 +243,20 @@ def _cache(args: argparse.Namespace) -> Cache:
     for reason, count in opened.skipped.items():
         print(f"skipped {count} frames: {reason}")
     return opened
+
+
+def _once(folder: Path, fill: Callable[[], object]) -> None:
+    """Fill the cache in one process; others that need it, as those of torchrun, wait until it is complete."""
+    from filelock import FileLock
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / ".lock").acquire()
+    except OSError as error:
+        raise UserError(f"cannot write the cache '{folder}': {error.strerror or error}") from None
+    with lock:
+        if not (folder / "meta.json").exists():
+            fill()
 
 
 def _cutter(model: Path | None) -> Cutter:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -18,6 +20,7 @@ pytest.importorskip("torch")
 pytest.importorskip("tensorboard")
 
 from sot_tracker.cli import main
+from sot_tracker.commands.train import _once
 from sot_tracker.errors import TERMINATED
 from sot_tracker.train import init_similarity, state
 
@@ -327,3 +330,21 @@ def test_the_last_line_says_what_the_run_came_to(trained, tmp_path, capsys):
     ):
         assert main(["train", *SMALL, *given]) == 0
         assert expected in capsys.readouterr().out.splitlines()[-1]
+
+
+def test_of_several_processes_one_makes_the_cache(tmp_path):
+    """As those of torchrun, which all come without a cache. Here they are threads, each with a lock of its own."""
+    both, made = threading.Barrier(2), []
+
+    def fill():
+        made.append(1)
+        with contextlib.suppress(threading.BrokenBarrierError):
+            both.wait(0.5)  # for the other one, which must not come
+        (tmp_path / "meta.json").write_text("{}")
+
+    threads = [threading.Thread(target=_once, args=(tmp_path, fill)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert made == [1]
