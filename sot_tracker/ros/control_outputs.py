@@ -47,6 +47,8 @@ class ControlOutputs:
     def publish(self, result: Result) -> None:
         """If the box of a frame is reported, publish its prediction, its bearing in that frame, and the rate."""
         found, stamp = result.detection, result.frame.stamp
+        if result.is_start:  # from the old box to the new one nothing moved
+            self._motions.pop(result.target_id, None)
         if found is None:
             return
         toward, motion = self._direction(result), self._motions.pop(result.target_id, None)

@@ -43,7 +43,8 @@ class ImageInput:
         take = self._take if hasattr(Subscription, "CallbackType") else partial(self._take, info={})
         self._subscription = MatchingSubscription(node, self.topic, types, take, 1, config.reliability, eager=False)
         self._heard = time.monotonic()  # when the last frame came
-        self._absence = ""  # last log line about the missing publisher
+        self._was_heard = False  # whether a frame has come
+        self._absence = ""  # last log line about a publisher that was never there
         self._reminder = Reminder()
         self._sequence = Sequence()
         if config.reliability == "auto":
@@ -102,6 +103,11 @@ class ImageInput:
                     f"{self.topic} carries {', '.join(foreign)}, but {RAW} or {COMPRESSED} is needed: "
                     f"remap `image` to a topic of these{self._candidates()}",
                 )
+        elif self._was_heard:
+            if self._reminder.is_due("gone"):
+                silent = time.monotonic() - self._heard
+                text = f"{self.topic} has no publisher any more, and no frame came for {silent:.0f} s"
+                self._warn("silence", f"{text}: see whether the camera driver is still running{self._candidates()}")
         elif (text := f"nobody publishes {self.topic}{self._candidates()}") != self._absence:
             self._absence = text  # logged again when other image topics are there
             self._node.get_logger().info(text)
@@ -118,7 +124,7 @@ class ImageInput:
         return f"; image topics here: {', '.join(others)}" if others else ""
 
     def _take(self, message: Any, info: dict[str, Any]) -> None:
-        self._heard = time.monotonic()
+        self._heard, self._was_heard = time.monotonic(), True
         self._reminder.clear()
         number = info.get("publication_sequence_number")
         # Each publisher has its own count, and the message info does not tell the publisher.

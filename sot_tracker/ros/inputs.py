@@ -138,10 +138,10 @@ class Inputs:
         if not self._pending or self._starter.followers.waiting or selection.rule == "off":
             return
         newest = self._history.newest
-        if newest is None or newest.size is None:
+        if newest is None:
             return
         candidates = [messages.candidate_of(detection) for detection in message.detections]
-        width, height = newest.size
+        height, width = newest.image.shape[:2]  # compressed frames have no size before they are decoded
         chosen = selection.choose(candidates, (0.5 * width, 0.5 * height))
         if chosen is not None:
             stamp = messages.stamp_of(message.header)

@@ -8,6 +8,7 @@ from typing import Any
 from rclpy.lifecycle import LifecycleNode
 from vision_msgs.msg import Detection2DArray
 
+from sot_tracker.errors import one_line
 from sot_tracker.ros import messages
 from sot_tracker.ros.subscription import MatchingSubscription
 from sot_tracker.stream.followers import Followers
@@ -63,7 +64,7 @@ class ManyTargets:
     def _on_stop(self, request: Any, response: Any) -> Any:
         response.success = self._followers.stop(request.target_id)
         name = f"target {request.target_id!r}" if request.target_id else "all targets"
-        known = ", ".join(self._followers.target_ids)
+        known = one_line(", ".join(self._followers.target_ids))
         none = f"there is no {name}: followed are {known}" if known else "there is no target"
         response.message = f"{name} forgotten" if response.success else none
         self._log.info(f"stop_target: {response.message}")

@@ -70,6 +70,7 @@ class Pipeline:
         )
         self._range16 = Range16(config.range16)
         self._reported: dict[str, State] = {}  # targets and their states in the last log lines
+        self._newest: list[Result] = []  # of the newest frame
         self._failures = 0
         self._recorder = NodeRecorder(node, config, self._warn)
         self._input = ImageInput(node, config, self._on_image, self._warn)
@@ -114,6 +115,7 @@ class Pipeline:
         # Subscriptions and timers still refer to this object, some until the executor runs again. Without this, the
         # network's memory would only be freed by the garbage collector.
         self._follower.close()
+        self._newest.clear()
         del self._follower, self._trackers, self._inputs
         return waiting
 
@@ -132,7 +134,7 @@ class Pipeline:
             self._inputs.see(frame)
             self._publish(results, entry)
         except UserError as error:
-            self._health.refused += 1
+            self._health.refuse(str(error))
             self._warn(error.kind if isinstance(error, FrameError) else "tracker", f"frame refused: {error}")
         except Exception as error:  # an error of OpenCV or of a runtime: one bad frame must not end the node
             self._fail(error)
@@ -219,12 +221,22 @@ class Pipeline:
             stages = _stages(result, entry)
             sent = self._outputs.publish(result, stages, age_ms, counts)
             self._recorder.add_result(result, sent)
-        self._outputs.publish_all(results)
+        self._newest = self._with_others(results)
+        self._outputs.publish_all(self._newest)
         name, width = self._trackers[0].info.name, self._node.get_parameter("debug_width").value
-        self._outputs.publish_debug(results, name, width, self._inputs.proposal)
+        self._outputs.publish_debug(self._newest, name, width, self._inputs.proposal)
         busy_ms = (time.perf_counter() - entry) * 1e3
         whole = replace(first, tracker_ms=sum(result.tracker_ms for result in results))
         self._health.add(whole, {**_stages(first, entry), "age": age_ms}, busy_ms)
+
+    def _with_others(self, results: Sequence[Result]) -> list[Result]:
+        """The results together with those of the other targets in the same frame.
+
+        A target that starts in a frame that was already published has a result of its own.
+        """
+        new, followed = {result.target_id for result in results}, self._follower.target_ids
+        others = [one for one in self._newest if one.frame is results[0].frame and one.target_id in followed]
+        return [*(one for one in others if one.target_id not in new), *results]
 
     def _report_changes(self, results: Sequence[Result]) -> None:
         before, followed = self._reported, self._follower.target_ids

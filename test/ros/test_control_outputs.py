@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -133,6 +134,21 @@ def test_a_new_target_has_no_velocity_of_the_old_one() -> None:
     node.now = START + 12 * PERIOD + 20 * MS
     outputs.publish(result(12, target="2"))
     assert messages.box_of(node.sent["predicted"][-1]).x == pytest.approx(150 + 120)
+
+
+@pytest.mark.parametrize("state", [State.TRACKING, State.LOST])
+def test_a_target_that_is_given_anew_has_not_moved_from_its_old_box(state: State) -> None:
+    node = Node()
+    outputs = ControlOutputs(node)  # type: ignore[arg-type]
+    node.send_info(info())
+    follow(outputs, node, 3)
+    elsewhere = Estimate(Box(20, 20, 20, 20), 0.8, state)
+    node.now = START + 4 * PERIOD + 20 * MS
+    outputs.publish(replace(result(3), estimate=elsewhere, is_start=True))
+    outputs.publish(replace(result(4), estimate=replace(elsewhere, state=State.TRACKING)))
+    rate = node.sent["bearing_rate"][-1].vector
+    assert (rate.x, rate.y, rate.z) == (0, 0, 0)
+    assert messages.box_of(node.sent["predicted"][-1]).x == pytest.approx(20)
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,8 @@ class Setup:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, **config: Any) -> None:
         self.now, self.kind, self.offered = 100.0, RAW, ReliabilityPolicy.RELIABLE
+        self.publishers = 1
+        self.informed: list[str] = []
         self.said: list[tuple[float, str]] = []
         monkeypatch.setattr(image_input.time, "monotonic", lambda: self.now)
         monkeypatch.setattr(
@@ -33,10 +35,11 @@ class Setup:
         )
         node: Any = SimpleNamespace(
             resolve_topic_name=lambda name: f"/{name}",
-            get_logger=lambda: SimpleNamespace(info=lambda text: None),
-            get_publishers_info_by_topic=lambda topic: [
-                SimpleNamespace(topic_type=self.kind, qos_profile=SimpleNamespace(reliability=self.offered))
-            ],
+            get_logger=lambda: SimpleNamespace(info=self.informed.append),
+            get_publishers_info_by_topic=lambda topic: (
+                [SimpleNamespace(topic_type=self.kind, qos_profile=SimpleNamespace(reliability=self.offered))]
+                * self.publishers
+            ),
             get_topic_names_and_types=lambda: [],
             create_subscription=lambda *args, raw: "",
             destroy_subscription=lambda subscription: None,
@@ -74,6 +77,19 @@ def test_after_a_frame_it_begins_anew(setup: Setup) -> None:
     setup.watch(100.0)
     setup.input._take(None, {})
     assert setup.watch(20.0) == pytest.approx([3, 13], abs=1)
+
+
+def test_a_camera_that_ends_is_reported_every_time(setup: Setup) -> None:
+    setup.publishers = 0
+    assert setup.watch(20.0) == []
+    assert setup.informed[-1] == "nobody publishes /image", "one that was never there is no warning"
+    for _ in range(2):
+        setup.publishers = 1
+        setup.watch(1.0)
+        setup.input._take(None, {})
+        setup.publishers = 0
+        assert setup.watch(20.0) == pytest.approx([3, 13], abs=1)
+        assert "/image has no publisher any more, and no frame came for 13 s: see whether" in setup.said[-1][1]
 
 
 @pytest.mark.parametrize(("wanted", "message"), [("reliable", True), ("auto", False), ("best_effort", False)])

@@ -336,6 +336,33 @@ def test_a_target_is_reported_as_new_once(setup: Any, capfd: pytest.CaptureFixtu
     assert [reported.count(f"tracking target {name}") for name in ("a", "b")] == [1, 1]
 
 
+def test_a_target_that_starts_in_a_published_frame_is_reported_together_with_the_others(setup: Any) -> None:
+    one = started(setup, max_targets=3)
+    boxes(one, "a", "b")
+    one.send()
+    for name in ("c", "a"):
+        box = messages.detection_of(box_at(0), 1.0, Image().header, name)
+        box.header.stamp.nanosec = one.stamp
+        one.node._pipeline._on_init_box(box)  # type: ignore[union-attr]
+    stop(one, "b")
+    box.id = "c"
+    one.node._pipeline._on_init_box(box)  # type: ignore[union-attr]
+    one.send()
+    together = [sorted(names) for names in one.record.together]
+    assert together == [["a", "b"], ["a", "b", "c"], ["a", "b", "c"], ["a", "c"], ["a", "c"]]
+
+
+@needs_services
+def test_ids_cannot_write_into_the_log(setup: Any, capfd: pytest.CaptureFixture[str]) -> None:
+    one = started(setup, max_targets=1)
+    boxes(one, "a\n\x1b[31m")
+    one.send()
+    assert stop(one, "b").message == r"there is no target 'b': followed are a\n\x1b[31m"
+    two = started(setup, max_targets=2)
+    boxes(two, "a\n\x1b[31m", "b", "c")
+    assert r"(a\n\x1b[31m, b)" in capfd.readouterr().err
+
+
 def test_with_one_target_a_new_box_replaces_it(setup: Any) -> None:
     one = started(setup)
     boxes(one, "a")
@@ -469,6 +496,16 @@ def test_only_a_rule_that_is_taken_asks_for_one_more_target(setup: Any, changes:
     )
     one.send()
     assert one.tracker.started == int(asks)
+
+
+def test_a_detector_beside_compressed_frames(setup: Any) -> None:
+    """Without a target they are not decoded, and their size is not known."""
+    one = started(setup, select="best")
+    one.send(jpeg(160, 120))
+    found = Detection2DArray(detections=[messages.detection_of(box_at(0), 0.5, Image().header, "7")])
+    one.node._pipeline._inputs._on_detections(found)  # type: ignore[union-attr]
+    one.send(jpeg(160, 120))
+    assert one.record.together == [[], ["7"]]
 
 
 @pytest.mark.parametrize(("name", "value", "warns"), [("csrt", 0.5, True), ("csrt", -1.0, False), ("fake", 0.5, False)])
