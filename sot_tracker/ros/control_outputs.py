@@ -39,7 +39,10 @@ class ControlOutputs:
         # Best effort matches reliable publishers too.
         self._info = MatchingSubscription(node, info_topic(node), kinds, self._on_info, 1, "best_effort")
         self._info.watch()
+        self._is_rectified = is_rectified(node)
         self._camera: control.Camera | None = None
+        self._size = (0, 0)  # of the pictures that `_fitted` is for
+        self._fitted: control.Camera | None = None
         self._last_info: tuple[Any, ...] = ()  # its fields: drivers send the same message with every picture
         self._refusal = ""  # the last one that was logged
         self._motions: dict[str, control.Motion] = {}  # by target id, least recently seen first
@@ -85,20 +88,33 @@ class ControlOutputs:
         if self._camera is None or result.detection is None:
             return None
         height, width = result.frame.image.shape[:2]
-        return control.direction(control.fitted(self._camera, width, height), result.detection.box.center)
+        if (width, height) != self._size:
+            self._fit(self._camera, width, height)
+        return None if self._fitted is None else control.direction(self._fitted, result.detection.box.center)
+
+    def _fit(self, camera: control.Camera, width: int, height: int) -> None:
+        """Scale the camera to pictures of this size."""
+        self._size, self._fitted = (width, height), None
+        try:
+            self._fitted = control.for_pictures(camera, width, height)
+        except UserError as error:
+            self._refuse(error)
 
     def _on_info(self, info: CameraInfo) -> None:
-        fields = messages.camera_fields(info)
+        fields = messages.camera_fields(info, self._is_rectified)
         if fields == self._last_info:
             return
-        self._last_info = fields
+        self._last_info, self._size = fields, (0, 0)
         try:
             self._camera = control.camera(*fields)
         except UserError as error:
             self._camera = None
-            if str(error) != self._refusal:  # needed since fields with NaN never compare equal
-                self._refusal = str(error)
-                self._node.get_logger().warning(f"camera_info cannot be used, no bearing is published: {error}")
+            self._refuse(error)
+
+    def _refuse(self, error: UserError) -> None:
+        if str(error) != self._refusal:  # needed since fields with NaN never compare equal
+            self._refusal = str(error)
+            self._node.get_logger().warning(f"camera_info cannot be used, no bearing is published: {error}")
 
 
 def info_topic(node: Node) -> str:
@@ -109,6 +125,12 @@ def info_topic(node: Node) -> str:
         return own
     image = str(node.resolve_topic_name("image")).removesuffix("/compressed")
     return f"{image.rpartition('/')[0]}/camera_info"
+
+
+def is_rectified(node: Node) -> bool:
+    """Whether the image topic has the name of pictures that image_proc has undistorted."""
+    image = str(node.resolve_topic_name("image")).removesuffix("/compressed")
+    return image.rpartition("/")[2] in ("image_rect", "image_rect_color")
 
 
 def _vector(of: tuple[float, float, float]) -> Vector3:

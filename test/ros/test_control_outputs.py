@@ -186,6 +186,44 @@ def test_the_part_of_the_sensor_that_is_read_counts() -> None:
     assert vector.y / vector.z == pytest.approx((120 + 50 - 120) / 200)
 
 
+@pytest.mark.parametrize(("width", "height"), [(240, 320), (320, 180)], ids=["rotated", "cropped"])
+def test_pictures_that_camera_info_does_not_describe_have_no_bearing(width: int, height: int) -> None:
+    node = Node()
+    outputs = ControlOutputs(node)  # type: ignore[arg-type]
+    node.send_info(info(width=width, height=height))
+    follow(outputs, node, 3)
+    assert not node.sent["bearing"]
+    assert len(node.sent["predicted"]) == 3
+    (warning,) = node.warnings
+    assert f"it describes pictures of {width}x{height}, but they are 320x240" in warning
+    node.send_info(info())
+    follow(outputs, node, 3)
+    assert len(node.sent["bearing"]) == 3
+
+
+def test_pictures_of_half_the_size_have_the_same_bearing() -> None:
+    node = Node()
+    outputs = ControlOutputs(node)  # type: ignore[arg-type]
+    node.send_info(info(width=640, height=480, k=[400.0, 0.0, 319.5, 0.0, 400.0, 239.5, 0.0, 0.0, 1.0]))
+    follow(outputs, node, 3)
+    vector = node.sent["bearing"][-1].vector
+    assert (vector.x / vector.z, vector.y) == pytest.approx((20 / 200, 0))
+
+
+@pytest.mark.parametrize(
+    ("image", "x"), [("/front/image_raw", 0.0), ("/front/image_rect", 0.1), ("/front/image_rect_color/compressed", 0.1)]
+)
+def test_rectified_pictures_are_not_undistorted_again(image: str, x: float) -> None:
+    """P here looks 20 pixels to the left of K: only where P is used the target is to the right."""
+    node = Node(topics={"image": image})
+    outputs = ControlOutputs(node)  # type: ignore[arg-type]
+    p = [200.0, 0.0, 139.5, 0.0, 0.0, 200.0, 119.5, 0.0, 0.0, 0.0, 1.0, 0.0]
+    node.send_info(info(d=[0.3, 0.0, 0.0, 0.0, 0.0], p=p))
+    follow(outputs, node, 1)
+    vector = node.sent["bearing"][0].vector
+    assert (vector.x / vector.z, vector.y) == pytest.approx((x, 0), abs=1e-9)
+
+
 def test_camera_info_of_another_type_is_named_once() -> None:
     node, said = Node(), []
     outputs = ControlOutputs(node)  # type: ignore[arg-type]
