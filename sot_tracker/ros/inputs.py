@@ -27,6 +27,7 @@ from sot_tracker.stream.followers import Followers
 from sot_tracker.stream.frame import Frame
 from sot_tracker.stream.object_search import Found, ObjectSearch
 from sot_tracker.stream.requests import Request
+from sot_tracker.stream.statistics import Reminder
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class Inputs:
         self._node, self._starter, self._history = node, starter, starter.followers.history
         self._clicks, self._search = Clicks(), ObjectSearch()
         self._pending = True  # whether `select` still has a target to start
+        self._reminder = Reminder()  # why it starts none
         image, debug = node.resolve_topic_name("image"), node.resolve_topic_name("debug_image")
         self._subscriptions = [
             self._subscribe("init_detections", Detection2DArray, self._on_detections),
@@ -105,7 +107,9 @@ class Inputs:
 
         `select` or `select_value`, even with the same value, requests a target.
         """
-        self._pending = self._pending or not {"select", "select_value"}.isdisjoint(names)
+        if not {"select", "select_value"}.isdisjoint(names):
+            self._pending = True
+            self._reminder.clear()
 
     def stop(self) -> None:
         """Start no target by `select` until it is set again, and drop a proposal."""
@@ -135,7 +139,10 @@ class Inputs:
         if self._starter.followers.target_ids:
             self._pending = False
         selection = self._selection()
-        if not self._pending or self._starter.followers.waiting or selection.rule == "off":
+        if not self._pending or self._starter.followers.waiting:
+            return
+        if selection.rule == "off":
+            self._tell("select is off, so none of them starts a target: set it to id, class, nearest or best")
             return
         newest = self._history.newest
         if newest is None:
@@ -148,6 +155,13 @@ class Inputs:
             self._starter.ask(Request(chosen.box, stamp, chosen.target_id, "init_detections"))
         elif unusable := sum(not candidate.box.is_valid for candidate in candidates):
             raise UserError(f"{unusable} of {len(candidates)} boxes are invalid: give finite numbers and sizes above 0")
+        elif text := selection.mismatch(candidates):
+            self._tell(text)
+
+    def _tell(self, why: str) -> None:
+        """Log, at growing intervals, why no detection starts a target."""
+        if self._reminder.is_due("no target"):
+            self._node.get_logger().info(f"init_detections: {why}")
 
     # ---- regions and polygons
 

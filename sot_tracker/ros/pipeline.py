@@ -36,6 +36,7 @@ from sot_tracker.stream.statistics import Throttle
 from sot_tracker.tracker import Reason, State, Tracker
 
 REPORT_PERIOD = 5.0  # seconds between two log lines of one kind
+BOXES_REPORTED = 10  # refused init_boxes in that time that are logged: a person's, not a detector's
 WATCH_PERIOD = 0.1
 _WORDS = {State.TRACKING: "found again", State.UNCERTAIN: "uncertain", State.LOST: "lost"}
 MAX_FAILURES = 10  # consecutive frames that fail, after which the node gives up
@@ -61,6 +62,7 @@ class Pipeline:
         self._node, self._trackers, self._outputs, self._give_up = node, trackers, outputs, give_up
         self._log = node.get_logger()
         self._throttle = Throttle(REPORT_PERIOD)
+        self._box_throttle = Throttle(REPORT_PERIOD, BOXES_REPORTED)
         self._follower = Followers(
             trackers,
             lambda: History(config.frame_history, config.frame_history_mb << 20),
@@ -159,7 +161,8 @@ class Pipeline:
         except UserError as error:
             text = f"{request.origin} refused: {error}"
             if request.origin == "init_box":
-                self._log.warning(text)
+                if self._box_throttle.ready("refused"):
+                    self._log.warning(text)
             else:  # a detector sends many times per second
                 self._warn(request.origin, text)
             return str(error)

@@ -32,7 +32,7 @@ from vision_msgs.msg import Detection2DArray  # noqa: E402
 from sot_tracker.ros import messages, publishers  # noqa: E402
 from sot_tracker.ros import node as node_module  # noqa: E402
 from sot_tracker.ros.node import TrackerNode  # noqa: E402
-from sot_tracker.ros.pipeline import MAX_FAILURES  # noqa: E402
+from sot_tracker.ros.pipeline import BOXES_REPORTED, MAX_FAILURES  # noqa: E402
 from sot_tracker.stream.object_search import Found  # noqa: E402
 
 DONE = TransitionCallbackReturn.SUCCESS
@@ -352,6 +352,13 @@ def test_a_target_that_starts_in_a_published_frame_is_reported_together_with_the
     assert together == [["a", "b"], ["a", "b", "c"], ["a", "b", "c"], ["a", "c"], ["a", "c"]]
 
 
+def test_refused_boxes_do_not_flood_the_log(setup: Any, capfd: pytest.CaptureFixture[str]) -> None:
+    one = started(setup)
+    for _ in range(200):
+        one.box(Box(1, 1, 0, 0))
+    assert BOXES_REPORTED <= capfd.readouterr().err.count("init_box refused") < 100
+
+
 @needs_services
 def test_ids_cannot_write_into_the_log(setup: Any, capfd: pytest.CaptureFixture[str]) -> None:
     one = started(setup, max_targets=1)
@@ -496,6 +503,28 @@ def test_only_a_rule_that_is_taken_asks_for_one_more_target(setup: Any, changes:
     )
     one.send()
     assert one.tracker.started == int(asks)
+
+
+@pytest.mark.parametrize(
+    ("rule", "value", "message"),
+    [
+        ("off", "", "select is off, so none of them starts a target"),
+        ("class", "dog", "no detection has the class 'dog': there are 'target'"),
+        ("id", "8", "no detection has the id '8': there are '7'"),
+    ],
+)
+def test_why_no_detection_starts_a_target_is_told_once(
+    setup: Any, capfd: pytest.CaptureFixture[str], rule: str, value: str, message: str
+) -> None:
+    one = started(setup, select=rule, select_value=value)
+    one.send()
+    found = Detection2DArray(detections=[messages.detection_of(box_at(0), 0.5, Image().header, "7")])
+    for _ in range(5):
+        one.node._pipeline._inputs._on_detections(found)  # type: ignore[union-attr]
+    assert 1 <= capfd.readouterr().err.count(f"init_detections: {message}") < 5
+    one.node.set_parameters([Parameter("select", value=rule)])
+    one.node._pipeline._inputs._on_detections(found)  # type: ignore[union-attr]
+    assert message in capfd.readouterr().err, "it was set again"
 
 
 def test_a_detector_beside_compressed_frames(setup: Any) -> None:
