@@ -37,7 +37,8 @@ class ControlOutputs:
         self._rate = node.create_lifecycle_publisher(Vector3Stamped, "bearing_rate", _QOS)
         kinds = {"sensor_msgs/msg/CameraInfo": CameraInfo}
         # Best effort matches reliable publishers too.
-        self._info = MatchingSubscription(node, info_topic(node), kinds, self._on_info, 1, "best_effort")
+        topic = info_topic(node)
+        self._info = MatchingSubscription(node, topic, kinds, self._on_info, 1, "best_effort", latched=True)
         self._info.watch()
         self._is_rectified = is_rectified(node)
         self._camera: control.Camera | None = None

@@ -89,14 +89,15 @@ class FollowNode(Node):
         state = messages.state_type()
         if state is None:
             raise UserError("sot_tracker/TrackerState was not generated: build the package with colcon and source it")
+        info = info_topic(self)
         kinds = {
             self.resolve_topic_name("state"): ("sot_tracker/msg/TrackerState", state, self._on_state),
             self.resolve_topic_name("detection"): ("vision_msgs/msg/Detection2D", Detection2D, self._on_detection),
             self.resolve_topic_name("bearing"): ("geometry_msgs/msg/Vector3Stamped", Vector3Stamped, self._on_bearing),
-            info_topic(self): ("sensor_msgs/msg/CameraInfo", CameraInfo, self._on_camera_info),
+            info: ("sensor_msgs/msg/CameraInfo", CameraInfo, self._on_camera_info),
         }
         return [
-            MatchingSubscription(self, topic, {name: kind}, receive, 5, "auto")
+            MatchingSubscription(self, topic, {name: kind}, receive, 5, "auto", latched=topic == info)
             for topic, (name, kind, receive) in kinds.items()
         ]
 
