@@ -71,7 +71,8 @@ class Pipeline:
             lambda: int(node.get_clock().now().nanoseconds),
         )
         self._range16 = Range16(config.range16)
-        self._reported: dict[str, State] = {}  # targets and their states in the last log lines
+        self._reported: dict[str, State] = {}  # targets and their newest states
+        self._change_throttles: dict[str, Throttle] = {}  # by target
         self._newest: list[Result] = []  # of the newest frame
         self._failures = 0
         self._recorder = NodeRecorder(node, config, self._warn)
@@ -245,6 +246,9 @@ class Pipeline:
         before, followed = self._reported, self._follower.target_ids
         # `results` may be those of one new target alone: keep the states of the others.
         self._reported = {name: state for name, state in before.items() if name in followed}
+        self._change_throttles = {
+            name: self._change_throttles.get(name) or Throttle(REPORT_PERIOD) for name in followed
+        }
         for result in results:
             if result.estimate is None:
                 continue
@@ -252,7 +256,7 @@ class Pipeline:
             self._reported[result.target_id] = state
             if result.target_id not in before:
                 self._log.info(f"tracking target {name}")
-            elif before[result.target_id] != state and self._throttle.ready(state.value):
+            elif before[result.target_id] != state and self._change_throttles[result.target_id].ready(state.value):
                 # throttled: a flickering target must not flood the log
                 why = "" if reason is Reason.NONE else f" ({reason.value})"
                 self._log.info(f"target {name} {_WORDS[state]}{why}")

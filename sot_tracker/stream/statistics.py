@@ -102,6 +102,10 @@ class StateTimes:
             del self._since[next(iter(self._since))]
         return self._since[target_id][1]
 
+    def forget(self, target_id: str) -> None:
+        """The target is given anew: its state begins with its next estimate."""
+        self._since.pop(target_id, None)
+
 
 class Times:
     """The last WINDOW values of every stage, in milliseconds."""

@@ -470,6 +470,42 @@ def test_no_state_begins_in_the_future(monkeypatch: pytest.MonkeyPatch) -> None:
     assert began == [100, 100, 100, 100, 50, 50, 50, 50]
 
 
+def test_the_state_of_a_target_that_is_given_anew_begins_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also after a deactivation, where no frame without a target came in between."""
+    from types import SimpleNamespace
+
+    from sot_tracker.ros.publishers import Outputs
+    from sot_tracker.stream.follower import Result
+    from sot_tracker.stream.frame import Frame
+
+    sent: list[Any] = []
+    clock = SimpleNamespace(nanoseconds=0)
+    node = SimpleNamespace(
+        create_lifecycle_publisher=lambda kind, name, qos: SimpleNamespace(
+            publish=sent.append if name == "state" else lambda message: None
+        ),
+        get_clock=lambda: SimpleNamespace(now=lambda: clock),
+    )
+    monkeypatch.setattr(publishers, "ControlOutputs", lambda node: SimpleNamespace(publish=lambda result: None))
+    outputs = Outputs(node)  # type: ignore[arg-type]
+    frame = Frame(0, lambda: None, header=Image().header)  # type: ignore[arg-type, return-value]
+    tracked = Result(frame, "1", Estimate(box_at(0), 0.5, State.TRACKING))
+    for clock.nanoseconds, is_start in ((100, True), (140, False), (180, True), (220, False)):
+        outputs.publish(replace(tracked, is_start=is_start), {}, 0.0, (1, 0, 0))
+    assert [state.since.nanosec for state in sent] == [100, 100, 180, 180]
+
+
+def test_the_loss_of_every_target_is_logged(setup: Any, capfd: pytest.CaptureFixture[str]) -> None:
+    one = started(setup, max_targets=2)
+    boxes(one, "a", "b")
+    one.send()
+    for tracker in one.node._trackers:
+        tracker.update = lambda image, stamp_ns=None: Estimate(box_at(0), 0.0, State.LOST)
+    one.send()
+    reported = capfd.readouterr().err
+    assert [f"target {name} lost" in reported for name in "ab"] == [True, True]
+
+
 @pytest.mark.parametrize("stamp", [0, 1])
 def test_a_click_without_a_stamp_is_in_the_newest_frame(setup: Any, stamp: int) -> None:
     one = setup()
