@@ -22,13 +22,11 @@ class ManyTargets:
     ask: starts on one box and logs the result.
     """
 
-    def __init__(
-        self, node: LifecycleNode, followers: Followers, ask: Callable[[Request], Any], reliability: str
-    ) -> None:
+    def __init__(self, node: LifecycleNode, followers: Followers, ask: Callable[[Request], Any]) -> None:
         self._node, self._followers, self._ask = node, followers, ask
         self._log, self._throttle = node.get_logger(), Throttle(5.0)
         topic, kinds = node.resolve_topic_name("init_boxes"), {"vision_msgs/msg/Detection2DArray": Detection2DArray}
-        self._boxes = MatchingSubscription(node, topic, kinds, self._on_boxes, 10, reliability)
+        self._boxes = MatchingSubscription(node, topic, kinds, self._on_boxes, 10, "auto")
         kind = messages.stop_type()
         self._stop = node.create_service(kind, "~/stop_target", self._on_stop) if kind is not None else None
         self._boxes.watch()

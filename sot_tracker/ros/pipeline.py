@@ -81,16 +81,15 @@ class Pipeline:
             f"{node.get_fully_qualified_name()}: tracker", {**describe(trackers[0]), "image": self._input.topic}
         )
         self._diagnostics = node.create_publisher(DiagnosticArray, "/diagnostics", QoSProfile(depth=10))
-        reliability = config.reliability if config.reliability == "auto" else "reliable"
         self._init_box = MatchingSubscription(
             node,
             node.resolve_topic_name("init_box"),
             {"vision_msgs/msg/Detection2D": Detection2D},
             self._on_init_box,
             10,
-            reliability,
+            "auto",  # `reliability` is that of the images
         )
-        self._many = ManyTargets(node, self._follower, self._ask, reliability)
+        self._many = ManyTargets(node, self._follower, self._ask)
         starter = Starter(self._ask, self._fail, self._follower, self._warn)
         self._inputs = Inputs(node, starter, self._input.topic)
         self._stop = node.create_service(Trigger, "~/stop", self._on_stop)
@@ -140,6 +139,7 @@ class Pipeline:
             self._health.refuse(str(error))
             self._warn(error.kind if isinstance(error, FrameError) else "tracker", f"frame refused: {error}")
         except Exception as error:  # an error of OpenCV or of a runtime: one bad frame must not end the node
+            self._health.refuse(_summary(error))
             self._fail(error)
             return
         self._failures = 0
@@ -176,7 +176,7 @@ class Pipeline:
         if not self._node.context.ok():  # a signal has shut ROS down meanwhile
             raise error
         self._failures += 1
-        summary = " ".join(f"{type(error).__name__}: {error}".split())
+        summary = _summary(error)
         if self._throttle.ready("failure"):
             self._log.error(f"frame failed: {summary}")
         if self._failures == MAX_FAILURES:
@@ -276,6 +276,10 @@ class Pipeline:
     def _warn(self, kind: str, text: str) -> None:
         if self._throttle.ready(kind):
             self._log.warning(text)
+
+
+def _summary(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def _stages(result: Result, entry: float) -> dict[str, float]:

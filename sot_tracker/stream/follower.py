@@ -140,7 +140,9 @@ class Follower:
         if newest is not None and frame.stamp < newest.stamp:
             behind = (newest.stamp - frame.stamp) * 1e-9
             self._warn(
-                "stamp", f"stamp jumped back by {behind:.3f} s (bag loop, clock reset?): earlier frames discarded"
+                "stamp",
+                f"stamp jumped back by {behind:.3f} s (bag loop, clock reset, two cameras on one topic?): "
+                "earlier frames discarded",
             )
             self.history.clear()
 

@@ -26,8 +26,9 @@ pytest.importorskip("rclpy", reason="ROS 2 is not here: `make test` brings it")
 
 from rclpy.lifecycle import TransitionCallbackReturn  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
+from rclpy.qos import qos_profile_sensor_data  # noqa: E402
 from sensor_msgs.msg import CompressedImage, Image  # noqa: E402
-from vision_msgs.msg import Detection2DArray  # noqa: E402
+from vision_msgs.msg import Detection2D, Detection2DArray  # noqa: E402
 
 from sot_tracker.ros import messages, publishers  # noqa: E402
 from sot_tracker.ros import node as node_module  # noqa: E402
@@ -190,6 +191,8 @@ def test_an_unexpected_error_costs_its_frame(setup: Any, capfd: pytest.CaptureFi
     reported = [line for line in capfd.readouterr().err.splitlines() if "frame failed" in line]
     assert len(reported) == 1
     assert type(error).__name__ in reported[0]
+    status = one.node._pipeline._health.report(0, {})[0].status[0]
+    assert status.message.startswith(f"9 of 11 frames refused: {type(error).__name__}")
 
 
 def test_errors_frame_after_frame_end_in_unconfigured_and_can_be_tried_again(
@@ -350,6 +353,20 @@ def test_a_target_that_starts_in_a_published_frame_is_reported_together_with_the
     one.send()
     together = [sorted(names) for names in one.record.together]
     assert together == [["a", "b"], ["a", "b", "c"], ["a", "b", "c"], ["a", "c"], ["a", "c"]]
+
+
+@pytest.mark.parametrize("reliability", ["auto", "reliable", "best_effort"])
+def test_boxes_come_from_any_publisher_whatever_is_set_for_images(setup: Any, reliability: str) -> None:
+    one = started(setup, reliability=reliability)
+    pipeline: Any = one.node._pipeline
+    topics = {"init_box": Detection2D, "init_boxes": Detection2DArray}
+    made = [one.node.create_publisher(kind, name, qos_profile_sensor_data) for name, kind in topics.items()]
+    deadline = time.monotonic() + 40.0
+    while [pipeline._init_box.reliability, pipeline._many._boxes.reliability] != ["best_effort"] * 2:
+        assert time.monotonic() < deadline
+        pipeline._watch()
+    for publisher in made:
+        one.node.destroy_publisher(publisher)
 
 
 def test_refused_boxes_do_not_flood_the_log(setup: Any, capfd: pytest.CaptureFixture[str]) -> None:
