@@ -90,7 +90,8 @@ class ImageInput:
         if self._subscription.publishers:
             if self._reminder.is_due("silence"):
                 silent = time.monotonic() - self._heard
-                advice = self.advice if self.type_name == RAW else "Check the publisher."
+                may_be_too_large = self.type_name == RAW and not self._was_heard
+                advice = self.advice if may_be_too_large else "Check the publisher."
                 if self._subscription.is_refused:
                     advice = (
                         "It is best effort, so a reliable subscription receives nothing from it: set reliability:=auto"
