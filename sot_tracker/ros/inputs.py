@@ -98,6 +98,8 @@ class Inputs:
 
     def see(self, frame: Frame) -> None:
         """Move a proposal into the next frame. Raises FrameError if the frame cannot be decoded."""
+        if self._starter.followers.target_ids:  # here too: it may be stopped before the next detection comes
+            self._pending = False
         self._guarded(self._propose_what_was_found, "click")
         if self._clicks.proposal is not None:
             self._clicks.see(frame.image)

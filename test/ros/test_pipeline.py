@@ -580,6 +580,20 @@ def test_why_no_detection_starts_a_target_is_told_once(
     assert message in capfd.readouterr().err, "it was set again"
 
 
+@needs_services
+def test_a_stopped_target_is_not_selected_again(setup: Any) -> None:
+    """Also where no detection came while it was followed."""
+    one = started(setup, select="best")
+    found = Detection2DArray(detections=[messages.detection_of(box_at(0), 0.5, Image().header, "7")])
+    one.send()
+    one.node._pipeline._inputs._on_detections(found)  # type: ignore[union-attr]
+    one.send()
+    assert stop(one, "7").success
+    one.node._pipeline._inputs._on_detections(found)  # type: ignore[union-attr]
+    one.send()
+    assert one.record.together == [[], ["7"], []]
+
+
 def test_a_detector_beside_compressed_frames(setup: Any) -> None:
     """Without a target they are not decoded, and their size is not known."""
     one = started(setup, select="best")
