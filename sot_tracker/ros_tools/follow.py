@@ -35,6 +35,7 @@ from sot_tracker.stream.statistics import Throttle
 
 KEPT = 60  # directions, by the stamp of their frame and the target's id
 CAMERA_INFO_S = 2.0  # seconds without camera_info after which the node uses `fov`
+PAUSE_S = 1.0  # seconds without a state after which the pictures may have another size
 JUMP_S = 1.0  # a stamp that lies further back than this is another recording or clock, and no late message
 STATES = {0: "idle", 1: "tracking", 2: "lost", 3: "uncertain"}
 """TrackerState.state -> what the controller calls it."""
@@ -226,6 +227,9 @@ class FollowNode(Node):
                 return  # an older frame's
         if not self._is_ours(message):
             return
+        last = self._state.target_id if self._state is not None else ""
+        if message.target_id != last or abs(self._now() - self._heard) > PAUSE_S:
+            self._picture = (0, 0)  # read it again: a target in pictures of a new size is given anew
         self._state, self._is_used, self._heard = message, False, self._now()
         direction = self._direction()
         if message.state != message.TRACKING or direction is not None:

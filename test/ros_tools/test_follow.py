@@ -257,6 +257,8 @@ def test_the_camera_is_scaled_to_pictures_of_another_size(bench: Bench, capfd: p
         bench.until(sized, "the size of the picture")
 
     bench.calibrate()
+    seen(640, 480)
+    bench.frame(TRACKING, box=Box(150, 110, 20, 20), name="2")  # a new target: the size is read again
     seen(320, 240)
     assert bench.is_still(TRACKING, box=Box(150, 110, 20, 20)), "the middle of these pictures"
     assert bench.drive(box=Box(250, 200, 20, 20))[0] < 0
