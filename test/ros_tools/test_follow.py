@@ -252,9 +252,11 @@ def test_the_camera_is_scaled_to_pictures_of_another_size(bench: Bench, capfd: p
         def sized() -> bool:
             bench.topics["image"].publish(Image(width=width, height=height, encoding="bgr8"))
             bench.executor.spin_once(timeout_sec=0.05)
-            return bench.node._camera is not None and bench.node._camera.size == (width, height)
+            return bench.node._picture == (width, height)
 
         bench.until(sized, "the size of the picture")
+        assert bench.node._camera is not None
+        assert bench.node._camera.size == (width, height)
 
     bench.calibrate()
     seen(640, 480)
