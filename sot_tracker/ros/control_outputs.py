@@ -15,6 +15,7 @@ from vision_msgs.msg import Detection2D
 
 from sot_tracker.errors import UserError
 from sot_tracker.ros import messages
+from sot_tracker.ros.image_input import compressed_topic
 from sot_tracker.ros.subscription import MatchingSubscription
 from sot_tracker.stream import control
 from sot_tracker.stream.follower import Result, Warn
@@ -124,14 +125,20 @@ def info_topic(node: Node) -> str:
     plain = f"{node.get_namespace().rstrip('/')}/camera_info"
     if own != plain:
         return own
-    image = str(node.resolve_topic_name("image")).removesuffix("/compressed")
-    return f"{image.rpartition('/')[0]}/camera_info"
+    return f"{_image_topic(node).rpartition('/')[0]}/camera_info"
 
 
 def is_rectified(node: Node) -> bool:
     """Whether the image topic has the name of pictures that image_proc has undistorted."""
-    image = str(node.resolve_topic_name("image")).removesuffix("/compressed")
-    return image.rpartition("/")[2] in ("image_rect", "image_rect_color")
+    return _image_topic(node).rpartition("/")[2] in ("image_rect", "image_rect_color")
+
+
+def _image_topic(node: Node) -> str:
+    """Without `/compressed`. `image` or, if only that was remapped, `image/compressed`."""
+    image = str(node.resolve_topic_name("image"))
+    if image == f"{node.get_namespace().rstrip('/')}/image":
+        image = compressed_topic(node)
+    return image.removesuffix("/compressed")
 
 
 def _vector(of: tuple[float, float, float]) -> Vector3:

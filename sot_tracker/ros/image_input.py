@@ -36,7 +36,7 @@ class ImageInput:
         compressed = config.image_transport == "compressed"
         self.topic = node.resolve_topic_name("image")
         if compressed and not self.topic.endswith("/compressed"):
-            self.topic = _compressed_topic(node)
+            self.topic = compressed_topic(node)
         first = COMPRESSED if compressed or self.topic.endswith("/compressed") else RAW
         types = {first: _TYPES[first], **_TYPES}
         # In Humble, callbacks get no message info, only the message.
@@ -133,9 +133,9 @@ class ImageInput:
         self._receive(message)
 
 
-def _compressed_topic(node: Node) -> str:
-    """`image/compressed` if that name was remapped, else the resolved `image` with `/compressed` appended."""
+def compressed_topic(node: Node) -> str:
+    """`image/compressed` if that name was remapped, else the resolved `image`, which gets `/compressed` once."""
     topic = node.resolve_topic_name("image/compressed")
     if topic != node.resolve_topic_name("image/compressed", only_expand=True):
         return str(topic)
-    return f"{node.resolve_topic_name('image')}/compressed"
+    return f"{str(node.resolve_topic_name('image')).removesuffix('/compressed')}/compressed"

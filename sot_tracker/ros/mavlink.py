@@ -19,6 +19,7 @@ from sot_tracker.mavlink.config import MavlinkNodeConfig
 from sot_tracker.mavlink.link import camera_link
 from sot_tracker.options import options_of
 from sot_tracker.ros import messages, parameters
+from sot_tracker.ros.image_input import compressed_topic
 from sot_tracker.ros.process import run
 from sot_tracker.ros.remote import RemoteTracker, Reports
 from sot_tracker.ros.subscription import MatchingSubscription
@@ -39,9 +40,7 @@ class FrameSize:
 
     def __init__(self, node: Node, transport: str, see: Callable[[tuple[int, int]], None]) -> None:
         self._see = see
-        topic = node.resolve_topic_name("image")
-        if transport == "compressed" and not topic.endswith("/compressed"):
-            topic += "/compressed"
+        topic = compressed_topic(node) if transport == "compressed" else node.resolve_topic_name("image")
         kinds: dict[str, Any] = {
             "sensor_msgs/msg/Image": Image,
             "sensor_msgs/msg/CompressedImage": CompressedImage,

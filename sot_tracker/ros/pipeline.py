@@ -39,6 +39,7 @@ REPORT_PERIOD = 5.0  # seconds between two log lines of one kind
 BOXES_REPORTED = 10  # refused init_boxes in that time that are logged: a person's, not a detector's
 WATCH_PERIOD = 0.1
 _WORDS = {State.TRACKING: "found again", State.UNCERTAIN: "uncertain", State.LOST: "lost"}
+MAX_AGE_MS = 600_000.0  # an older frame is a recorded one: frame_history holds seconds
 MAX_FAILURES = 10  # consecutive frames that fail, after which the node gives up
 
 
@@ -156,7 +157,8 @@ class Pipeline:
                 self._log.info(f"{request.origin} {request.box} waits for its frame")
                 return ""
             age_ms = self._age_ms(request.stamp)
-            self._log.info(f"{request.origin} {request.box} started from a frame {age_ms:.0f} ms old")
+            age = f" {age_ms:.0f} ms old" if 0 <= age_ms < MAX_AGE_MS else ""  # otherwise of another clock
+            self._log.info(f"{request.origin} {request.box} started from a frame{age}")
             if result is not None:
                 self._publish([result], entry)
         except UserError as error:

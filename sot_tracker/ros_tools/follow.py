@@ -26,6 +26,7 @@ from sot_tracker.follow.pointing import Direction, camera_of_fov
 from sot_tracker.options import options_of
 from sot_tracker.ros import messages, parameters
 from sot_tracker.ros.control_outputs import info_topic, is_rectified
+from sot_tracker.ros.image_input import compressed_topic
 from sot_tracker.ros.process import run
 from sot_tracker.ros.subscription import MatchingSubscription
 from sot_tracker.stream import control
@@ -114,8 +115,7 @@ class FollowNode(Node):
 
     def _watch_for_size(self) -> None:
         """Read the size of the pictures from one of them."""
-        topic = self.resolve_topic_name("image")
-        compressed = f"{topic}/compressed"
+        topic, compressed = self.resolve_topic_name("image"), compressed_topic(self)
         if not self.count_publishers(topic) and self.count_publishers(compressed):
             topic = compressed
         if self._size_input is None or self._size_input.topic != topic:

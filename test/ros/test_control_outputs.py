@@ -51,8 +51,9 @@ class Node:
     def get_publishers_info_by_topic(self, name: str) -> list[Any]:
         return [SimpleNamespace(topic_type=kind) for kind in self.publishers]
 
-    def resolve_topic_name(self, name: str) -> str:
-        return self._topics.get(name, f"{self._namespace.rstrip('/')}/{name}")
+    def resolve_topic_name(self, name: str, only_expand: bool = False) -> str:
+        plain = f"{self._namespace.rstrip('/')}/{name}"
+        return plain if only_expand else self._topics.get(name, plain)
 
     def get_namespace(self) -> str:
         return self._namespace
@@ -241,6 +242,8 @@ def test_camera_info_of_another_type_is_named_once() -> None:
         ({}, "/cam/camera_info"),
         ({"image": "/front/image_raw"}, "/front/camera_info"),
         ({"image": "/front/image_raw/compressed"}, "/front/camera_info"),
+        ({"image/compressed": "/front/image_raw/compressed"}, "/front/camera_info"),
+        ({"image/compressed": "/front/jpeg"}, "/front/camera_info"),
         ({"image": "/front/image_raw", "camera_info": "/my/info"}, "/my/info"),
     ],
 )

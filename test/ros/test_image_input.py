@@ -105,3 +105,20 @@ def test_a_reliable_subscription_to_a_best_effort_camera_is_reported(
     assert (
         "It is best effort, so a reliable subscription receives nothing from it: set reliability:=auto" in text
     ) is message
+
+
+@pytest.mark.parametrize(
+    ("remapped", "expected"),
+    [
+        ({}, "/cam/image/compressed"),
+        ({"image": "/front/image_raw"}, "/front/image_raw/compressed"),
+        ({"image": "/front/image_raw/compressed"}, "/front/image_raw/compressed"),
+        ({"image/compressed": "/front/jpeg"}, "/front/jpeg"),
+    ],
+)
+def test_where_compressed_images_are(remapped: dict[str, str], expected: str) -> None:
+    def resolve(name: str, only_expand: bool = False) -> str:
+        return f"/cam/{name}" if only_expand else remapped.get(name, f"/cam/{name}")
+
+    node: Any = SimpleNamespace(resolve_topic_name=resolve)
+    assert image_input.compressed_topic(node) == expected

@@ -27,6 +27,7 @@ pytest.importorskip("rclpy", reason="ROS 2 is not here: `make test` brings it")
 from rclpy.lifecycle import TransitionCallbackReturn  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
 from rclpy.qos import qos_profile_sensor_data  # noqa: E402
+from rclpy.time import Time  # noqa: E402
 from sensor_msgs.msg import CompressedImage, Image  # noqa: E402
 from vision_msgs.msg import Detection2D, Detection2DArray  # noqa: E402
 
@@ -353,6 +354,22 @@ def test_a_target_that_starts_in_a_published_frame_is_reported_together_with_the
     one.send()
     together = [sorted(names) for names in one.record.together]
     assert together == [["a", "b"], ["a", "b", "c"], ["a", "b", "c"], ["a", "c"], ["a", "c"]]
+
+
+@pytest.mark.parametrize(("behind_s", "message"), [(0.5, " ms old"), (1e9, "started from a frame")])
+def test_the_age_of_a_frame_of_another_clock_is_not_told(
+    setup: Any, capfd: pytest.CaptureFixture[str], behind_s: float, message: str
+) -> None:
+    one = started(setup)
+    stamp = Time(nanoseconds=one.node.get_clock().now().nanoseconds - int(behind_s * 1e9)).to_msg()
+    image = frame(0)
+    picture = Image(encoding="bgr8", height=image.shape[0], width=image.shape[1], step=image.strides[0])
+    picture.data, picture.header.stamp = array("B", image.tobytes()), stamp
+    one.node._pipeline._on_image(picture)  # type: ignore[union-attr]
+    box = messages.detection_of(box_at(0), 1.0, picture.header, "")
+    one.node._pipeline._on_init_box(box)  # type: ignore[union-attr]
+    (line,) = [line for line in capfd.readouterr().err.splitlines() if "init_box (" in line]
+    assert line.endswith(message)
 
 
 @pytest.mark.parametrize("reliability", ["auto", "reliable", "best_effort"])
