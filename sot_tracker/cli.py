@@ -13,12 +13,13 @@ import re
 import sys
 import textwrap
 from collections.abc import Sequence
+from pathlib import Path
 from types import ModuleType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from sot_tracker import opencv_environment
 from sot_tracker.config import OPTIONS
-from sot_tracker.errors import INTERRUPTED, USER_ERROR, MissingPackage, UserError, did_you_mean
+from sot_tracker.errors import INTERRUPTED, TERMINATED, USER_ERROR, MissingPackage, Terminated, UserError, did_you_mean
 from sot_tracker.options import Scope
 
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -64,8 +65,18 @@ class Help(argparse.HelpFormatter):
         return "\n\n".join(wrap.fill(" ".join(paragraph.split())) for paragraph in paragraphs)
 
 
+def _path(text: str) -> Path:
+    if not text.strip():  # for example an empty variable in a shell script; as a path it would be the current folder
+        raise argparse.ArgumentTypeError("the path is empty")
+    return Path(text)
+
+
 class Parser(argparse.ArgumentParser):
     """Reports mistakes as `UserError`, so that there is one form of error line, with a suggestion where one is near."""
+
+    def __init__(self, *args: Any, **facts: Any) -> None:
+        super().__init__(*args, **facts)
+        self.register("type", Path, _path)
 
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message}{self._suggestion(message)} (see `{self.prog} --help`)")
@@ -84,7 +95,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command. Returns 0, 2 after a user's mistake (one line on stderr), 130 after Ctrl-C."""
+    """Run a command. Returns 0, 2 after a user's mistake (one line on stderr), 130 after Ctrl-C, 143 after SIGTERM."""
     opencv_environment.prepare()
     logging.basicConfig(format="sot-tracker: %(message)s")
     logging.getLogger("sot_tracker").setLevel(logging.INFO)  # which engine and device were taken is said
@@ -95,9 +106,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _report(_missing(error))
     except UserError as error:
         return _report(error)
-    except KeyboardInterrupt:
-        print("sot-tracker: interrupted", file=sys.stderr)
-        return INTERRUPTED
+    except KeyboardInterrupt as ended:
+        terminated = isinstance(ended, Terminated)
+        print(f"sot-tracker: {'terminated' if terminated else 'interrupted'}", file=sys.stderr)
+        return TERMINATED if terminated else INTERRUPTED
     except BrokenPipeError:  # `sot-tracker models | head`; the interpreter must not complain when it flushes at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

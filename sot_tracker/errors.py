@@ -9,6 +9,10 @@ USER_ERROR, INTERRUPTED, TERMINATED = 2, 130, 143
 """Exit statuses of the command line: a user's mistake, Ctrl-C, SIGTERM."""
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, in a command that ends on it as on Ctrl-C."""
+
+
 class UserError(Exception):
     """A user's mistake, or something that is missing, in one line: what is wrong, which value, what to do.
 

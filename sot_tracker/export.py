@@ -76,6 +76,7 @@ def export(
     """
     spec = network_spec(model.name)
     _require_replaceable(out)
+    model_folder.require_same_model(out, model)
     progress("reading the weights")
     net = torch_engine.load_module(model, source)
     with new_folder(out) as folder:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 import tempfile
 from collections.abc import Iterator
@@ -108,6 +109,8 @@ def find_weights(model: ModelSpec, weights: str) -> Source:
         raise UserError(f"weights '{weights}' do not exist: give a model folder, a .safetensors file, or 'random'")
     if path.suffix == ".safetensors":
         return Source(file=path)
+    if os.path.isfile(trained := os.path.join(os.path.dirname(path), "model.safetensors")):  # noqa: PTH113, PTH118, PTH120
+        raise UserError(f"weights '{weights}' are for resuming a training: give its weights, {trained}")
     raise UserError(
         f"weights '{weights}' are neither a model folder nor a .safetensors file: published checkpoints are read by"
         f" `sot-tracker import {path.name} --model {model.name} --out {model.name}.safetensors`"
@@ -117,6 +120,17 @@ def find_weights(model: ModelSpec, weights: str) -> Source:
 def is_folder(path: Path) -> bool:
     """Whether the path is a model folder, complete or not, or an empty folder, which may become one."""
     return path.is_dir() and ((path / MANIFEST).is_file() or not any(path.iterdir()))
+
+
+def require_same_model(out: Path, model: ModelSpec) -> None:
+    """Raise UserError if `out` is the folder of another model, which would be lost if it was replaced."""
+    try:
+        content = json.loads((out / MANIFEST).read_bytes())
+    except (OSError, ValueError, RecursionError):  # no folder of a model, or a damaged one
+        return
+    held = content.get("model", model.name) if isinstance(content, dict) else model.name
+    if held != model.name:
+        raise UserError(f"--out {out} holds the model {ascii(held)[:60]}, not '{model.name}': give another folder")
 
 
 def open_folder(folder: Path, model: ModelSpec, variant: str = DEFAULT_VARIANT) -> Source:

@@ -80,6 +80,9 @@ _HARMLESS_MODULES = ("datetime.", "pathlib.", "torch.nn.modules.", "torch.optim.
 _NESTED = ("net", "state_dict", "model", "model_state_dict", "network", "module", "weights")
 """Entries of published files that contain the weights, in the order in which they are tried."""
 
+_TRAINING = {"step", "net", "ema", "optimizers"}
+"""Entries of a `checkpoint.pt` of `sot-tracker train`. Its weights are the average, "ema"."""
+
 _PREFIXES = ("module.", "model.", "net.", "network.")
 """Prefixes of all names, added by wrappers such as DataParallel."""
 
@@ -381,7 +384,7 @@ def _stand_in(name: str) -> type:
 
 def find_weights(file: TorchFile) -> dict[str, LazyTensor]:
     """The state dict: the file itself, or what it holds under one of `_NESTED`, without the prefixes that wrappers put
-    before every name. Raises UserError if there is none.
+    before every name; of a training of this package, the averaged weights. Raises UserError if there is none.
     """
     found, _ = _locate(file)
     for name, value in found.items():
@@ -401,7 +404,8 @@ def skipped(file: TorchFile) -> list[str]:
 def _locate(file: TorchFile) -> tuple[dict[Any, Any], list[Any]]:
     """The innermost table under the names of `_NESTED`, and the keys passed by on the way."""
     table, passed = _entries(file.content), []
-    while nested := next((key for key in _NESTED if _entries(table.get(key))), None):
+    names = ("ema",) if table.keys() >= _TRAINING else _NESTED
+    while nested := next((key for key in names if _entries(table.get(key))), None):
         passed += [key for key in table if key != nested]
         table = _entries(table[nested])
     if not table:

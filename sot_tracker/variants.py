@@ -49,7 +49,7 @@ def add_int8(
 
     Raises UserError if the weights or an existing `out` are not a model folder, and for too few pictures.
     """
-    original, manifest = _require(source, out, pictures)
+    original, manifest = _require(model, source, out, pictures)
     spec = network_spec(model.name)
     pairs = list(_pairs(pictures))
     with new_folder(out) as folder:
@@ -91,7 +91,7 @@ def add_bf16(
 
     Raises UserError as `add_int8`, and on a processor without bf16; MissingPackage without OpenVINO.
     """
-    original, manifest = _require(source, out, pictures)
+    original, manifest = _require(model, source, out, pictures)
     from sot_tracker.engines import openvino as openvino_engine
 
     spec = network_spec(model.name)
@@ -108,7 +108,7 @@ def add_bf16(
     return model_folder.open_folder(out, model, BF16)
 
 
-def _require(source: Source, out: Path, pictures: Sequence[Any]) -> tuple[Path, Manifest]:
+def _require(model: ModelSpec, source: Source, out: Path, pictures: Sequence[Any]) -> tuple[Path, Manifest]:
     """The folder and manifest of `source`. Raises UserError if no variant can be made, or not be written to `out`."""
     if source.folder is None or source.manifest is None:
         raise UserError(f"{source.name} is not a model folder: export it first, then give the folder as --weights")
@@ -116,6 +116,7 @@ def _require(source: Source, out: Path, pictures: Sequence[Any]) -> tuple[Path, 
         raise UserError(f"{len(pictures)} pictures with a target are too few: give at least {MIN_PICTURES}")
     if out.exists() and not model_folder.is_folder(out):
         raise UserError(f"--out {out} is not a model folder: give a new folder, or the one of --weights")
+    model_folder.require_same_model(out, model)
     return source.folder, source.manifest
 
 

@@ -284,7 +284,7 @@ def test_command(tmp_path: Path, mvt: State, capsys: pytest.CaptureFixture[str])
     assert command.run(parser.parse_args([str(path), "--model", "mvt", "--out", str(out)])) == 0
     reported = capsys.readouterr().out
     assert str(out) in reported
-    assert "skipped, no weights: epoch, net_type, net_info, optimizer, stats" in reported
+    assert "skipped: epoch, net_type, net_info, optimizer, stats" in reported
     with pytest.raises(UserError, match=r"\.safetensors"):
         command.run(parser.parse_args([str(path), "--model", "mvt", "--out", str(tmp_path / "x.bin")]))
     with pytest.raises(UserError, match="unknown model"):

@@ -243,6 +243,23 @@ def test_eval_without_truth_or_data(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
+    "words",
+    [
+        ["eval", "--data", ".", "--model", "kcf", "--out", ""],
+        ["label", "clip.mp4", "--model", "kcf", "--out="],
+        ["synth", "--out", " "],
+        ["average", "", "--model", "lite", "--out", "x.safetensors"],
+    ],
+)
+def test_an_empty_path_is_not_the_current_folder(words, tmp_path, capsys, monkeypatch):
+    """As from an empty variable of a shell script."""
+    monkeypatch.chdir(tmp_path)
+    assert main(words) == 2
+    assert ": the path is empty (see" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
     ("missing", "arguments", "words"),
     [
         (

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -129,6 +131,37 @@ def test_out_that_holds_something_else(toy: catalog.ModelSpec, tmp_path: Path, k
         out.write_text("precious")
     with pytest.raises(UserError, match=message):
         export(toy, find_weights(toy, "random"), out)
+
+
+def test_the_folder_of_another_model_is_not_replaced(toy: catalog.ModelSpec, toy_folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "smat"
+    shutil.copytree(toy_folder, out)
+    (out / MANIFEST).write_text((out / MANIFEST).read_text().replace('"model": "toy"', '"model": "smat"'))
+    with pytest.raises(UserError, match="smat holds the model 'smat', not 'toy': give another folder"):
+        export(toy, find_weights(toy, "random"), out)
+    (out / MANIFEST).write_text("{")  # a damaged one may be
+    assert export(toy, find_weights(toy, "random"), out).manifest is not None
+
+
+def test_sigterm_leaves_nothing(toy: catalog.ModelSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def terminated(*_: Any) -> float:
+        handler = signal.getsignal(signal.SIGTERM)
+        assert callable(handler)
+        handler(signal.SIGTERM, None)
+        return 0.0
+
+    monkeypatch.setattr(exporting, "check", terminated)
+    assert cli.main(["export", "--model", toy.name, "--weights", "random", "--out", str(tmp_path / "out")]) == 143
+    assert not list(tmp_path.iterdir())
+
+
+def test_checkpoint_of_a_training_points_to_its_weights(toy: catalog.ModelSpec, tmp_path: Path) -> None:
+    (tmp_path / "checkpoint.pt").touch()
+    with pytest.raises(UserError, match="sot-tracker import checkpoint"):
+        find_weights(toy, str(tmp_path / "checkpoint.pt"))
+    (tmp_path / "model.safetensors").touch()
+    with pytest.raises(UserError, match=r"are for resuming a training: give its weights, .*model\.safetensors"):
+        find_weights(toy, str(tmp_path / "checkpoint.pt"))
 
 
 def test_out_that_cannot_be_made(toy: catalog.ModelSpec) -> None:

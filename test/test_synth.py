@@ -1,6 +1,7 @@
 """Generated video: the truth is what the pixels show, and a seed is a clip."""
 
 import importlib.util
+import resource
 from dataclasses import replace
 
 import cv2
@@ -203,6 +204,30 @@ def test_sequence_on_disk(tmp_path, pictures):
     assert np.abs(written - frames[59].image).mean() < 4
     video = cv2.VideoCapture(str(tmp_path / "clip.mp4"))
     assert video.get(cv2.CAP_PROP_FRAME_COUNT) == 60
+
+
+def test_a_video_that_is_cut_off_is_an_error_and_leaves_none(tmp_path, pictures):
+    """As on a disk that gets full, which OpenCV does not report."""
+    config = ClipConfig(frames=30, width=320, height=240, seed=1, events=("noise",))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+    try:
+        with pytest.raises(UserError, match=r"cannot write .*clip\.mp4"):
+            write_sequence(config, tmp_path / "clip", pictures, tmp_path / "clip.mp4", quality=30)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert [path.name for path in tmp_path.iterdir()] == ["clip"]
+    assert not (tmp_path / "clip" / "groundtruth.txt").exists()
+
+
+def test_an_interrupted_clip_has_no_truth_of_an_older_one(tmp_path, pictures):
+    config = ClipConfig(frames=3, width=160, height=120)
+    write_sequence(config, tmp_path, pictures)
+    (tmp_path / "00000002.jpg").unlink()
+    (tmp_path / "00000002.jpg").mkdir()  # so that it ends there
+    with pytest.raises(UserError):
+        write_sequence(config, tmp_path, pictures)
+    assert not [path.name for path in tmp_path.iterdir() if path.suffix in (".txt", ".label")]
 
 
 @pytest.mark.parametrize(

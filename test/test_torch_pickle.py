@@ -126,6 +126,7 @@ WEIGHTS = {"backbone.w": torch.arange(4.0), "head.b": torch.ones(2)}
         lambda w: {f"module.{name}": value for name, value in w.items()},
         lambda w: {"state_dict": {f"model.module.{name}": value for name, value in w.items()}},
         lambda w: {"weights": {name: torch.nn.Parameter(value) for name, value in w.items()}},
+        lambda w: {"step": 3, "net": {"other": torch.ones(1)}, "ema": w, "optimizers": {"state": {}}},  # a training
     ],
 )
 def test_weights_are_found_where_published_files_keep_them(

@@ -203,6 +203,24 @@ def test_what_cannot_be_made(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["notes.txt"]
 
 
+@pytest.mark.parametrize("add", [add_int8, add_bf16])
+def test_the_folder_of_another_model_is_not_replaced(
+    toy: catalog.ModelSpec, toy_folder: Path, pictures: list[Any], tmp_path: Path, add: Any
+) -> None:
+    (tmp_path / MANIFEST).write_text('{"model": "smat"}')
+    with pytest.raises(UserError, match="holds the model 'smat', not 'toy'"):
+        add(toy, find_weights(toy, str(toy_folder)), tmp_path, pictures)
+
+
+@pytest.mark.parametrize("unused", [["--storage", "fp32"], ["--lost-threshold", "0.3"]])
+def test_the_command_refuses_what_a_variant_does_not_change(
+    toy: catalog.ModelSpec, toy_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], unused: list[str]
+) -> None:
+    words = ["--model", "toy", "--weights", str(toy_folder), "--precision", "bf16", "--data", "clips"]
+    assert cli.main(["export", *words, "--out", str(tmp_path / "new"), *unused]) == 2
+    assert f"{unused[0]} has no effect with --precision bf16" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("given", "count"), [([], 96), (["--pictures", "9"], 9)])
 def test_the_command_takes_so_many_pictures(
     toy: catalog.ModelSpec,

@@ -112,7 +112,7 @@ def test_sigterm_does_not_wait_for_a_measurement(tmp_path: Path) -> None:
             told = parent.communicate(timeout=PATIENCE)[1]
         finally:
             parent.kill()
-    assert told.splitlines()[-1] == "KeyboardInterrupt"
+    assert told.splitlines()[-1] == "sot_tracker.errors.Terminated"
 
 
 @pytest.mark.parametrize("command", ["tune", "bench"])
@@ -131,6 +131,6 @@ def test_sigterm_leaves_no_clip_behind(command: str, tmp_path: Path) -> None:
         assert list(tmp_path.glob("sot_tracker-*"))
         child.send_signal(signal.SIGTERM)
         told = child.communicate(timeout=PATIENCE)[1]
-    assert child.returncode == 130, told
-    assert told.splitlines()[-1] == "sot-tracker: interrupted"
+    assert child.returncode == 143, told
+    assert told.splitlines()[-1] == "sot-tracker: terminated"
     assert not list(tmp_path.glob("sot_tracker-*"))

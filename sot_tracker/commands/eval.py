@@ -74,15 +74,20 @@ def _report(args: argparse.Namespace, entries: list[Entry], runs: dict[str, list
         "entries": {e.label: {"model": e.model, **dict(e.options)} for e in entries},
     }
     results = {label: _scores(of_model) for label, of_model in runs.items()}
-    live = ""
-    if args.realtime:
-        live, about["realtime"] = _in_real_time(args, entries, runs, results)
     text = write_report(results, args.out, about, notes, plots=not args.no_plots)
-    text = f"{text}\n\n{live}" if live else text
-    print((args.out / "summary.json").read_text(encoding="utf-8") if args.json else text)
+    if not args.json:
+        print(text, flush=True)
     if not args.no_plots:
         _write_worst(runs, args.out / "worst")
-    written = f"summary.json, report.md, sequences.csv, raw/{'' if args.no_plots else ', *.png, worst/'}"
+    if args.realtime:  # takes long, so the report above is there already
+        live, about["realtime"] = _in_real_time(args, entries, runs, results)
+        write_report(results, args.out, about, notes, plots=False, more=live)
+        if not args.json:
+            print(f"\n{live}")
+    if args.json:
+        print((args.out / "summary.json").read_text(encoding="utf-8"))
+    more = ", realtime.json" if args.realtime else ""
+    written = f"summary.json, report.md, sequences.csv{more}, raw/{'' if args.no_plots else ', *.png, worst/'}"
     print(f"\nwritten to {args.out}: {written}", file=_aside(args))
     if args.submission:
         _submit(args, runs)

@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from sot_tracker.box import Box
 from sot_tracker.catalog import ModelSpec, network_spec, spec
+from sot_tracker.commands.termination import sigterm_as_ctrl_c
 from sot_tracker.config import Config
 from sot_tracker.datasets.training import read
 from sot_tracker.errors import UserError
@@ -18,7 +19,7 @@ from sot_tracker.model_folder import Source, find_weights
 from sot_tracker.stream.pictures import read_picture
 from sot_tracker.tracker import Image
 
-_STEPS, _PICTURES = 5, 96
+_STEPS, _PICTURES, _STORAGE = 5, 96, "fp16"
 _MIN_SIDE = 8.0
 """Pixels: shortest side of a box to calibrate on."""
 
@@ -33,9 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--storage",
         choices=STORAGES,
-        default="fp16",
         help="number format of the stored weights; arithmetic is always fp32. int8 takes a quarter of fp32's "
-        "space, but rounds most (default: fp16)",
+        f"space, but rounds most (default: {_STORAGE})",
     )
     add(
         "--lost-threshold",
@@ -68,6 +68,11 @@ def _add_variants(add: Callable[..., argparse.Action]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Raises UserError for weights that do not fit and for graphs that differ from torch; nothing is written then."""
+    with sigterm_as_ctrl_c():  # so that nothing half-written is left
+        return _run(args)
+
+
+def _run(args: argparse.Namespace) -> int:
     if args.lost_threshold is not None and not 0 <= args.lost_threshold <= 1:
         raise UserError(f"--lost-threshold {args.lost_threshold:g} is out of range: give 0 to 1")
     network_spec(args.model)
@@ -82,13 +87,14 @@ def run(args: argparse.Namespace) -> int:
             )
     from sot_tracker.export import export
 
+    storage = args.storage or _STORAGE
     with tqdm(total=_STEPS, unit="step", leave=False, disable=None) as bar:
 
         def progress(step: str) -> None:
             bar.set_description(step)
             bar.update()
 
-        written = export(model, source, args.out, args.storage, args.lost_threshold, progress)
+        written = export(model, source, args.out, storage, args.lost_threshold, progress)
     assert written.manifest is not None
     size = sum((args.out / path).stat().st_size for path in written.files.files) / 1e6
     random = ", RANDOM WEIGHTS" if written.random else ""
@@ -97,6 +103,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _export_variant(args: argparse.Namespace, model: ModelSpec, source: Source) -> int:
+    for name in ("storage", "lost_threshold"):
+        if getattr(args, name) is not None:
+            raise UserError(
+                f"--{name.replace('_', '-')} has no effect with --precision {args.precision}, which copies the folder: "
+                "export the folder in fp32 first"
+            )
     if not args.data:
         raise UserError(
             f"--precision {args.precision} is compared with fp32 on real pictures: give --data with an annotated folder"

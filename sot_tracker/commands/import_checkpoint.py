@@ -13,7 +13,9 @@ _LISTED = 20
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = "Example: sot-tracker import HiT_ep1500.pth.tar --model hit_base --out hit_base.safetensors"
-    parser.add_argument("checkpoint", type=Path, help="published file (.pth, .pt, .pth.tar)")
+    parser.add_argument(
+        "checkpoint", type=Path, help="published file (.pth, .pt, .pth.tar), or checkpoint.pt of a training"
+    )
     parser.add_argument(
         "--model", required=True, help=f"network it belongs to: {', '.join(m for m in MODELS if MODELS[m].network)}"
     )
@@ -30,5 +32,5 @@ def run(args: argparse.Namespace) -> int:
     print(f"{args.out}: weights of '{args.model}' from {args.checkpoint}")
     if left_out:
         more = f" and {len(left_out) - _LISTED} more" if len(left_out) > _LISTED else ""
-        print(f"skipped, no weights: {', '.join(left_out[:_LISTED])}{more}")
+        print(f"skipped: {', '.join(left_out[:_LISTED])}{more}")
     return 0

@@ -8,17 +8,18 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sot_tracker.box import Box
+from sot_tracker.box import Box, require_trackable
 from sot_tracker.commands.options import (
     EVERY_FRAME_IS_SEARCHED,
     add_ray_option,
     add_tracker_options,
     tracker_options,
 )
+from sot_tracker.commands.termination import sigterm_as_ctrl_c
 from sot_tracker.datasets import find, labelling
 from sot_tracker.datasets.layouts.annotation_list import FILE
-from sot_tracker.datasets.list_writer import ListWriter
-from sot_tracker.errors import UserError
+from sot_tracker.datasets.list_writer import ListWriter, source_name
+from sot_tracker.errors import INTERRUPTED, TERMINATED, UserError
 from sot_tracker.progress import progress
 from sot_tracker.stream.sources import FrameSource, open_source
 from sot_tracker.tracker import Tracker
@@ -73,26 +74,54 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Label, write, print; returns 0. Raises UserError, with nothing written, also if no frame of any video is sure."""
+    """Label, write, print; returns the exit status. Ctrl-C, SIGTERM and errors keep what was labelled until then.
+
+    Raises UserError, also if no frame of any video is sure.
+    """
     _check(args)
     videos = [(source, _starts(source, args.box)) for source in args.source]
-    names = [Path(source).stem for source in args.source]
+    names = [source_name(Path(source).name) for source in args.source]
     if twice := {name for name in names if names.count(name) > 1}:
         raise UserError(f"two videos are called '{twice.pop()}': label them into two folders")
     entries = _entries(args)
     trackers = [] if args.ray else [entry.load() for entry in entries]
-    with ListWriter(args.out) as writer:
-        if args.ray:
-            _label_on_cluster(writer, videos, entries, args)
-        else:
-            for source, starts in videos:
-                with closing(open_source(source)) as frames:
-                    results = [_label(writer, frames, number, box, trackers, args) for number, box in enumerate(starts)]
-                print(f"{frames.name}: {', '.join(results)}")
-        if not writer.boxes:
-            raise UserError("no frame is sure in any video: give another --box, a better --model or a lower --agree")
-    print(f"written to {args.out}: {writer.pictures} pictures with {writer.boxes} boxes, {FILE}")
+    writer = ListWriter(args.out)
+    with sigterm_as_ctrl_c() as terminated:
+        try:
+            with writer:
+                _label_all(writer, videos, entries, trackers, args)
+        except (UserError, KeyboardInterrupt) as ended:
+            if not writer.complete:
+                raise
+            print(f"ended early: {_written(writer)}")
+            if isinstance(ended, UserError):
+                raise
+            return TERMINATED if terminated else INTERRUPTED
+    print(_written(writer))
     return 0
+
+
+def _written(writer: ListWriter) -> str:
+    return f"written to {writer.folder}: {writer.pictures} pictures with {writer.boxes} boxes, {FILE}"
+
+
+def _label_all(
+    writer: ListWriter,
+    videos: list[tuple[str, list[Box]]],
+    entries: list[Entry],
+    trackers: list[Tracker],
+    args: argparse.Namespace,
+) -> None:
+    """All targets of all videos. Raises UserError if no frame is sure."""
+    if args.ray:
+        _label_on_cluster(writer, videos, entries, args)
+    else:
+        for source, starts in videos:
+            with closing(open_source(source)) as frames:
+                results = [_label(writer, frames, number, box, trackers, args) for number, box in enumerate(starts)]
+            print(f"{frames.name}: {', '.join(results)}", flush=True)
+    if not writer.boxes:
+        raise UserError("no frame is sure in any video: give another --box, a better --model or a lower --agree")
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -111,12 +140,15 @@ def _starts(source: str, given: list[str]) -> list[Box]:
     with closing(open_source(source)) as frames:
         if frames.live or not frames.files:
             raise UserError(f"'{source}' cannot be read backward: give a video file or a folder of pictures")
+        size = frames.size
     boxes = [Box.parse(text) for text in given]
     truth = None if boxes else find.truth_of(Path(source).expanduser(), False)
     if truth is not None and len(truth) and Box.from_xywh(truth[0]).is_valid:
         boxes = [Box.from_xywh(truth[0])]
     if not boxes:
         raise UserError(f"nothing says where the target is in the first frame of '{source}': give --box X,Y,W,H")
+    for box in boxes:
+        require_trackable(box, *size)
     return boxes
 
 

@@ -5,7 +5,7 @@ The machines write pictures into the data set's folder; the list is made where t
 
 from __future__ import annotations
 
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
@@ -56,26 +56,26 @@ class Found(NamedTuple):
 def add_all(writer: ListWriter, jobs: list[Job], address: str) -> dict[Job, Found]:
     """Follow all targets on that cluster and add them to the list, in the order of `jobs`.
 
-    Raises UserError as `cluster.spread`, and for the first job that fails; an empty folder is then removed again.
+    Raises UserError as `cluster.spread`, and for the first job that fails. What was found until then, or until Ctrl-C,
+    is added too.
     """
-    writer.folder.mkdir(parents=True, exist_ok=True)  # a machine that does not see it has another file system
+    found: dict[Job, Found] = {}
     try:
-        found = _spread(jobs, address)
+        _spread(jobs, address, found)
     finally:
-        with suppress(OSError):  # not empty
-            writer.folder.rmdir()
-    for job in jobs:
-        for row, box in found[job].kept:
-            if not (writer.folder / row["file"]).is_file():
-                raise UserError(
-                    f"--out '{writer.folder}' is not the same folder on all machines: {row['file']} is lost"
-                )
-            writer.add_written(row, job.target, box)
+        for job in (job for job in jobs if job in found):
+            _add(writer, job, found[job])
     return {job: found[job] for job in jobs}
 
 
-def _spread(jobs: list[Job], address: str) -> dict[Job, Found]:
-    found: dict[Job, Found] = {}
+def _add(writer: ListWriter, job: Job, found: Found) -> None:
+    for row, box in found.kept:
+        if not (writer.folder / row["file"]).is_file():
+            raise UserError(f"--out '{writer.folder}' is not the same folder on all machines: {row['file']} is lost")
+        writer.add_written(row, job.target, box)
+
+
+def _spread(jobs: list[Job], address: str, found: dict[Job, Found]) -> None:
     results = cluster.spread(label_target, jobs, address, jobs[0].entries[0].share, Job.__str__)
     with closing(results), progress(len(jobs), "target", "label") as bar:
         for job, result in results:
@@ -83,7 +83,6 @@ def _spread(jobs: list[Job], address: str) -> dict[Job, Found]:
                 raise result
             found[job] = result
             bar.update(1)
-    return found
 
 
 def label_target(job: Job) -> Found:

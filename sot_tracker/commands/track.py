@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from itertools import chain, islice
+from itertools import chain, dropwhile, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -88,7 +88,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--show", action="store_true", help="show the result live in a window; press q or Esc to end")
     add("--start", type=float, default=0.0, metavar="S", help="begin S seconds after the source's first frame")
     add("--stride", type=whole(1), default=1, metavar="N", help="use only every N-th frame")
-    add("--frames", type=int, metavar="N", help="stop after N frames")
+    add("--frames", type=int, metavar="N", help="stop N frames after the first target's start")
     add(
         "--range16",
         metavar="LOW,HIGH",
@@ -116,6 +116,9 @@ def run(args: argparse.Namespace) -> int:
         flags = {"--save": args.save, "--csv": args.csv, "--save-bag": args.save_bag}
         outputs = open_outputs(flags, args.show, source, name, args.stride)
         frames = select(source, args.start, args.stride)
+        if starts:  # --frames counts from here
+            first = min(start.seconds for start in starts)
+            frames = dropwhile(lambda frame: frame.seconds < first, frames)
         frames = frames if source.live else ahead(frames)
         if not starts:
             start, frames = _first_box(truth, frames, args)

@@ -5,17 +5,17 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import math
-import signal
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sot_tracker.commands.termination import StopRequest
 from sot_tracker.commands.train_options import SHARES, add_arguments
+from sot_tracker.commands.writable import require_writable_folder
 from sot_tracker.errors import MissingPackage, UserError
 
 __all__ = ["add_arguments", "run"]
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from sot_tracker.datasets.records import Cutter
     from sot_tracker.train.cache import Cache
-    from sot_tracker.train.loop import Job
+    from sot_tracker.train.loop import Job, Trainer
     from sot_tracker.train.recipe import Recipe
 
 ONNX = "onnx:"
@@ -47,24 +47,57 @@ def run(args: argparse.Namespace) -> int:
     _refuse_contradictions(args)
     if args.threads:
         torch.set_num_threads(args.threads)
-    _teachers(args)  # what is wrong with them is reported before the cache is made
     recipe = _override(PRESETS[args.preset](args.model), args)
+    _rehearse(args, recipe)
     cache = _cache(args)
     if args.pack:
-        pack.pack(cache, args.cache or args.out / "cache", args.pack)
+        pack.pack(cache, _cache_folder(args), args.pack)
         size = args.pack.stat().st_size / 1e6
         print(f"written: {args.pack}, {len(cache.index)} pictures of {len(cache.tracks)} tracks, {size:.1f} MB")
         return 0
+    _make(args.out)
     job = _job(args, recipe, cache)
     with world_and_device(args.device) as (world, device):
         trainer = Trainer(job, world, device)
-        if trainer.step and world.rank == 0:
-            print(f"continuing after step {trainer.step} of {recipe.steps}, from '{trainer.checkpoint}'", flush=True)
-        before = trainer.step
-        figures = trainer.run(_stop_signal())
+        before, stop = trainer.step, StopRequest(args.out / "checkpoint.pt")
+        if before and world.rank == 0:
+            print(f"continuing after step {before} of {recipe.steps}, from '{trainer.checkpoint}'")
+            print("".join(f"{line}\n" for line in _changes(args, trainer)), end="", flush=True)
+        figures = trainer.run(stop)
         if world.rank == 0:
             print(_summary(job, before, trainer.step, figures))
-    return 0
+    return stop.status if trainer.step < recipe.steps else 0
+
+
+def _changes(args: argparse.Namespace, trainer: Trainer) -> Iterator[str]:
+    """Lines about what the command says of the run and its earlier part did not, or what it does not use any more."""
+    if args.init is not None:
+        yield f"--init {args.init} is not read: it is for a new run, in another --out"
+    old, new = _flat(trainer.saved_recipe), _flat(trainer.job.recipe.to_dict())
+    changed = [f"{name} {old[name]} to {new[name]}" for name in new if name in old and old[name] != new[name]]
+    if changed := [text for text in changed if not text.startswith("steps ")]:
+        yield f"other settings than before: {', '.join(changed)}"
+
+
+def _flat(settings: Mapping[str, Any]) -> dict[str, str]:
+    """The settings without nesting, as text. Of the groups within groups, all names are different."""
+    flat: dict[str, str] = {}
+    for name, value in settings.items():
+        flat |= _flat(value) if isinstance(value, Mapping) and name != "weights" else {name: str(value)}
+    return flat
+
+
+def _rehearse(args: argparse.Namespace, recipe: Recipe) -> None:
+    """Report mistakes before the cache is made, which can take hours."""
+    from sot_tracker.train.start import rehearse
+
+    for path in (args.split, args.exclude, args.val):
+        _names(path)
+    teacher, released = _teachers(args)
+    if args.pack or (_cache_folder(args) / "meta.json").exists():
+        return  # the training is on another machine, or reports them soon
+    init = None if (args.out / "checkpoint.pt").exists() else args.init
+    rehearse(args.model, recipe, args.device, init, args.start, teacher, released, _teach(args), args.features)
 
 
 def _summary(job: Job, before: int, step: int, figures: dict[str, float]) -> str:
@@ -91,7 +124,7 @@ def _job(args: argparse.Namespace, recipe: Recipe, cache: Cache) -> Job:
         start=_start(args, cache, train_tracks, recipe.seed),
         teacher=teacher,
         released=released,
-        teach=("maps", "features") if args.teach == "both" else (args.teach or "maps",),
+        teach=_teach(args),
         features=args.features,
         device=args.device,
         workers=args.workers,
@@ -166,12 +199,30 @@ def _weights(text: str) -> dict[str, float]:
     return weights
 
 
+def _make(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise UserError(f"--out '{out}' is a file: give a folder") from None
+    except OSError as error:
+        raise UserError(f"--out '{out}' cannot be made: {error.strerror}") from None
+    require_writable_folder(out)
+
+
+def _teach(args: argparse.Namespace) -> tuple[str, ...]:
+    return ("maps", "features") if args.teach == "both" else (args.teach or "maps",)
+
+
+def _cache_folder(args: argparse.Namespace) -> Path:
+    return Path(args.cache or args.out / "cache")
+
+
 def _cache(args: argparse.Namespace) -> Cache:
     """Open the cache; if it is missing, build it first."""
     from sot_tracker.datasets import training
     from sot_tracker.train import cache, pack
 
-    folder = args.cache or args.out / "cache"
+    folder = _cache_folder(args)
     data = sorted(_described(given) for given in args.data)
     if not (folder / "meta.json").exists() and args.unpack:
         pack.unpack(args.unpack, folder)
@@ -180,6 +231,8 @@ def _cache(args: argparse.Namespace) -> Cache:
             raise UserError(f"no cache in '{folder}' and no --data to make it from: give --data FOLDER")
         cutter = _cutter(args.matting)
         tracks = [track for given in args.data for track in training.read(*_named(given))]
+        _split([{"name": track.name, "group": track.group} for track in tracks], args)  # reports names that are unknown
+        _make(args.out)
         cache.build(tracks, folder, cutter=cutter, data=data)
     opened = cache.open_cache(folder)
     if data and opened.data and tuple(data) != opened.data and not args.unpack:
@@ -209,6 +262,8 @@ def _named(given: str) -> tuple[Path, str]:
     own).
     """
     name, equals, folder = given.partition("=")
+    if not (folder if equals else given).strip():
+        raise UserError(f"--data '{given}' names no folder: give DIR or NAME=DIR")
     return (Path(folder), name) if equals and "/" not in name else (Path(given), "")
 
 
@@ -267,15 +322,3 @@ def _teachers(args: argparse.Namespace) -> tuple[tuple[str, Path] | None, tuple[
             "with backbone.onnx and head.onnx"
         )
     return (name, Path(path)), released
-
-
-def _stop_signal() -> Callable[[], bool]:
-    """Handle SIGTERM and Ctrl-C. The returned function tells whether one has come; the loop then saves and ends."""
-    received: list[int] = []
-
-    def remember(number: int, frame: FrameType | None) -> None:
-        received.append(number)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, remember)
-    return lambda: bool(received)

@@ -117,7 +117,12 @@ def _add_pairs(add: Callable[..., argparse.Action]) -> None:
 
 
 def _add_start(add: Callable[..., argparse.Action]) -> None:
-    add("--init", type=Path, help="weights to start from: a backbone file or a checkpoint of this package")
+    add(
+        "--init",
+        type=Path,
+        metavar="FILE",
+        help="weights to start from: a backbone file, or a checkpoint or model folder of this package",
+    )
     add(
         "--start",
         default="random",

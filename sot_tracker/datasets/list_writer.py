@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 QUALITY = 92
 """Quality of the JPEG pictures."""
+_MARKER = ".sot_tracker-label"
+"""File in a folder that is being written. If that was killed, the folder may be written again."""
 
 
 Row = dict[str, Any]
@@ -28,9 +31,11 @@ Row = dict[str, Any]
 
 
 class ListWriter:
-    """Writes a new data set to `folder`. It is a context manager; the list is written at the end of the block.
+    """Writes a new data set to `folder`, which is made where missing. It is a context manager; the list is written at
+    the end of the block, also if an error or Ctrl-C ends it: then of what was added until there.
 
-    pictures, boxes: how many were added. Raises UserError if the folder has a list already or cannot be written.
+    pictures, boxes: how many were added. complete: whether the list was written. Raises UserError if the folder has a
+    list or other files already, or cannot be written.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -38,7 +43,10 @@ class ListWriter:
             raise UserError(f"'{folder}' is a file: give a new folder")
         if (folder / FILE).exists():
             raise UserError(f"'{folder}' holds a data set already: give a new folder")
-        self.folder, self.boxes = folder, 0
+        self._marker = folder / _MARKER
+        if folder.is_dir() and not self._marker.exists() and any(not p.name.startswith(".") for p in folder.iterdir()):
+            raise UserError(f"'{folder}' holds other files: give a new folder")
+        self.folder, self.boxes, self.complete = folder, 0, False
         self._rows: dict[str, Row] = {}
 
     @property
@@ -57,19 +65,27 @@ class ListWriter:
         self.boxes += 1
 
     def __enter__(self) -> Self:
+        write_text(self._marker, "")
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None and self._rows:
+        if self._rows:
             lines = (json.dumps(self._rows[file]) for file in sorted(self._rows))
-            write_text(self.folder / FILE, "".join(f"{line}\n" for line in lines))
+            with suppress(UserError) if kind else nullcontext():  # the first error is reported
+                write_text(self.folder / FILE, "".join(f"{line}\n" for line in lines))
+                self.complete = True
+        with suppress(OSError):  # the folder is gone
+            if self.complete or list(self.folder.iterdir()) == [self._marker]:
+                self._marker.unlink()
+                if not self.complete:
+                    self.folder.rmdir()
 
 
 def picture_name(video: str, number: int) -> str:
     """The file name of a frame; the list layout takes the name of the source from it."""
-    return f"{_source(video)}_{number:06d}.jpg"
+    return f"{source_name(video)}_{number:06d}.jpg"
 
 
 def write_picture(folder: Path, video: str, number: int, image: Image) -> Row:
@@ -78,8 +94,9 @@ def write_picture(folder: Path, video: str, number: int, image: Image) -> Row:
     file = picture_name(video, number)
     write_bytes(folder / file, data.tobytes())
     height, width = image.shape[:2]
-    return {"file": file, "width": width, "height": height, "video": _source(video), "frame": number}
+    return {"file": file, "width": width, "height": height, "video": source_name(video), "frame": number}
 
 
-def _source(video: str) -> str:
+def source_name(video: str) -> str:
+    """The name of a video in the list: its file name without suffix and special characters."""
     return re.sub(r"[^A-Za-z0-9.-]", "-", Path(video).stem)  # "_" ends the source's name in the list layout

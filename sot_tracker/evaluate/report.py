@@ -46,18 +46,24 @@ def require_own(out: Path) -> None:
 
 
 def write_report(
-    results: Results, out: Path, about: dict[str, Any], notes: Collection[str] = (), plots: bool = True
+    results: Results,
+    out: Path,
+    about: dict[str, Any],
+    notes: Collection[str] = (),
+    plots: bool = True,
+    more: str = "",
 ) -> str:
     """Write all files into `out` and return the tables as text.
 
     about: further entries of summary.json; about["data"] is the name of the data set. notes: lines below the title.
+    more: text after the tables.
     Raises UserError if a file cannot be written.
     """
     rows = {label: {name: summarize([s]) for name, s in found.items()} for label, found in results.items()}
     overall = {label: summarize(found.values()) for label, found in results.items()}
     pooled = {label: over_all_frames(found.values()) for label, found in results.items()}
     text = "\n\n".join([_title(results, about["data"], notes), _overview(overall, rows)])
-    text = "\n\n".join([text, *_metric_tables(rows, overall, pooled)])
+    text = "\n\n".join([text, *_metric_tables(rows, overall, pooled), *([more] if more else [])])
     summary = {
         "models": {label: {**values, "sequences": len(results[label])} for label, values in overall.items()},
         "over_all_frames": pooled,

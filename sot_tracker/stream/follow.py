@@ -150,7 +150,7 @@ def follow(targets: Targets, frames: Iterable[Selected], starts: Iterable[Start]
     if damaged:
         log.warning("%d frames cannot be used and were left out: %s", damaged, reason)
     if waiting:
-        late = f"{waiting[0].box}@{waiting[0].seconds:g} starts after the end of the source"
+        late = f"{waiting[0].box}@{waiting[0].seconds:g} starts after the last frame"
         if not running:
             raise UserError(f"{late}: give fewer seconds")
         log.warning("%s", late)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import TypedDict
 
 import cv2
@@ -42,8 +42,12 @@ class Batches(Dataset[Batch]):
         )
 
 
-def loader(batches: Batches, first: int, last: int, workers: int, pin: bool = False) -> Iterator[Batch]:
-    """Batches first .. last - 1 in order, made ahead by `workers` processes (0: none, in this one)."""
+def loader(batches: Batches, first: int, last: int, workers: int, pin: bool = False) -> Generator[Batch, None, None]:
+    """Batches first .. last - 1 in order, made ahead by `workers` processes (0: none, in this one).
+
+    To be closed: that ends the processes, also after an error. Python itself would wait for them for ever when it
+    exits, since they ignore the SIGTERM that it sends.
+    """
     made = DataLoader(
         batches,
         batch_size=None,
@@ -53,7 +57,11 @@ def loader(batches: Batches, first: int, last: int, workers: int, pin: bool = Fa
         pin_memory=pin,
         worker_init_fn=_leave_signals_to_the_trainer,
     )
-    return iter(made)
+    running = iter(made)
+    try:
+        yield from running
+    finally:
+        del running  # DataLoader has no public way to end its processes
 
 
 def _leave_signals_to_the_trainer(_worker: int) -> None:

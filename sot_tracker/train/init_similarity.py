@@ -5,6 +5,7 @@ similar patches before any training. How the filters are used is defined by the 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -27,15 +28,21 @@ def start(net: nn.Module, model: str, cache: Cache, tracks: np.ndarray, seed: in
 
     Raises UserError for a network that has no such start.
     """
-    family_start = family_of(model).similarity_start
-    if family_start is None:
-        raise UserError(f"--start matching is not possible for {model} (it is for FERMT): choose --start random")
+    family_start = require(model)
     normalization, rng = network_spec(model).normalization, np.random.default_rng(seed)
 
     def principal(side: int, count: int) -> tuple[Tensor, Tensor]:
         return principal_filters(patches(cache, tracks, side, normalization, rng), count)
 
     family_start(net, principal, torch.Generator().manual_seed(seed))
+
+
+def require(model: str) -> Callable[..., None]:
+    """The family's function for such a start. Raises UserError for a network that has none."""
+    family_start = family_of(model).similarity_start
+    if family_start is None:
+        raise UserError(f"--start matching is not possible for {model} (it is for FERMT): choose --start random")
+    return family_start
 
 
 def patches(

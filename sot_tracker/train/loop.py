@@ -7,6 +7,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -123,6 +124,7 @@ class Trainer:
         self.ema = state.average_of(self.net, recipe.ema)
         self.optimizers = optimizers_for(self.trained, recipe, family.fast_parameters)
         self.step = 0 if saved is None else self._restore(saved)
+        self.saved_recipe: dict[str, Any] = {} if saved is None else saved.get("recipe", {})  # of the step before
         self.loss = loss_for(self.spec.maps, recipe.regress, family.positive_above)
         self.replica = DistributedDataParallel(self.trained) if world.size > 1 else self.trained
 
@@ -201,9 +203,18 @@ class Trainer:
             job.cache, job.train_tracks, how, self.spec, recipe.template_size, recipe.search_size, recipe.seed
         )
         made = Batches(pairs, recipe.batch, self.world.rank, self.world.size)
-        stream = loader(made, self.step, recipe.steps, job.workers, pin=self.device.type == "cuda")
+        total, hidden = recipe.steps, self.world.rank > 0
+        with (
+            closing(report),
+            closing(loader(made, self.step, total, job.workers, pin=self.device.type == "cuda")) as stream,
+            tqdm(total=total, initial=self.step, unit="step", disable=hidden, mininterval=5) as bar,
+        ):
+            return self._steps(stream, report, bar, stop)
+
+    def _steps(self, stream: Iterator[Batch], report: Report, bar: Any, stop: Callable[[], bool]) -> dict[str, float]:
+        """The steps of `run`. Raises UserError for a loss that is not finite."""
+        job, recipe = self.job, self.job.recipe
         began, figures = time.monotonic(), {}
-        bar = tqdm(total=recipe.steps, initial=self.step, unit="step", disable=self.world.rank > 0, mininterval=5)
         while self.step < recipe.steps:
             begin = time.perf_counter()
             batch = next(stream)
@@ -227,8 +238,6 @@ class Trainer:
                 bar.set_postfix({k: f"{v:.3f}" for k, v in figures.items()})
             if last:
                 break
-        bar.close()
-        report.close()
         return figures
 
     def _agreed(self, ended: bool) -> bool:

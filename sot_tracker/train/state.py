@@ -68,7 +68,8 @@ def load(path: Path) -> dict[str, Any]:
         raise UserError(f"checkpoint '{path}' cannot be read: {error.strerror}") from None
     except _DAMAGE as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(f"'{path}' is not a checkpoint of ours or is damaged ({reason})") from None
+        known = "" if "weights_only" in reason else f" ({reason})"  # torch's advice would run code from the file
+        raise UserError(f"'{path}' is not a checkpoint of ours or is damaged{known}") from None
     if not isinstance(content, dict):
         raise UserError(f"'{path}' is not a checkpoint of ours: it holds a {type(content).__name__}")
     return content

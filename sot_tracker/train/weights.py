@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from sot_tracker.checkpoints import read_safetensors
 from sot_tracker.errors import UserError
+from sot_tracker.manifest import WEIGHTS
 from sot_tracker.nets.family import Family, Rule
 from sot_tracker.train import state
 
@@ -45,10 +46,13 @@ class Loaded:
 
 
 def read(path: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file, of a checkpoint of this project (its average), or of a plain state dict.
+    """The tensors of a safetensors file or a model folder, of a checkpoint of this project (its average), or of a plain
+    state dict.
 
     Raises UserError if there is no such file or it cannot be read.
     """
+    if path.is_dir():
+        path = path / WEIGHTS
     if path.suffix == ".safetensors":
         return read_safetensors(path)[1]
     content = state.load(path)

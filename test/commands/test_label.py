@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 
 from sot_tracker.box import Box
 from sot_tracker.cli import main
-from sot_tracker.datasets import training
+from sot_tracker.datasets import labelling, training
+from sot_tracker.datasets.list_writer import ListWriter, write_picture
+from sot_tracker.errors import INTERRUPTED, UserError
 
 from clips import SIDE, SIZE, boxes, write_sequence, write_video
 
@@ -57,6 +60,7 @@ def test_several_targets_share_the_pictures(tmp_path, capsys):
         (["bare", "clip", "--box", START], "--box is for one video, these are 2"),
         (["bare/1.png", "clip/1.png"], "nothing says where"),
         (["clip", "clip"], "two videos are called 'clip'"),
+        (["a_b", "a-b"], "two videos are called 'a-b'"),  # the pictures would have the same names
         (["nowhere.mp4"], "does not exist"),
         (["clip", "--agree", "1.5"], "--agree 1.5"),
         (["clip", "--every", "0"], "--every 0"),
@@ -65,7 +69,9 @@ def test_several_targets_share_the_pictures(tmp_path, capsys):
         (["clip", "--box", "1,2"], "not four numbers"),
         (["clip", "--box", "900,900,5,5"], "lies outside"),
         (["clip", "--model", "resnet"], "unknown model"),
+        (["clip", "--box", START, "--box", "900,900,5,5"], "lies outside"),
         (["clip", "--out", "full"], "holds a data set already"),
+        (["clip", "--out", "bare"], "'bare' holds other files: give a new folder"),
         (["clip", "--out", "full/annotations.jsonl"], "'full/annotations.jsonl' is a file: give a new folder"),
         (["clip", "--max-search-rate", "5"], "unrecognized arguments: --max-search-rate"),  # had no effect
         (["clip", "--ray", " "], "--ray is empty"),
@@ -75,14 +81,51 @@ def test_mistakes_are_reported_in_one_line_and_write_nothing(given, message, tmp
     monkeypatch.chdir(tmp_path)
     write_sequence(tmp_path / "clip", TRUTH)
     (write_sequence(tmp_path / "bare", TRUTH) / "groundtruth.txt").unlink()
+    before = sorted((tmp_path / "bare").iterdir())
+    for name in ("a_b", "a-b"):
+        write_sequence(tmp_path / name, TRUTH)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "annotations.jsonl").write_text("")
     out = [] if "--out" in given else ["--out", "out"]
     status, _, error = run(capsys, *given, *([] if "--model" in given else ["--model", "kcf"]), *out)
     assert status == 2
     assert message in error
-    assert not (tmp_path / "out" / "annotations.jsonl").exists()
+    assert not (tmp_path / "out").exists()
+    assert sorted((tmp_path / "bare").iterdir()) == before
     assert (tmp_path / "full" / "annotations.jsonl").read_text() == ""
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "last"),
+    [(KeyboardInterrupt(), INTERRUPTED, ""), (UserError("the disk is full"), 2, "the disk is full")],
+)
+def test_what_ends_it_early_loses_nothing_that_was_labelled(error, status, last, tmp_path, capsys, monkeypatch):
+    folders = [write_sequence(tmp_path / name, TRUTH) for name in ("one", "two")]
+    out, real, calls = tmp_path / "out", labelling.label, iter(range(9))
+
+    def label(*given):
+        for found in real(*given):
+            if next(calls) == 7:
+                raise error
+            yield found
+
+    monkeypatch.setattr(labelling, "label", label)
+    given = [*folders, "--model", "csrt", "--frames", 5, "--out", out]
+    ended, said, reported = run(capsys, *given)
+    assert ended == status
+    assert f"ended early: written to {out}: 7 pictures with 7 boxes" in said
+    assert last in reported
+    assert {track.name: len(track.frames) for track in training.read(out)} == {"one#0": 5, "two#0": 2}
+    assert not [path for path in out.iterdir() if path.name.startswith(".")]
+
+
+def test_a_folder_that_a_killed_run_left_is_used_again(tmp_path, capsys):
+    folder, out = write_sequence(tmp_path / "clip", TRUTH), tmp_path / "out"
+    killed = ListWriter(out)
+    killed.__enter__()
+    write_picture(out, "clip", 0, np.zeros((8, 8, 3), np.uint8))
+    assert run(capsys, folder, "--model", "csrt", "--frames", 4, "--out", out)[0] == 0
+    assert len(training.read(out)) == 1
 
 
 def test_a_target_that_no_tracker_can_hold_is_an_error(tmp_path, capsys):

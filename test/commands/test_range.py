@@ -62,7 +62,7 @@ def test_sigterm_ends_the_nodes_too(monkeypatch: pytest.MonkeyPatch) -> None:
             ended.append(name)
 
     monkeypatch.setattr(harness, "process", process)
-    assert main(["range", "--fly"]) == 130
+    assert main(["range", "--fly"]) == 143
     assert ended == ["range", "follow", "tracker_node"]
     assert signal.getsignal(signal.SIGTERM) is before
 

@@ -115,10 +115,16 @@ def test_the_saved_recording_is_a_source_again(run: Path, tmp_path: Path, capsys
     assert "kcf on out.mcap: 8 frames, lost in 0" in capsys.readouterr().out
 
 
+def test_frames_are_counted_from_the_first_target_on(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """They were counted from the first frame, and a target after them "started after the end of the source"."""
+    assert track(run, "--init", f"{BOX}@0.2", "--frames", "2") == 0
+    assert "2 frames, lost in 0" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--init", f"{BOX}@9"], "@9 starts after the end of the source"),
+        (["--init", f"{BOX}@9"], "@9 starts after the last frame"),
         (["--init", f"{BOX}@x"], "has 'x' after the @"),
         (["--init", f"{BOX}@1", "--start", "2"], "is before --start 2"),
         (["--init", BOX, "--topic", "/nope"], f"has no image topic /nope; it has {IMAGES}"),

@@ -10,7 +10,7 @@ import pytest
 from sot_tracker.box import Box
 from sot_tracker.cli import main
 from sot_tracker.datasets import evaluation
-from sot_tracker.errors import UserError
+from sot_tracker.errors import INTERRUPTED, UserError
 from sot_tracker.evaluate import realtime
 from sot_tracker.evaluate.metrics import measure
 from sot_tracker.evaluate.ope import Entry
@@ -117,11 +117,26 @@ def test_the_command_writes_a_table_and_json(sequence, tmp_path, capsys, propaga
     out = tmp_path / "out"
     given = ["eval", "--data", str(sequence.frames[0].parent), "--model", "kcf", "--out", str(out), "--no-plots"]
     assert main([*given, "--realtime", "100", "--propagate", propagate]) == 0
-    assert "In real time, 100 frames per second" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert said.count("In real time, 100 frames per second") == said.count("One-pass evaluation") == 1
+    assert "sequences.csv, realtime.json, raw/" in said
+    assert "In real time, 100 frames per second" in (out / "report.md").read_text()
     reported = json.loads((out / "summary.json").read_text())["realtime"]
     assert (reported["fps"], reported["propagate"]) == (100, propagate)
     assert reported["models"]["kcf"]["ratio"] > 0.2
     assert len(json.loads((out / "realtime.json").read_text())["answers"]["kcf"]["one"]) >= 2
+
+
+def test_the_report_of_the_first_part_is_there_if_the_second_is_interrupted(sequence, tmp_path, capsys, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(realtime, "follow", interrupted)
+    out = tmp_path / "out"
+    given = ["eval", "--data", str(sequence.frames[0].parent), "--model", "kcf", "--out", str(out), "--no-plots"]
+    assert main([*given, "--realtime", "100"]) == INTERRUPTED
+    assert "One-pass evaluation" in capsys.readouterr().out
+    assert "kcf" in json.loads((out / "summary.json").read_text())["models"]
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,12 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("safetensors")
 
+from safetensors.torch import save  # noqa: E402
+
 from sot_tracker.checkpoints import load_state_dict, read_safetensors  # noqa: E402
 from sot_tracker.errors import UserError  # noqa: E402
 from sot_tracker.nets import build  # noqa: E402
+from sot_tracker.storage import packed  # noqa: E402
 from sot_tracker.train import state, weights  # noqa: E402
 from sot_tracker.train.recipe import Recipe  # noqa: E402
 
@@ -46,6 +49,19 @@ def test_checkpoint_on_a_disk_that_gets_full(tmp_path: Path) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_is_none_of_torch_gives_no_advice_to_run_it(tmp_path: Path) -> None:
+    (tmp_path / "x.pt").write_bytes(b"\x00\x00\x00 ftypisom, a video")
+    with pytest.raises(UserError, match=r"x\.pt' is not a checkpoint of ours or is damaged$"):
+        state.load(tmp_path / "x.pt")
+
+
+def test_a_model_folder_is_read_by_its_weights_also_in_int8(tmp_path: Path) -> None:
+    (tmp_path / "weights.safetensors").write_bytes(save(packed({"w": torch.ones(256, 256)}, "int8")))
+    assert torch.allclose(weights.read(tmp_path)["w"].float(), torch.ones(256, 256), atol=0.01)
+    with pytest.raises(UserError, match=r"weights\.safetensors does not exist"):
+        weights.read(tmp_path / "..")
 
 
 @pytest.mark.parametrize("content", [[1, 2], "text", 3, None])
