@@ -24,6 +24,8 @@ from sot_tracker.stream.requests import Request
 HEARTBEAT_S = 1.0
 SILENT_S = 1.0
 """Seconds after which a report is too old to be used."""
+UNSEEN_S = 3.0
+"""Seconds after which a picture no longer shows that pictures arrive; a node looks at one per second."""
 DEFAULT_INTERVAL_S = 0.5
 """Default interval of CAMERA_TRACKING_IMAGE_STATUS, used if a ground station requests the default."""
 MIN_INTERVAL_S, MAX_INTERVAL_S = 0.01, 2000.0  # MESSAGE_INTERVAL holds microseconds in 32 bits
@@ -79,6 +81,7 @@ class Camera:
         self._report: Report | None = None
         self._reported_at = -math.inf
         self._size: tuple[int, int] | None = None
+        self._seen_at = -math.inf
         self._last: tuple[Command, float] | None = None  # the command that started the target, and when
         self._intervals: dict[int, float] = {dialect.MAVLINK_MSG_ID_HEARTBEAT: HEARTBEAT_S}
         self._due: dict[int, float] = {dialect.MAVLINK_MSG_ID_HEARTBEAT: now}
@@ -114,6 +117,10 @@ class Camera:
         """Take the tracker's report of the newest frame."""
         self._report, self._reported_at = report, now
         self._size = report.size or self._size
+
+    def see(self, size: tuple[int, int], now: float) -> None:
+        """Take the size of a picture that arrived. The tracker does not report it where it refuses a new size."""
+        self._size, self._seen_at = size, now
 
     def tick(self, now: float) -> list[Outgoing]:
         """The messages that are due. After a pause each is sent once, not as often as it was missed."""
@@ -253,7 +260,8 @@ class Camera:
 
     def _frame(self, now: float) -> tuple[int, int]:
         """Width and height of the present frames. Raises Refused if there are none."""
-        if self._size is None or now - self._reported_at > SILENT_S or self._state(now) == SILENT:
+        are_there = self._state(now) != SILENT or now - self._seen_at <= UNSEEN_S
+        if self._size is None or not are_there:
             raise Refused(dialect.MAV_RESULT_TEMPORARILY_REJECTED, "the tracker gets no pictures")
         return self._size
 

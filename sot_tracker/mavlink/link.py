@@ -91,6 +91,7 @@ class Link:
         self._parser.robust_parsing = True  # damaged bytes are skipped, not raised
         self._packer = dialect.MAVLink(None, config.system, config.component)
         self._newest: Report | None = None
+        self._picture: tuple[int, int] | None = None
         self._frame: Frame | None = None
         self._starter = ThreadPoolExecutor(1, thread_name_prefix="start")  # finding an object takes 0.1 to 0.3 s
         self._reasons: queue.SimpleQueue[str] = queue.SimpleQueue()
@@ -111,6 +112,10 @@ class Link:
     def publish(self, report: Report) -> None:
         """Take the report of the newest frame. May be called from any thread."""
         self._newest = report
+
+    def see(self, size: tuple[int, int]) -> None:
+        """Take the size of a picture that arrived, as `Camera.see`. May be called from any thread."""
+        self._picture = size
 
     def say(self, text: str) -> None:
         """Send a text to the ground stations. May be called from any thread."""
@@ -133,6 +138,9 @@ class Link:
         self._connection.select(wait)  # its result is ignored, since for tcpin it waits for the wrong socket
         self._read()
         now = self._clock()
+        if self._picture is not None:
+            size, self._picture = self._picture, None
+            self._camera.see(size, now)
         if self._newest is not None:
             report, self._newest = self._newest, None
             self._camera.update(report, now)

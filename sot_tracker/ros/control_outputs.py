@@ -15,6 +15,7 @@ from vision_msgs.msg import Detection2D
 
 from sot_tracker.errors import UserError
 from sot_tracker.ros import messages
+from sot_tracker.ros.image_input import compressed_topic
 from sot_tracker.ros.subscription import MatchingSubscription
 from sot_tracker.stream import control
 from sot_tracker.stream.follower import Result, Warn
@@ -37,9 +38,13 @@ class ControlOutputs:
         self._rate = node.create_lifecycle_publisher(Vector3Stamped, "bearing_rate", _QOS)
         kinds = {"sensor_msgs/msg/CameraInfo": CameraInfo}
         # Best effort matches reliable publishers too.
-        self._info = MatchingSubscription(node, info_topic(node), kinds, self._on_info, 1, "best_effort")
+        topic = info_topic(node)
+        self._info = MatchingSubscription(node, topic, kinds, self._on_info, 1, "best_effort", latched=True)
         self._info.watch()
+        self._is_rectified = is_rectified(node)
         self._camera: control.Camera | None = None
+        self._size = (0, 0)  # of the pictures that `_fitted` is for
+        self._fitted: control.Camera | None = None
         self._last_info: tuple[Any, ...] = ()  # its fields: drivers send the same message with every picture
         self._refusal = ""  # the last one that was logged
         self._motions: dict[str, control.Motion] = {}  # by target id, least recently seen first
@@ -47,6 +52,8 @@ class ControlOutputs:
     def publish(self, result: Result) -> None:
         """If the box of a frame is reported, publish its prediction, its bearing in that frame, and the rate."""
         found, stamp = result.detection, result.frame.stamp
+        if result.is_start:  # from the old box to the new one nothing moved
+            self._motions.pop(result.target_id, None)
         if found is None:
             return
         toward, motion = self._direction(result), self._motions.pop(result.target_id, None)
@@ -83,20 +90,33 @@ class ControlOutputs:
         if self._camera is None or result.detection is None:
             return None
         height, width = result.frame.image.shape[:2]
-        return control.direction(control.fitted(self._camera, width, height), result.detection.box.center)
+        if (width, height) != self._size:
+            self._fit(self._camera, width, height)
+        return None if self._fitted is None else control.direction(self._fitted, result.detection.box.center)
+
+    def _fit(self, camera: control.Camera, width: int, height: int) -> None:
+        """Scale the camera to pictures of this size."""
+        self._size, self._fitted = (width, height), None
+        try:
+            self._fitted = control.for_pictures(camera, width, height)
+        except UserError as error:
+            self._refuse(error)
 
     def _on_info(self, info: CameraInfo) -> None:
-        fields = messages.camera_fields(info)
+        fields = messages.camera_fields(info, self._is_rectified)
         if fields == self._last_info:
             return
-        self._last_info = fields
+        self._last_info, self._size = fields, (0, 0)
         try:
             self._camera = control.camera(*fields)
         except UserError as error:
             self._camera = None
-            if str(error) != self._refusal:  # needed since fields with NaN never compare equal
-                self._refusal = str(error)
-                self._node.get_logger().warning(f"camera_info cannot be used, no bearing is published: {error}")
+            self._refuse(error)
+
+    def _refuse(self, error: UserError) -> None:
+        if str(error) != self._refusal:  # needed since fields with NaN never compare equal
+            self._refusal = str(error)
+            self._node.get_logger().warning(f"camera_info cannot be used, no bearing is published: {error}")
 
 
 def info_topic(node: Node) -> str:
@@ -105,8 +125,20 @@ def info_topic(node: Node) -> str:
     plain = f"{node.get_namespace().rstrip('/')}/camera_info"
     if own != plain:
         return own
-    image = str(node.resolve_topic_name("image")).removesuffix("/compressed")
-    return f"{image.rpartition('/')[0]}/camera_info"
+    return f"{_image_topic(node).rpartition('/')[0]}/camera_info"
+
+
+def is_rectified(node: Node) -> bool:
+    """Whether the image topic has the name of pictures that image_proc has undistorted."""
+    return _image_topic(node).rpartition("/")[2] in ("image_rect", "image_rect_color")
+
+
+def _image_topic(node: Node) -> str:
+    """Without `/compressed`. `image` or, if only that was remapped, `image/compressed`."""
+    image = str(node.resolve_topic_name("image"))
+    if image == f"{node.get_namespace().rstrip('/')}/image":
+        image = compressed_topic(node)
+    return image.removesuffix("/compressed")
 
 
 def _vector(of: tuple[float, float, float]) -> Vector3:

@@ -9,7 +9,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
 from sot_tracker.stream.follower import Result
 from sot_tracker.stream.frame import Frame
-from sot_tracker.stream.statistics import Times, dropping
+from sot_tracker.stream.statistics import MUCH_DROPPED, Times, dropping
 from sot_tracker.tracker import State
 
 
@@ -28,8 +28,9 @@ class Health:
         self._since = time.monotonic()
         self._busy_ms = 0.0
         self._suspect = False
-        self._counted = (0, 0)
+        self._counted = (0, 0, 0)
         self._rate = 0.0
+        self._refusal = ""
         self.processed = 0
         self.refused = 0
 
@@ -38,6 +39,11 @@ class Health:
         self.processed += 1
         if self.processed == 1:
             self._stream = f"{'{}x{} '.format(*frame.size) if frame.size else ''}{frame.encoding}".strip()
+
+    def refuse(self, reason: str) -> None:
+        """Count a frame that could not be used."""
+        self.refused += 1
+        self._refusal = reason
 
     def stream_once(self) -> str:
         """Size, encoding and rate of the stream, returned once when all are known; empty otherwise."""
@@ -56,14 +62,15 @@ class Health:
         """The message, and whether frames were lost in transport: many were dropped while the node was mostly idle."""
         now = time.monotonic()
         period, self._since = max(now - self._since, 1e-3), now
-        frames, dropped = self.processed - self._counted[0], lost - self._counted[1]
-        self._counted = (self.processed, lost)
+        counts = (self.processed, lost, self.refused)
+        frames, dropped, refused = (new - old for new, old in zip(counts, self._counted, strict=True))
+        self._counted = counts
         idle = self._busy_ms < 500.0 * period
         self._busy_ms = 0.0
-        suspect, self._suspect = self._suspect, idle and dropped > max(2, frames)
+        suspect, self._suspect = self._suspect, idle and dropped > max(2, frames + refused)
         in_transport = suspect and self._suspect  # twice in a row, since the first second of a stream is partly idle
-        self._rate = (frames + dropped) / period
-        level, text = self._judge(frames, dropped, period, in_transport)
+        self._rate = (frames + dropped + refused) / period
+        level, text = self._judge(frames, dropped, refused, period, in_transport)
         values = {
             **self._facts,
             **changing,
@@ -80,9 +87,11 @@ class Health:
         status.values = [KeyValue(key=key, value=value) for key, value in values.items()]
         return DiagnosticArray(status=[status]), in_transport
 
-    def _judge(self, frames: int, dropped: int, period: float, in_transport: bool) -> tuple[bytes, str]:
-        if frames == 0:
+    def _judge(self, frames: int, dropped: int, refused: int, period: float, in_transport: bool) -> tuple[bytes, str]:
+        if frames + refused == 0:
             return DiagnosticStatus.WARN, "no frames"
+        if frames == 0 or refused > max(2, MUCH_DROPPED * (frames + refused)):
+            return DiagnosticStatus.WARN, f"{refused} of {frames + refused} frames refused: {self._refusal}"
         if in_transport:
             return DiagnosticStatus.WARN, f"{dropped} frames lost on the way"
         estimate = self._last.estimate if self._last else None

@@ -36,14 +36,15 @@ class ImageInput:
         compressed = config.image_transport == "compressed"
         self.topic = node.resolve_topic_name("image")
         if compressed and not self.topic.endswith("/compressed"):
-            self.topic = _compressed_topic(node)
+            self.topic = compressed_topic(node)
         first = COMPRESSED if compressed or self.topic.endswith("/compressed") else RAW
         types = {first: _TYPES[first], **_TYPES}
         # In Humble, callbacks get no message info, only the message.
         take = self._take if hasattr(Subscription, "CallbackType") else partial(self._take, info={})
         self._subscription = MatchingSubscription(node, self.topic, types, take, 1, config.reliability, eager=False)
         self._heard = time.monotonic()  # when the last frame came
-        self._absence = ""  # last log line about the missing publisher
+        self._was_heard = False  # whether a frame has come
+        self._absence = ""  # last log line about a publisher that was never there
         self._reminder = Reminder()
         self._sequence = Sequence()
         if config.reliability == "auto":
@@ -89,7 +90,8 @@ class ImageInput:
         if self._subscription.publishers:
             if self._reminder.is_due("silence"):
                 silent = time.monotonic() - self._heard
-                advice = self.advice if self.type_name == RAW else "Check the publisher."
+                may_be_too_large = self.type_name == RAW and not self._was_heard
+                advice = self.advice if may_be_too_large else "Check the publisher."
                 if self._subscription.is_refused:
                     advice = (
                         "It is best effort, so a reliable subscription receives nothing from it: set reliability:=auto"
@@ -102,6 +104,11 @@ class ImageInput:
                     f"{self.topic} carries {', '.join(foreign)}, but {RAW} or {COMPRESSED} is needed: "
                     f"remap `image` to a topic of these{self._candidates()}",
                 )
+        elif self._was_heard:
+            if self._reminder.is_due("gone"):
+                silent = time.monotonic() - self._heard
+                text = f"{self.topic} has no publisher any more, and no frame came for {silent:.0f} s"
+                self._warn("silence", f"{text}: see whether the camera driver is still running{self._candidates()}")
         elif (text := f"nobody publishes {self.topic}{self._candidates()}") != self._absence:
             self._absence = text  # logged again when other image topics are there
             self._node.get_logger().info(text)
@@ -118,7 +125,7 @@ class ImageInput:
         return f"; image topics here: {', '.join(others)}" if others else ""
 
     def _take(self, message: Any, info: dict[str, Any]) -> None:
-        self._heard = time.monotonic()
+        self._heard, self._was_heard = time.monotonic(), True
         self._reminder.clear()
         number = info.get("publication_sequence_number")
         # Each publisher has its own count, and the message info does not tell the publisher.
@@ -126,9 +133,9 @@ class ImageInput:
         self._receive(message)
 
 
-def _compressed_topic(node: Node) -> str:
-    """`image/compressed` if that name was remapped, else the resolved `image` with `/compressed` appended."""
+def compressed_topic(node: Node) -> str:
+    """`image/compressed` if that name was remapped, else the resolved `image`, which gets `/compressed` once."""
     topic = node.resolve_topic_name("image/compressed")
     if topic != node.resolve_topic_name("image/compressed", only_expand=True):
         return str(topic)
-    return f"{node.resolve_topic_name('image')}/compressed"
+    return f"{str(node.resolve_topic_name('image')).removesuffix('/compressed')}/compressed"

@@ -27,6 +27,7 @@ from sot_tracker.stream.followers import Followers
 from sot_tracker.stream.frame import Frame
 from sot_tracker.stream.object_search import Found, ObjectSearch
 from sot_tracker.stream.requests import Request
+from sot_tracker.stream.statistics import Reminder
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class Inputs:
         self._node, self._starter, self._history = node, starter, starter.followers.history
         self._clicks, self._search = Clicks(), ObjectSearch()
         self._pending = True  # whether `select` still has a target to start
+        self._reminder = Reminder()  # why it starts none
         image, debug = node.resolve_topic_name("image"), node.resolve_topic_name("debug_image")
         self._subscriptions = [
             self._subscribe("init_detections", Detection2DArray, self._on_detections),
@@ -96,6 +98,8 @@ class Inputs:
 
     def see(self, frame: Frame) -> None:
         """Move a proposal into the next frame. Raises FrameError if the frame cannot be decoded."""
+        if self._starter.followers.target_ids:  # here too: it may be stopped before the next detection comes
+            self._pending = False
         self._guarded(self._propose_what_was_found, "click")
         if self._clicks.proposal is not None:
             self._clicks.see(frame.image)
@@ -105,7 +109,9 @@ class Inputs:
 
         `select` or `select_value`, even with the same value, requests a target.
         """
-        self._pending = self._pending or not {"select", "select_value"}.isdisjoint(names)
+        if not {"select", "select_value"}.isdisjoint(names):
+            self._pending = True
+            self._reminder.clear()
 
     def stop(self) -> None:
         """Start no target by `select` until it is set again, and drop a proposal."""
@@ -135,19 +141,29 @@ class Inputs:
         if self._starter.followers.target_ids:
             self._pending = False
         selection = self._selection()
-        if not self._pending or self._starter.followers.waiting or selection.rule == "off":
+        if not self._pending or self._starter.followers.waiting:
+            return
+        if selection.rule == "off":
+            self._tell("select is off, so none of them starts a target: set it to id, class, nearest or best")
             return
         newest = self._history.newest
-        if newest is None or newest.size is None:
+        if newest is None:
             return
         candidates = [messages.candidate_of(detection) for detection in message.detections]
-        width, height = newest.size
+        height, width = newest.image.shape[:2]  # compressed frames have no size before they are decoded
         chosen = selection.choose(candidates, (0.5 * width, 0.5 * height))
         if chosen is not None:
             stamp = messages.stamp_of(message.header)
             self._starter.ask(Request(chosen.box, stamp, chosen.target_id, "init_detections"))
         elif unusable := sum(not candidate.box.is_valid for candidate in candidates):
             raise UserError(f"{unusable} of {len(candidates)} boxes are invalid: give finite numbers and sizes above 0")
+        elif text := selection.mismatch(candidates):
+            self._tell(text)
+
+    def _tell(self, why: str) -> None:
+        """Log, at growing intervals, why no detection starts a target."""
+        if self._reminder.is_due("no target"):
+            self._node.get_logger().info(f"init_detections: {why}")
 
     # ---- regions and polygons
 

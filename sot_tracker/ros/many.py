@@ -8,6 +8,7 @@ from typing import Any
 from rclpy.lifecycle import LifecycleNode
 from vision_msgs.msg import Detection2DArray
 
+from sot_tracker.errors import one_line
 from sot_tracker.ros import messages
 from sot_tracker.ros.subscription import MatchingSubscription
 from sot_tracker.stream.followers import Followers
@@ -21,13 +22,11 @@ class ManyTargets:
     ask: starts on one box and logs the result.
     """
 
-    def __init__(
-        self, node: LifecycleNode, followers: Followers, ask: Callable[[Request], Any], reliability: str
-    ) -> None:
+    def __init__(self, node: LifecycleNode, followers: Followers, ask: Callable[[Request], Any]) -> None:
         self._node, self._followers, self._ask = node, followers, ask
         self._log, self._throttle = node.get_logger(), Throttle(5.0)
         topic, kinds = node.resolve_topic_name("init_boxes"), {"vision_msgs/msg/Detection2DArray": Detection2DArray}
-        self._boxes = MatchingSubscription(node, topic, kinds, self._on_boxes, 10, reliability)
+        self._boxes = MatchingSubscription(node, topic, kinds, self._on_boxes, 10, "auto")
         kind = messages.stop_type()
         self._stop = node.create_service(kind, "~/stop_target", self._on_stop) if kind is not None else None
         self._boxes.watch()
@@ -63,7 +62,7 @@ class ManyTargets:
     def _on_stop(self, request: Any, response: Any) -> Any:
         response.success = self._followers.stop(request.target_id)
         name = f"target {request.target_id!r}" if request.target_id else "all targets"
-        known = ", ".join(self._followers.target_ids)
+        known = one_line(", ".join(self._followers.target_ids))
         none = f"there is no {name}: followed are {known}" if known else "there is no target"
         response.message = f"{name} forgotten" if response.success else none
         self._log.info(f"stop_target: {response.message}")

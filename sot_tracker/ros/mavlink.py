@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from typing import Any
@@ -18,6 +19,7 @@ from sot_tracker.mavlink.config import MavlinkNodeConfig
 from sot_tracker.mavlink.link import camera_link
 from sot_tracker.options import options_of
 from sot_tracker.ros import messages, parameters
+from sot_tracker.ros.image_input import compressed_topic
 from sot_tracker.ros.process import run
 from sot_tracker.ros.remote import RemoteTracker, Reports
 from sot_tracker.ros.subscription import MatchingSubscription
@@ -31,12 +33,14 @@ SIZE_PERIOD = 1.0
 
 
 class FrameSize:
-    """Width and height of the frames on `image`. One message per `SIZE_PERIOD` is read; the others are ignored."""
+    """Width and height of the frames on `image`. One message per `SIZE_PERIOD` is read; the others are ignored.
 
-    def __init__(self, node: Node, transport: str) -> None:
-        topic = node.resolve_topic_name("image")
-        if transport == "compressed" and not topic.endswith("/compressed"):
-            topic += "/compressed"
+    see: called with the size after each reading.
+    """
+
+    def __init__(self, node: Node, transport: str, see: Callable[[tuple[int, int]], None]) -> None:
+        self._see = see
+        topic = compressed_topic(node) if transport == "compressed" else node.resolve_topic_name("image")
         kinds: dict[str, Any] = {
             "sensor_msgs/msg/Image": Image,
             "sensor_msgs/msg/CompressedImage": CompressedImage,
@@ -60,6 +64,7 @@ class FrameSize:
         try:
             frame = messages.frame_of(message, Range16(()))
             self.size = frame.size or (frame.image.shape[1], frame.image.shape[0])
+            self._see(self.size)
         except UserError:  # a damaged picture has no size; the next one may have
             return
 
@@ -74,7 +79,7 @@ class MavlinkNode(Node):
         self._joiner = Joiner(pictures=False)
         self._tracker = RemoteTracker(self, self._config.tracker, self._joiner.show)
         self._link = camera_link(self._config, self._config.tracker, self._tracker).__enter__()
-        self._size = FrameSize(self, self._config.image_transport)
+        self._size = FrameSize(self, self._config.image_transport, self._link.see)
         self._reports = Reports(self, self._joiner, self._receive)
         self.create_timer(WATCH_PERIOD, self._watch, clock=Clock(clock_type=ClockType.STEADY_TIME))
         camera = f"camera {self._config.component} of system {self._config.system}"

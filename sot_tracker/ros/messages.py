@@ -138,10 +138,15 @@ def detections_of(results: Sequence[Result]) -> Detection2DArray:
     )
 
 
-def camera_fields(info: Any) -> tuple[str, tuple[float, ...], tuple[float, ...], control.Readout]:
-    """The arguments of `control.camera` from a sensor_msgs/CameraInfo."""
+def camera_fields(info: Any, rectified: bool) -> tuple[str, tuple[float, ...], tuple[float, ...], control.Readout]:
+    """The arguments of `control.camera` from a sensor_msgs/CameraInfo.
+
+    rectified: whether the pictures are already undistorted: their matrix is P, and they have no distortion.
+    """
     roi = (info.roi.x_offset, info.roi.y_offset, info.roi.width, info.roi.height)
     readout = control.Readout((info.width, info.height), roi, (info.binning_x, info.binning_y))
+    if rectified:
+        return "", (*info.p[0:3], *info.p[4:7], *info.p[8:11]), (), readout
     return info.distortion_model, tuple(info.k), tuple(info.d), readout
 
 

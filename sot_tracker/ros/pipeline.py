@@ -36,8 +36,10 @@ from sot_tracker.stream.statistics import Throttle
 from sot_tracker.tracker import Reason, State, Tracker
 
 REPORT_PERIOD = 5.0  # seconds between two log lines of one kind
+BOXES_REPORTED = 10  # refused init_boxes in that time that are logged: a person's, not a detector's
 WATCH_PERIOD = 0.1
 _WORDS = {State.TRACKING: "found again", State.UNCERTAIN: "uncertain", State.LOST: "lost"}
+MAX_AGE_MS = 600_000.0  # an older frame is a recorded one: frame_history holds seconds
 MAX_FAILURES = 10  # consecutive frames that fail, after which the node gives up
 
 
@@ -61,6 +63,7 @@ class Pipeline:
         self._node, self._trackers, self._outputs, self._give_up = node, trackers, outputs, give_up
         self._log = node.get_logger()
         self._throttle = Throttle(REPORT_PERIOD)
+        self._box_throttle = Throttle(REPORT_PERIOD, BOXES_REPORTED)
         self._follower = Followers(
             trackers,
             lambda: History(config.frame_history, config.frame_history_mb << 20),
@@ -69,7 +72,9 @@ class Pipeline:
             lambda: int(node.get_clock().now().nanoseconds),
         )
         self._range16 = Range16(config.range16)
-        self._reported: dict[str, State] = {}  # targets and their states in the last log lines
+        self._reported: dict[str, State] = {}  # targets and their newest states
+        self._change_throttles: dict[str, Throttle] = {}  # by target
+        self._newest: list[Result] = []  # of the newest frame
         self._failures = 0
         self._recorder = NodeRecorder(node, config, self._warn)
         self._input = ImageInput(node, config, self._on_image, self._warn)
@@ -77,16 +82,15 @@ class Pipeline:
             f"{node.get_fully_qualified_name()}: tracker", {**describe(trackers[0]), "image": self._input.topic}
         )
         self._diagnostics = node.create_publisher(DiagnosticArray, "/diagnostics", QoSProfile(depth=10))
-        reliability = config.reliability if config.reliability == "auto" else "reliable"
         self._init_box = MatchingSubscription(
             node,
             node.resolve_topic_name("init_box"),
             {"vision_msgs/msg/Detection2D": Detection2D},
             self._on_init_box,
             10,
-            reliability,
+            "auto",  # `reliability` is that of the images
         )
-        self._many = ManyTargets(node, self._follower, self._ask, reliability)
+        self._many = ManyTargets(node, self._follower, self._ask)
         starter = Starter(self._ask, self._fail, self._follower, self._warn)
         self._inputs = Inputs(node, starter, self._input.topic)
         self._stop = node.create_service(Trigger, "~/stop", self._on_stop)
@@ -114,6 +118,7 @@ class Pipeline:
         # Subscriptions and timers still refer to this object, some until the executor runs again. Without this, the
         # network's memory would only be freed by the garbage collector.
         self._follower.close()
+        self._newest.clear()
         del self._follower, self._trackers, self._inputs
         return waiting
 
@@ -132,9 +137,10 @@ class Pipeline:
             self._inputs.see(frame)
             self._publish(results, entry)
         except UserError as error:
-            self._health.refused += 1
+            self._health.refuse(str(error))
             self._warn(error.kind if isinstance(error, FrameError) else "tracker", f"frame refused: {error}")
         except Exception as error:  # an error of OpenCV or of a runtime: one bad frame must not end the node
+            self._health.refuse(_summary(error))
             self._fail(error)
             return
         self._failures = 0
@@ -151,13 +157,15 @@ class Pipeline:
                 self._log.info(f"{request.origin} {request.box} waits for its frame")
                 return ""
             age_ms = self._age_ms(request.stamp)
-            self._log.info(f"{request.origin} {request.box} started from a frame {age_ms:.0f} ms old")
+            age = f" {age_ms:.0f} ms old" if 0 <= age_ms < MAX_AGE_MS else ""  # otherwise of another clock
+            self._log.info(f"{request.origin} {request.box} started from a frame{age}")
             if result is not None:
                 self._publish([result], entry)
         except UserError as error:
             text = f"{request.origin} refused: {error}"
             if request.origin == "init_box":
-                self._log.warning(text)
+                if self._box_throttle.ready("refused"):
+                    self._log.warning(text)
             else:  # a detector sends many times per second
                 self._warn(request.origin, text)
             return str(error)
@@ -170,7 +178,7 @@ class Pipeline:
         if not self._node.context.ok():  # a signal has shut ROS down meanwhile
             raise error
         self._failures += 1
-        summary = " ".join(f"{type(error).__name__}: {error}".split())
+        summary = _summary(error)
         if self._throttle.ready("failure"):
             self._log.error(f"frame failed: {summary}")
         if self._failures == MAX_FAILURES:
@@ -219,17 +227,30 @@ class Pipeline:
             stages = _stages(result, entry)
             sent = self._outputs.publish(result, stages, age_ms, counts)
             self._recorder.add_result(result, sent)
-        self._outputs.publish_all(results)
+        self._newest = self._with_others(results)
+        self._outputs.publish_all(self._newest)
         name, width = self._trackers[0].info.name, self._node.get_parameter("debug_width").value
-        self._outputs.publish_debug(results, name, width, self._inputs.proposal)
+        self._outputs.publish_debug(self._newest, name, width, self._inputs.proposal)
         busy_ms = (time.perf_counter() - entry) * 1e3
         whole = replace(first, tracker_ms=sum(result.tracker_ms for result in results))
         self._health.add(whole, {**_stages(first, entry), "age": age_ms}, busy_ms)
+
+    def _with_others(self, results: Sequence[Result]) -> list[Result]:
+        """The results together with those of the other targets in the same frame.
+
+        A target that starts in a frame that was already published has a result of its own.
+        """
+        new, followed = {result.target_id for result in results}, self._follower.target_ids
+        others = [one for one in self._newest if one.frame is results[0].frame and one.target_id in followed]
+        return [*(one for one in others if one.target_id not in new), *results]
 
     def _report_changes(self, results: Sequence[Result]) -> None:
         before, followed = self._reported, self._follower.target_ids
         # `results` may be those of one new target alone: keep the states of the others.
         self._reported = {name: state for name, state in before.items() if name in followed}
+        self._change_throttles = {
+            name: self._change_throttles.get(name) or Throttle(REPORT_PERIOD) for name in followed
+        }
         for result in results:
             if result.estimate is None:
                 continue
@@ -237,7 +258,7 @@ class Pipeline:
             self._reported[result.target_id] = state
             if result.target_id not in before:
                 self._log.info(f"tracking target {name}")
-            elif before[result.target_id] != state and self._throttle.ready(state.value):
+            elif before[result.target_id] != state and self._change_throttles[result.target_id].ready(state.value):
                 # throttled: a flickering target must not flood the log
                 why = "" if reason is Reason.NONE else f" ({reason.value})"
                 self._log.info(f"target {name} {_WORDS[state]}{why}")
@@ -257,6 +278,10 @@ class Pipeline:
     def _warn(self, kind: str, text: str) -> None:
         if self._throttle.ready(kind):
             self._log.warning(text)
+
+
+def _summary(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def _stages(result: Result, entry: float) -> dict[str, float]:

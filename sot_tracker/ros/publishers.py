@@ -57,6 +57,8 @@ class Outputs:
             self._detection.publish(detection)
         self._control.publish(result)
         now = self._node.get_clock().now().nanoseconds
+        if result.is_start:
+            self._since.forget(result.target_id)
         since = self._since.see(result.target_id, result.estimate, now)
         if since > now:  # a simulated clock was set back, as by a bag that loops
             self._since = StateTimes()

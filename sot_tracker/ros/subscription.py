@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from rclpy.node import Node
-from rclpy.qos import HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 
 from sot_tracker.stream.statistics import Reminder
 
@@ -19,7 +19,8 @@ class MatchingSubscription:
     types: name of a message type ("sensor_msgs/msg/Image") -> its class; the first is used while there is no publisher.
     reliability: "reliable", "best_effort", or "auto": best effort as soon as one publisher is best effort, because a
     reliable subscription would receive nothing from it. eager: subscribe before there is a publisher.
-    serialized: call `receive` with bytes instead of messages.
+    serialized: call `receive` with bytes instead of messages. latched: if all publishers are reliable and transient
+    local, receive also what they published before, whatever `reliability` is.
     """
 
     def __init__(
@@ -32,15 +33,17 @@ class MatchingSubscription:
         reliability: str,
         eager: bool = True,
         serialized: bool = False,
+        latched: bool = False,
     ) -> None:
         self._node, self._receive, self._depth = node, receive, depth
         self._types = dict(types)
         self._wanted = POLICIES.get(reliability)
         self._eager = eager or self._wanted is not None
-        self._serialized = serialized
+        self._serialized, self._latched = serialized, latched
         self._reminder = Reminder()
         self._subscription: Any = None
         self._policy: ReliabilityPolicy | None = None
+        self._durability = DurabilityPolicy.VOLATILE
         self.topic = topic
         self.type_name = next(iter(types))
         self.publishers = 0
@@ -66,10 +69,13 @@ class MatchingSubscription:
             return False
         offered = {offer.topic_type for offer in usable}
         name = self.type_name if self.type_name in offered or not offered else sorted(offered)[0]
-        policy = self._wanted or self._offered(usable)
-        if self._subscription is not None and (name, policy) == (self.type_name, self._policy):
+        policy, durability = self._wanted or self._offered(usable), DurabilityPolicy.VOLATILE
+        if self._latched and usable and all(_keeps_last(offer.qos_profile) for offer in usable):
+            policy, durability = ReliabilityPolicy.RELIABLE, DurabilityPolicy.TRANSIENT_LOCAL
+        now = (self.type_name, self._policy, self._durability)
+        if self._subscription is not None and (name, policy, durability) == now:
             return False
-        self._subscribe(name, policy)
+        self._subscribe(name, policy, durability)
         return True
 
     def complaint(self) -> str:
@@ -90,10 +96,18 @@ class MatchingSubscription:
         reliable = all(offer.qos_profile.reliability == ReliabilityPolicy.RELIABLE for offer in offers)
         return POLICIES["reliable" if reliable else "best_effort"]
 
-    def _subscribe(self, name: str, policy: ReliabilityPolicy) -> None:
+    def _subscribe(self, name: str, policy: ReliabilityPolicy, durability: DurabilityPolicy) -> None:
         self.close()
-        qos = QoSProfile(depth=self._depth, history=HistoryPolicy.KEEP_LAST, reliability=policy)
-        self.type_name, self._policy = name, policy
+        history = HistoryPolicy.KEEP_LAST
+        qos = QoSProfile(depth=self._depth, history=history, reliability=policy, durability=durability)
+        self.type_name, self._policy, self._durability = name, policy, durability
         self._subscription = self._node.create_subscription(
             self._types[name], self.topic, self._receive, qos, raw=self._serialized
         )
+
+
+def _keeps_last(offered: QoSProfile) -> bool:
+    """Whether a publisher sends its last messages to a subscription that asks for them."""
+    return bool(
+        offered.durability == DurabilityPolicy.TRANSIENT_LOCAL and offered.reliability == ReliabilityPolicy.RELIABLE
+    )

@@ -25,7 +25,8 @@ from sot_tracker.follow.control import Command, Controller, Mode
 from sot_tracker.follow.pointing import Direction, camera_of_fov
 from sot_tracker.options import options_of
 from sot_tracker.ros import messages, parameters
-from sot_tracker.ros.control_outputs import info_topic
+from sot_tracker.ros.control_outputs import info_topic, is_rectified
+from sot_tracker.ros.image_input import compressed_topic
 from sot_tracker.ros.process import run
 from sot_tracker.ros.subscription import MatchingSubscription
 from sot_tracker.stream import control
@@ -34,7 +35,8 @@ from sot_tracker.stream.range16 import Range16
 from sot_tracker.stream.statistics import Throttle
 
 KEPT = 60  # directions, by the stamp of their frame and the target's id
-CAMERA_INFO_S = 2.0  # seconds without camera_info after which the node reads the size of an image, and uses `fov`
+CAMERA_INFO_S = 2.0  # seconds without camera_info after which the node uses `fov`
+PAUSE_S = 1.0  # seconds without a state after which the pictures may have another size
 JUMP_S = 1.0  # a stamp that lies further back than this is another recording or clock, and no late message
 STATES = {0: "idle", 1: "tracking", 2: "lost", 3: "uncertain"}
 """TrackerState.state -> what the controller calls it."""
@@ -52,7 +54,10 @@ class FollowNode(Node):
         self._config = parameters.declare(self, FollowConfig, tuple(options_of(FollowConfig)))
         self._controller = Controller(self._config)
         self._throttle = Throttle(5.0)
-        self._camera: control.Camera | None = None
+        self._camera: control.Camera | None = None  # of the pictures that boxes refer to
+        self._calibration: control.Camera | None = None  # of the newest camera_info
+        self._picture = (0, 0)  # size of the pictures, read from one of them
+        self._is_rectified = is_rectified(self)
         self._info: Any = None  # what the newest camera_info said
         self._directions: OrderedDict[tuple[int, str], Direction] = OrderedDict()
         self._state: Any = None  # the newest state message of the target
@@ -86,14 +91,15 @@ class FollowNode(Node):
         state = messages.state_type()
         if state is None:
             raise UserError("sot_tracker/TrackerState was not generated: build the package with colcon and source it")
+        info = info_topic(self)
         kinds = {
             self.resolve_topic_name("state"): ("sot_tracker/msg/TrackerState", state, self._on_state),
             self.resolve_topic_name("detection"): ("vision_msgs/msg/Detection2D", Detection2D, self._on_detection),
             self.resolve_topic_name("bearing"): ("geometry_msgs/msg/Vector3Stamped", Vector3Stamped, self._on_bearing),
-            info_topic(self): ("sensor_msgs/msg/CameraInfo", CameraInfo, self._on_camera_info),
+            info: ("sensor_msgs/msg/CameraInfo", CameraInfo, self._on_camera_info),
         }
         return [
-            MatchingSubscription(self, topic, {name: kind}, receive, 5, "auto")
+            MatchingSubscription(self, topic, {name: kind}, receive, 5, "auto", latched=topic == info)
             for topic, (name, kind, receive) in kinds.items()
         ]
 
@@ -102,38 +108,50 @@ class FollowNode(Node):
             subscription.watch()
             if text := subscription.complaint():
                 self.get_logger().warning(text)
-        if self._camera is None and time.monotonic() - self._began > CAMERA_INFO_S:
+        if all(self._picture):
+            self._end_size_input()
+        elif self._calibration is not None or time.monotonic() - self._began > CAMERA_INFO_S:
             self._watch_for_size()
-        elif self._camera is not None and self._size_input is not None:
-            self._size_input.close()
-            self._size_input = None
 
     def _watch_for_size(self) -> None:
-        """Without camera_info, read the size from an image."""
-        if self._size_input is None:
+        """Read the size of the pictures from one of them."""
+        topic, compressed = self.resolve_topic_name("image"), compressed_topic(self)
+        if not self.count_publishers(topic) and self.count_publishers(compressed):
+            topic = compressed
+        if self._size_input is None or self._size_input.topic != topic:
+            self._end_size_input()
             kinds = {"sensor_msgs/msg/Image": Image, "sensor_msgs/msg/CompressedImage": CompressedImage}
-            topic = self.resolve_topic_name("image")
             self._size_input = MatchingSubscription(self, topic, kinds, self._on_image, 1, "auto", eager=False)
         self._size_input.watch()
+
+    def _end_size_input(self) -> None:
+        if self._size_input is not None:
+            self._size_input.close()
+            self._size_input = None
 
     # ---- the camera
 
     def _on_camera_info(self, message: CameraInfo) -> None:
         """One comes with every picture; a new calibration, or another size, is taken over."""
-        fields = messages.camera_fields(message)
+        fields = messages.camera_fields(message, self._is_rectified)
         if fields == self._info:
             return
-        self._info = fields
         size = fields[-1].picture_size
+        if self._info is not None and size != self._info[-1].picture_size:
+            self._picture = (0, 0)  # read it again
+        self._info = fields
         try:
-            self._camera = control.camera(*fields)
-            self.get_logger().info(f"camera_info: {size[0]}x{size[1]}, focal length {message.k[0]:.0f} pixels")
+            self._calibration = self._camera = control.camera(*fields)
+            focal = self._calibration.matrix[0, 0]
+            self.get_logger().info(f"camera_info: {size[0]}x{size[1]}, focal length {focal:.0f} pixels")
         except UserError as error:
-            self._warn("camera_info", f"{error}: taking a field of view of {self._config.fov:g} degrees")
-            self._camera = camera_of_fov(*size, self._config.fov) if min(size) > 0 else self._camera
+            self._calibration = None
+            self._take_field_of_view(size, error)
+        if all(self._picture):
+            self._fit()
 
     def _on_image(self, message: Any) -> None:
-        if self._camera is not None:
+        if all(self._picture):
             return
         try:
             if hasattr(message, "format"):
@@ -145,14 +163,38 @@ class FollowNode(Node):
             self._warn("image", str(error))
             return
         if min(width, height) > 0:
-            self._camera = camera_of_fov(width, height, self._config.fov)
+            self._picture = (width, height)
+            self._fit()
+
+    def _fit(self) -> None:
+        """Choose the camera for pictures whose size is known."""
+        width, height = self._picture
+        if self._calibration is not None:
+            try:
+                self._camera = control.for_pictures(self._calibration, width, height)
+            except UserError as error:
+                self._take_field_of_view(self._picture, error)
+            return
+        self._camera = camera_of_fov(width, height, self._config.fov)
+        if self._info is None:
             view = f"a field of view of {self._config.fov:g} degrees"
             self.get_logger().info(f"nobody publishes camera_info: taking {view} for pictures of {width}x{height}")
+
+    def _take_field_of_view(self, size: tuple[int, int], error: UserError) -> None:
+        """Without a usable camera_info."""
+        self._warn(
+            "camera_info",
+            f"camera_info cannot be used: {error}; taking a field of view of {self._config.fov:g} degrees",
+        )
+        self._camera = camera_of_fov(*size, self._config.fov) if min(size) > 0 else self._camera
 
     # ---- the target
 
     def _on_detection(self, message: Detection2D) -> None:
         box = messages.box_of(message)
+        if self._camera is None and time.monotonic() - self._began > 2 * CAMERA_INFO_S:
+            topics = f"{info_topic(self)} nor {self.resolve_topic_name('image')}"
+            self._warn("camera", f"boxes turn nothing: neither {topics} comes, so nothing is known of the camera")
         if self._camera is None or not box.is_valid:
             return
         direction = Direction.of_point(self._camera, box.center)
@@ -185,6 +227,9 @@ class FollowNode(Node):
                 return  # an older frame's
         if not self._is_ours(message):
             return
+        last = self._state.target_id if self._state is not None else ""
+        if message.target_id != last or abs(self._now() - self._heard) > PAUSE_S:
+            self._picture = (0, 0)  # read it again: a target in pictures of a new size is given anew
         self._state, self._is_used, self._heard = message, False, self._now()
         direction = self._direction()
         if message.state != message.TRACKING or direction is not None:

@@ -74,6 +74,17 @@ class Selection:
             return min(usable, key=lambda candidate: _distances(candidate.box, at))
         return max(usable, key=lambda candidate: candidate.score(self.value if self.rule == "class" else None))
 
+    def mismatch(self, candidates: Sequence[Candidate]) -> str:
+        """Which ids or classes there are, for the log, if no candidate has the wanted one; else ""."""
+        if self.rule not in ("id", "class"):
+            return ""
+        has_id = self.rule == "id"
+        found = {n for c in candidates for n in ((c.target_id,) if has_id else (name for name, _ in c.hypotheses))}
+        if not candidates or self.value in found:
+            return ""
+        shown = ", ".join(repr(name[:40]) for name in sorted(found)[:10])
+        return f"no detection has the {self.rule} {self.value!r}: there are {shown or 'none'}"
+
 
 def _distances(box: Box, point: tuple[float, float]) -> tuple[float, float]:
     """Pixels from the point to the box and to its centre."""

@@ -28,6 +28,8 @@ FORGET_S = 0.5
 """Seconds without a box after which the velocity is forgotten."""
 MAX_PREDICTION_S = 1.0
 """Longest prediction, seconds. An older frame has a stamp of another clock, or is of no use to a controller."""
+MAX_STRETCH = 0.03
+"""Largest difference of two aspect ratios, as a share, for which a picture counts as scaled and not as cropped."""
 _MAX_ERROR = 0.5  # pixels: a direction whose projection is farther from its point is not used
 
 
@@ -90,19 +92,31 @@ class Motion:
 def camera(model: str, matrix: Sequence[float], distortion: Sequence[float], readout: Readout) -> Camera:
     """The camera described by a sensor_msgs/CameraInfo. matrix: of the whole sensor, 9 numbers, by row.
 
-    Raises UserError for a camera that was not calibrated, an unknown model or coefficients that do not fit it.
+    Raises UserError for a camera that was not calibrated, an unknown model, coefficients that do not fit it, and a roi
+    or binning that the sensor cannot have.
     """
     k, d = np.array(matrix, np.float64), np.array(distortion, np.float64)
     if k.size != 9 or not np.isfinite(k).all() or k[0] <= 0 or k[4] <= 0:
-        raise UserError("the matrix K has no focal lengths above 0: the camera is not calibrated")
+        raise UserError("the camera matrix has no focal lengths above 0: the camera is not calibrated")
     if model and model not in MODELS:
         raise UserError(f"distortion model {model[:40]!r} is not known: it can be {', '.join(MODELS)}")
-    if not np.isfinite(d).all() or (d.size and d.size not in MODELS[model or "plumb_bob"]):
+    if d.size and d.size not in MODELS[model or "plumb_bob"]:
         raise UserError(f"{d.size} distortion coefficients do not fit the model {model or 'plumb_bob'!r}")
+    if not np.isfinite(d).all():
+        raise UserError("the distortion coefficients are not all finite: calibrate the camera again")
+    _require_possible(readout)
     is_fisheye = model == "equidistant"
     k[2], k[5] = k[2] - readout.origin[0], k[5] - readout.origin[1]
     part = Camera(k.reshape(3, 3), d if d.size else np.zeros(4), is_fisheye, readout.read)
     return fitted(part, *readout.picture_size)
+
+
+def _require_possible(readout: Readout) -> None:
+    (width, height), (x, y, w, h) = readout.size, (*readout.origin, *readout.read)
+    if (width and x + w > width) or (height and y + h > height):
+        raise UserError(f"the roi, {w}x{h} at ({x}, {y}), is not within the sensor of {width}x{height}")
+    if all(readout.size) and not all(readout.picture_size):
+        raise UserError(f"binning {readout.binning[0]}x{readout.binning[1]} leaves no pixel of {w}x{h}")
 
 
 def fitted(of: Camera, width: int, height: int) -> Camera:
@@ -113,6 +127,20 @@ def fitted(of: Camera, width: int, height: int) -> Camera:
     shift = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1.0]])  # ROS counts from the centre of the first pixel
     matrix = np.linalg.inv(shift) @ scale @ shift @ of.matrix
     return Camera(matrix, of.distortion, of.is_fisheye, (width, height))
+
+
+def for_pictures(of: Camera, width: int, height: int) -> Camera:
+    """The camera for pictures of this size. Raises UserError if their aspect ratio is another than the camera's.
+
+    Such pictures are cropped or rotated, and where a pixel of theirs was on the sensor is not known.
+    """
+    if all(of.size) and abs(width * of.size[1] / (height * of.size[0]) - 1) > MAX_STRETCH:
+        described = "{}x{}".format(*of.size)
+        raise UserError(
+            f"it describes pictures of {described}, but they are {width}x{height}, which is another aspect ratio: "
+            "if they are cropped, the camera driver must say so in roi"
+        )
+    return fitted(of, width, height)
 
 
 def direction(of: Camera, point: tuple[float, float]) -> tuple[float, float, float] | None:

@@ -33,12 +33,10 @@ def draw_estimate(image: Image, estimate: Estimate, name: str, truth: Box | None
     """
     canvas = np.array(image, order="C")
     scale = max(0.4, min(canvas.shape[:2]) / 720)
-    if truth is not None:
+    _label(canvas, caption(estimate, name), COLORS[estimate.state], scale)
+    if truth is not None:  # boxes after the text: in a small picture it has many lines
         _rectangle(canvas, truth, TRUTH_COLOR, 1)
-    color = COLORS[estimate.state]
-    thickness = max(1, round(2 * scale))
-    _estimate_box(canvas, estimate, thickness)
-    _label(canvas, caption(estimate, name), color, scale)
+    _estimate_box(canvas, estimate, max(1, round(2 * scale)))
     return canvas
 
 
@@ -48,10 +46,10 @@ def draw_targets(image: Image, estimates: Mapping[str, Estimate], name: str) -> 
         return draw_estimate(image, next(iter(estimates.values())), name)
     canvas = np.array(image, order="C")
     scale = max(0.4, min(canvas.shape[:2]) / 720)
-    for target, estimate in estimates.items():
-        draw_beside(canvas, estimate, target)
     tracked = sum(estimate.state is State.TRACKING for estimate in estimates.values())
     _label(canvas, f"{name}  {tracked} of {len(estimates)} tracked", TRUTH_COLOR, scale)
+    for target, estimate in estimates.items():
+        draw_beside(canvas, estimate, target)
     return canvas
 
 
@@ -67,12 +65,14 @@ def draw_small(
         size = (max_width, max(1, round(image.shape[0] * scale)))
         image = cv2.resize(np.ascontiguousarray(image), size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
     if proposal is not None:
-        image = np.array(image, order="C")
-        _rectangle(image, proposal.scaled(scale), PROPOSAL_COLOR, 1)
         name = f"{name}  click inside the yellow box to follow it"
     if estimate is None:
-        return draw_text(image, f"{name}  no target" if proposal is None else name)
-    return draw_estimate(image, replace(estimate, box=estimate.box.scaled(scale)), name)
+        canvas = draw_text(image, f"{name}  no target" if proposal is None else name)
+    else:
+        canvas = draw_estimate(image, replace(estimate, box=estimate.box.scaled(scale)), name)
+    if proposal is not None:
+        _rectangle(canvas, proposal.scaled(scale), PROPOSAL_COLOR, 1)
+    return canvas
 
 
 def draw_beside(canvas: Image, estimate: Estimate, name: str, scale: float = 1.0) -> None:

@@ -28,6 +28,7 @@ class Result:
     """The result for one frame.
 
     estimate: None without a target. convert_ms: time to decode the picture. tracker_ms: time spent in the tracker.
+    is_start: whether the target was given anew, in this frame or in an earlier one from which it was caught up.
     """
 
     frame: Frame
@@ -35,6 +36,7 @@ class Result:
     estimate: Estimate | None = None
     convert_ms: float = 0.0
     tracker_ms: float = 0.0
+    is_start: bool = False
 
     @property
     def detection(self) -> Estimate | None:
@@ -138,7 +140,9 @@ class Follower:
         if newest is not None and frame.stamp < newest.stamp:
             behind = (newest.stamp - frame.stamp) * 1e-9
             self._warn(
-                "stamp", f"stamp jumped back by {behind:.3f} s (bag loop, clock reset?): earlier frames discarded"
+                "stamp",
+                f"stamp jumped back by {behind:.3f} s (bag loop, clock reset, two cameras on one topic?): "
+                "earlier frames discarded",
             )
             self.history.clear()
 
@@ -164,7 +168,7 @@ class Follower:
         result = Result(frames[first], self._target_id, estimate, convert_ms, spent)
         for frame in islice(frames, first + 1, None):
             result = self._catch_up(frame, result)
-        return result
+        return replace(result, is_start=True)
 
     def _catch_up(self, frame: Frame, so_far: Result) -> Result:
         try:

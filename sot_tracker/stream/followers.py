@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import count
 
-from sot_tracker.errors import UserError
+from sot_tracker.errors import UserError, one_line
 from sot_tracker.stream.encodings import FrameError
 from sot_tracker.stream.follower import PATIENCE_S, Follower, Result, Warn
 from sot_tracker.stream.frame import Frame, History
@@ -82,7 +82,8 @@ class Followers:
     @property
     def refusal(self) -> str:
         """The error message for one target too many."""
-        return full(len(self._all), [_names(one)[0] or "one without an id" for one in self._all if _names(one)])
+        names = [_names(one)[0] or "one without an id" for one in self._all if _names(one)]
+        return one_line(full(len(self._all), names))
 
     def process(self, frame: Frame, decode: bool = False) -> list[Result]:
         """Process the next frame. Returns one result per target; without a target, one result without an estimate.
@@ -132,7 +133,8 @@ class Followers:
 
     def _number(self) -> str:
         """The id of a target that came without one."""
-        return next(name for name in map(str, self._numbers) if name not in self.target_ids)
+        used = [name for one in self._all for name in _names(one)]
+        return next(name for name in map(str, self._numbers) if name not in used)
 
 
 def _names(one: Follower) -> list[str]:

@@ -38,17 +38,17 @@ def falling_behind(processed: int, seconds: float, rate: float, busy: float) -> 
 
 
 class Throttle:
-    """Limits how often events of one kind are reported."""
+    """Limits how often events of one kind are reported: at most `most` times in any `period_s` seconds."""
 
-    def __init__(self, period_s: float) -> None:
+    def __init__(self, period_s: float, most: int = 1) -> None:
         self._period = period_s
-        self._reported: dict[str, float] = {}
+        self._reported: defaultdict[str, deque[float]] = defaultdict(lambda: deque(maxlen=most))
 
     def ready(self, kind: str) -> bool:
-        now = time.monotonic()
-        if now - self._reported.get(kind, -self._period) < self._period:
+        now, times = time.monotonic(), self._reported[kind]
+        if len(times) == times.maxlen and now - times[0] < self._period:
             return False
-        self._reported[kind] = now
+        times.append(now)
         return True
 
 
@@ -101,6 +101,10 @@ class StateTimes:
         if len(self._since) > self.MAX:
             del self._since[next(iter(self._since))]
         return self._since[target_id][1]
+
+    def forget(self, target_id: str) -> None:
+        """The target is given anew: its state begins with its next estimate."""
+        self._since.pop(target_id, None)
 
 
 class Times:

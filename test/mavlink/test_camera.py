@@ -17,7 +17,7 @@ pytest.importorskip("pymavlink", reason="pymavlink is not here: pip install 'sot
 from pymavlink.dialects.v10 import common as dialect1
 from pymavlink.dialects.v20 import common as dialect
 
-from sot_tracker.mavlink.camera import REPEATED_S, SILENT_S, Camera, Outgoing, Reaction, Start, Stop
+from sot_tracker.mavlink.camera import REPEATED_S, SILENT_S, UNSEEN_S, Camera, Outgoing, Reaction, Start, Stop
 from sot_tracker.mavlink.config import MavlinkConfig
 
 SIZE = (640, 480)
@@ -198,6 +198,17 @@ def test_what_is_no_target_is_denied_with_a_reason(number: int, parameters: tupl
 def test_without_pictures_a_start_is_rejected_for_now(state: str | None, now: float) -> None:
     reaction = camera(state).receive(command(POINT, 0.5, 0.5), now)
     assert (results(reaction), reaction.action) == ([REJECTED], None)
+
+
+@pytest.mark.parametrize(("now", "result"), [(UNSEEN_S, ACCEPTED), (UNSEEN_S + 0.1, REJECTED)])
+def test_pictures_that_the_tracker_does_not_report_can_be_started_in(now: float, result: int) -> None:
+    """As those of a new size, which it refuses until there is a new box."""
+    made = camera("TRACKING", Box(10, 10, 30, 30))
+    made.see((320, 240), 0.0)
+    reaction = made.receive(command(RECTANGLE, 0.25, 0.25, 0.5, 0.5), now)
+    assert results(reaction) == [result]
+    if result == ACCEPTED:
+        assert reaction.action == Start(Request(Box(80, 60, 80, 60)))
 
 
 @pytest.mark.parametrize(("radius", "point"), [(0, (160, 360)), (math.nan, (160, 360)), (0.05, None)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -50,8 +51,9 @@ class Node:
     def get_publishers_info_by_topic(self, name: str) -> list[Any]:
         return [SimpleNamespace(topic_type=kind) for kind in self.publishers]
 
-    def resolve_topic_name(self, name: str) -> str:
-        return self._topics.get(name, f"{self._namespace.rstrip('/')}/{name}")
+    def resolve_topic_name(self, name: str, only_expand: bool = False) -> str:
+        plain = f"{self._namespace.rstrip('/')}/{name}"
+        return plain if only_expand else self._topics.get(name, plain)
 
     def get_namespace(self) -> str:
         return self._namespace
@@ -135,6 +137,21 @@ def test_a_new_target_has_no_velocity_of_the_old_one() -> None:
     assert messages.box_of(node.sent["predicted"][-1]).x == pytest.approx(150 + 120)
 
 
+@pytest.mark.parametrize("state", [State.TRACKING, State.LOST])
+def test_a_target_that_is_given_anew_has_not_moved_from_its_old_box(state: State) -> None:
+    node = Node()
+    outputs = ControlOutputs(node)  # type: ignore[arg-type]
+    node.send_info(info())
+    follow(outputs, node, 3)
+    elsewhere = Estimate(Box(20, 20, 20, 20), 0.8, state)
+    node.now = START + 4 * PERIOD + 20 * MS
+    outputs.publish(replace(result(3), estimate=elsewhere, is_start=True))
+    outputs.publish(replace(result(4), estimate=replace(elsewhere, state=State.TRACKING)))
+    rate = node.sent["bearing_rate"][-1].vector
+    assert (rate.x, rate.y, rate.z) == (0, 0, 0)
+    assert messages.box_of(node.sent["predicted"][-1]).x == pytest.approx(20)
+
+
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
@@ -170,6 +187,44 @@ def test_the_part_of_the_sensor_that_is_read_counts() -> None:
     assert vector.y / vector.z == pytest.approx((120 + 50 - 120) / 200)
 
 
+@pytest.mark.parametrize(("width", "height"), [(240, 320), (320, 180)], ids=["rotated", "cropped"])
+def test_pictures_that_camera_info_does_not_describe_have_no_bearing(width: int, height: int) -> None:
+    node = Node()
+    outputs = ControlOutputs(node)  # type: ignore[arg-type]
+    node.send_info(info(width=width, height=height))
+    follow(outputs, node, 3)
+    assert not node.sent["bearing"]
+    assert len(node.sent["predicted"]) == 3
+    (warning,) = node.warnings
+    assert f"it describes pictures of {width}x{height}, but they are 320x240" in warning
+    node.send_info(info())
+    follow(outputs, node, 3)
+    assert len(node.sent["bearing"]) == 3
+
+
+def test_pictures_of_half_the_size_have_the_same_bearing() -> None:
+    node = Node()
+    outputs = ControlOutputs(node)  # type: ignore[arg-type]
+    node.send_info(info(width=640, height=480, k=[400.0, 0.0, 319.5, 0.0, 400.0, 239.5, 0.0, 0.0, 1.0]))
+    follow(outputs, node, 3)
+    vector = node.sent["bearing"][-1].vector
+    assert (vector.x / vector.z, vector.y) == pytest.approx((20 / 200, 0))
+
+
+@pytest.mark.parametrize(
+    ("image", "x"), [("/front/image_raw", 0.0), ("/front/image_rect", 0.1), ("/front/image_rect_color/compressed", 0.1)]
+)
+def test_rectified_pictures_are_not_undistorted_again(image: str, x: float) -> None:
+    """P here looks 20 pixels to the left of K: only where P is used the target is to the right."""
+    node = Node(topics={"image": image})
+    outputs = ControlOutputs(node)  # type: ignore[arg-type]
+    p = [200.0, 0.0, 139.5, 0.0, 0.0, 200.0, 119.5, 0.0, 0.0, 0.0, 1.0, 0.0]
+    node.send_info(info(d=[0.3, 0.0, 0.0, 0.0, 0.0], p=p))
+    follow(outputs, node, 1)
+    vector = node.sent["bearing"][0].vector
+    assert (vector.x / vector.z, vector.y) == pytest.approx((x, 0), abs=1e-9)
+
+
 def test_camera_info_of_another_type_is_named_once() -> None:
     node, said = Node(), []
     outputs = ControlOutputs(node)  # type: ignore[arg-type]
@@ -187,6 +242,8 @@ def test_camera_info_of_another_type_is_named_once() -> None:
         ({}, "/cam/camera_info"),
         ({"image": "/front/image_raw"}, "/front/camera_info"),
         ({"image": "/front/image_raw/compressed"}, "/front/camera_info"),
+        ({"image/compressed": "/front/image_raw/compressed"}, "/front/camera_info"),
+        ({"image/compressed": "/front/jpeg"}, "/front/camera_info"),
         ({"image": "/front/image_raw", "camera_info": "/my/info"}, "/my/info"),
     ],
 )

@@ -26,6 +26,8 @@ class Setup:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, **config: Any) -> None:
         self.now, self.kind, self.offered = 100.0, RAW, ReliabilityPolicy.RELIABLE
+        self.publishers = 1
+        self.informed: list[str] = []
         self.said: list[tuple[float, str]] = []
         monkeypatch.setattr(image_input.time, "monotonic", lambda: self.now)
         monkeypatch.setattr(
@@ -33,10 +35,11 @@ class Setup:
         )
         node: Any = SimpleNamespace(
             resolve_topic_name=lambda name: f"/{name}",
-            get_logger=lambda: SimpleNamespace(info=lambda text: None),
-            get_publishers_info_by_topic=lambda topic: [
-                SimpleNamespace(topic_type=self.kind, qos_profile=SimpleNamespace(reliability=self.offered))
-            ],
+            get_logger=lambda: SimpleNamespace(info=self.informed.append),
+            get_publishers_info_by_topic=lambda topic: (
+                [SimpleNamespace(topic_type=self.kind, qos_profile=SimpleNamespace(reliability=self.offered))]
+                * self.publishers
+            ),
             get_topic_names_and_types=lambda: [],
             create_subscription=lambda *args, raw: "",
             destroy_subscription=lambda subscription: None,
@@ -72,8 +75,23 @@ def test_silence_is_reported_at_growing_intervals(setup: Setup, kind: str) -> No
 
 def test_after_a_frame_it_begins_anew(setup: Setup) -> None:
     setup.watch(100.0)
+    assert "do not fit Fast DDS's default shared-memory segment" in setup.said[-1][1]
     setup.input._take(None, {})
     assert setup.watch(20.0) == pytest.approx([3, 13], abs=1)
+    assert setup.said[-1][1].endswith("for 13 s. Check the publisher."), "it is not the size: frames came"
+
+
+def test_a_camera_that_ends_is_reported_every_time(setup: Setup) -> None:
+    setup.publishers = 0
+    assert setup.watch(20.0) == []
+    assert setup.informed[-1] == "nobody publishes /image", "one that was never there is no warning"
+    for _ in range(2):
+        setup.publishers = 1
+        setup.watch(1.0)
+        setup.input._take(None, {})
+        setup.publishers = 0
+        assert setup.watch(20.0) == pytest.approx([3, 13], abs=1)
+        assert "/image has no publisher any more, and no frame came for 13 s: see whether" in setup.said[-1][1]
 
 
 @pytest.mark.parametrize(("wanted", "message"), [("reliable", True), ("auto", False), ("best_effort", False)])
@@ -87,3 +105,20 @@ def test_a_reliable_subscription_to_a_best_effort_camera_is_reported(
     assert (
         "It is best effort, so a reliable subscription receives nothing from it: set reliability:=auto" in text
     ) is message
+
+
+@pytest.mark.parametrize(
+    ("remapped", "expected"),
+    [
+        ({}, "/cam/image/compressed"),
+        ({"image": "/front/image_raw"}, "/front/image_raw/compressed"),
+        ({"image": "/front/image_raw/compressed"}, "/front/image_raw/compressed"),
+        ({"image/compressed": "/front/jpeg"}, "/front/jpeg"),
+    ],
+)
+def test_where_compressed_images_are(remapped: dict[str, str], expected: str) -> None:
+    def resolve(name: str, only_expand: bool = False) -> str:
+        return f"/cam/{name}" if only_expand else remapped.get(name, f"/cam/{name}")
+
+    node: Any = SimpleNamespace(resolve_topic_name=resolve)
+    assert image_input.compressed_topic(node) == expected

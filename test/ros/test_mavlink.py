@@ -58,6 +58,17 @@ def test_a_ground_station_starts_reads_and_stops_the_node(tmp_path: Path) -> Non
         ).scaled(WIDTH, HEIGHT)
         assert max(box.iou(box_at(index)) for index in range(6)) > 0.7
 
+        half = frame(5)[::2, ::2].copy()
+        node.until(lambda: node.send(half) and "frame is 80x60 but" in node.log(), "the refusal of another size")
+        spoken = node.log().count("~/init (")
+
+        def is_started_anew() -> bool:
+            node.send(half)
+            node.executor.spin_once(timeout_sec=0.05)
+            ground.command(dialect.MAV_CMD_CAMERA_TRACK_RECTANGLE, *corners)
+            return node.log().count("~/init (") > spoken
+
+        node.until(is_started_anew, "a target in the new size")
         assert ground.command(dialect.MAV_CMD_CAMERA_STOP_TRACKING) == 0
         node.said("stop: target forgotten")
         child.send_signal(signal.SIGINT)

@@ -26,13 +26,15 @@ pytest.importorskip("rclpy", reason="ROS 2 is not here: `make test` brings it")
 
 from rclpy.lifecycle import TransitionCallbackReturn  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
+from rclpy.qos import qos_profile_sensor_data  # noqa: E402
+from rclpy.time import Time  # noqa: E402
 from sensor_msgs.msg import CompressedImage, Image  # noqa: E402
-from vision_msgs.msg import Detection2DArray  # noqa: E402
+from vision_msgs.msg import Detection2D, Detection2DArray  # noqa: E402
 
 from sot_tracker.ros import messages, publishers  # noqa: E402
 from sot_tracker.ros import node as node_module  # noqa: E402
 from sot_tracker.ros.node import TrackerNode  # noqa: E402
-from sot_tracker.ros.pipeline import MAX_FAILURES  # noqa: E402
+from sot_tracker.ros.pipeline import BOXES_REPORTED, MAX_FAILURES  # noqa: E402
 from sot_tracker.stream.object_search import Found  # noqa: E402
 
 DONE = TransitionCallbackReturn.SUCCESS
@@ -190,6 +192,8 @@ def test_an_unexpected_error_costs_its_frame(setup: Any, capfd: pytest.CaptureFi
     reported = [line for line in capfd.readouterr().err.splitlines() if "frame failed" in line]
     assert len(reported) == 1
     assert type(error).__name__ in reported[0]
+    status = one.node._pipeline._health.report(0, {})[0].status[0]
+    assert status.message.startswith(f"9 of 11 frames refused: {type(error).__name__}")
 
 
 def test_errors_frame_after_frame_end_in_unconfigured_and_can_be_tried_again(
@@ -336,6 +340,70 @@ def test_a_target_is_reported_as_new_once(setup: Any, capfd: pytest.CaptureFixtu
     assert [reported.count(f"tracking target {name}") for name in ("a", "b")] == [1, 1]
 
 
+def test_a_target_that_starts_in_a_published_frame_is_reported_together_with_the_others(setup: Any) -> None:
+    one = started(setup, max_targets=3)
+    boxes(one, "a", "b")
+    one.send()
+    for name in ("c", "a"):
+        box = messages.detection_of(box_at(0), 1.0, Image().header, name)
+        box.header.stamp.nanosec = one.stamp
+        one.node._pipeline._on_init_box(box)  # type: ignore[union-attr]
+    stop(one, "b")
+    box.id = "c"
+    one.node._pipeline._on_init_box(box)  # type: ignore[union-attr]
+    one.send()
+    together = [sorted(names) for names in one.record.together]
+    assert together == [["a", "b"], ["a", "b", "c"], ["a", "b", "c"], ["a", "c"], ["a", "c"]]
+
+
+@pytest.mark.parametrize(("behind_s", "message"), [(0.5, " ms old"), (1e9, "started from a frame")])
+def test_the_age_of_a_frame_of_another_clock_is_not_told(
+    setup: Any, capfd: pytest.CaptureFixture[str], behind_s: float, message: str
+) -> None:
+    one = started(setup)
+    stamp = Time(nanoseconds=one.node.get_clock().now().nanoseconds - int(behind_s * 1e9)).to_msg()
+    image = frame(0)
+    picture = Image(encoding="bgr8", height=image.shape[0], width=image.shape[1], step=image.strides[0])
+    picture.data, picture.header.stamp = array("B", image.tobytes()), stamp
+    one.node._pipeline._on_image(picture)  # type: ignore[union-attr]
+    box = messages.detection_of(box_at(0), 1.0, picture.header, "")
+    one.node._pipeline._on_init_box(box)  # type: ignore[union-attr]
+    (line,) = [line for line in capfd.readouterr().err.splitlines() if "init_box (" in line]
+    assert line.endswith(message)
+
+
+@pytest.mark.parametrize("reliability", ["auto", "reliable", "best_effort"])
+def test_boxes_come_from_any_publisher_whatever_is_set_for_images(setup: Any, reliability: str) -> None:
+    one = started(setup, reliability=reliability)
+    pipeline: Any = one.node._pipeline
+    topics = {"init_box": Detection2D, "init_boxes": Detection2DArray}
+    made = [one.node.create_publisher(kind, name, qos_profile_sensor_data) for name, kind in topics.items()]
+    deadline = time.monotonic() + 40.0
+    while [pipeline._init_box.reliability, pipeline._many._boxes.reliability] != ["best_effort"] * 2:
+        assert time.monotonic() < deadline
+        pipeline._watch()
+    for publisher in made:
+        one.node.destroy_publisher(publisher)
+
+
+def test_refused_boxes_do_not_flood_the_log(setup: Any, capfd: pytest.CaptureFixture[str]) -> None:
+    one = started(setup)
+    for _ in range(200):
+        one.box(Box(1, 1, 0, 0))
+    assert BOXES_REPORTED <= capfd.readouterr().err.count("init_box refused") < 100
+
+
+@needs_services
+def test_ids_cannot_write_into_the_log(setup: Any, capfd: pytest.CaptureFixture[str]) -> None:
+    one = started(setup, max_targets=1)
+    boxes(one, "a\n\x1b[31m")
+    one.send()
+    assert stop(one, "b").message == r"there is no target 'b': followed are a\n\x1b[31m"
+    two = started(setup, max_targets=2)
+    boxes(two, "a\n\x1b[31m", "b", "c")
+    assert r"(a\n\x1b[31m, b)" in capfd.readouterr().err
+
+
 def test_with_one_target_a_new_box_replaces_it(setup: Any) -> None:
     one = started(setup)
     boxes(one, "a")
@@ -436,6 +504,42 @@ def test_no_state_begins_in_the_future(monkeypatch: pytest.MonkeyPatch) -> None:
     assert began == [100, 100, 100, 100, 50, 50, 50, 50]
 
 
+def test_the_state_of_a_target_that_is_given_anew_begins_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also after a deactivation, where no frame without a target came in between."""
+    from types import SimpleNamespace
+
+    from sot_tracker.ros.publishers import Outputs
+    from sot_tracker.stream.follower import Result
+    from sot_tracker.stream.frame import Frame
+
+    sent: list[Any] = []
+    clock = SimpleNamespace(nanoseconds=0)
+    node = SimpleNamespace(
+        create_lifecycle_publisher=lambda kind, name, qos: SimpleNamespace(
+            publish=sent.append if name == "state" else lambda message: None
+        ),
+        get_clock=lambda: SimpleNamespace(now=lambda: clock),
+    )
+    monkeypatch.setattr(publishers, "ControlOutputs", lambda node: SimpleNamespace(publish=lambda result: None))
+    outputs = Outputs(node)  # type: ignore[arg-type]
+    frame = Frame(0, lambda: None, header=Image().header)  # type: ignore[arg-type, return-value]
+    tracked = Result(frame, "1", Estimate(box_at(0), 0.5, State.TRACKING))
+    for clock.nanoseconds, is_start in ((100, True), (140, False), (180, True), (220, False)):
+        outputs.publish(replace(tracked, is_start=is_start), {}, 0.0, (1, 0, 0))
+    assert [state.since.nanosec for state in sent] == [100, 100, 180, 180]
+
+
+def test_the_loss_of_every_target_is_logged(setup: Any, capfd: pytest.CaptureFixture[str]) -> None:
+    one = started(setup, max_targets=2)
+    boxes(one, "a", "b")
+    one.send()
+    for tracker in one.node._trackers:
+        tracker.update = lambda image, stamp_ns=None: Estimate(box_at(0), 0.0, State.LOST)
+    one.send()
+    reported = capfd.readouterr().err
+    assert [f"target {name} lost" in reported for name in "ab"] == [True, True]
+
+
 @pytest.mark.parametrize("stamp", [0, 1])
 def test_a_click_without_a_stamp_is_in_the_newest_frame(setup: Any, stamp: int) -> None:
     one = setup()
@@ -469,6 +573,52 @@ def test_only_a_rule_that_is_taken_asks_for_one_more_target(setup: Any, changes:
     )
     one.send()
     assert one.tracker.started == int(asks)
+
+
+@pytest.mark.parametrize(
+    ("rule", "value", "message"),
+    [
+        ("off", "", "select is off, so none of them starts a target"),
+        ("class", "dog", "no detection has the class 'dog': there are 'target'"),
+        ("id", "8", "no detection has the id '8': there are '7'"),
+    ],
+)
+def test_why_no_detection_starts_a_target_is_told_once(
+    setup: Any, capfd: pytest.CaptureFixture[str], rule: str, value: str, message: str
+) -> None:
+    one = started(setup, select=rule, select_value=value)
+    one.send()
+    found = Detection2DArray(detections=[messages.detection_of(box_at(0), 0.5, Image().header, "7")])
+    for _ in range(5):
+        one.node._pipeline._inputs._on_detections(found)  # type: ignore[union-attr]
+    assert 1 <= capfd.readouterr().err.count(f"init_detections: {message}") < 5
+    one.node.set_parameters([Parameter("select", value=rule)])
+    one.node._pipeline._inputs._on_detections(found)  # type: ignore[union-attr]
+    assert message in capfd.readouterr().err, "it was set again"
+
+
+@needs_services
+def test_a_stopped_target_is_not_selected_again(setup: Any) -> None:
+    """Also where no detection came while it was followed."""
+    one = started(setup, select="best")
+    found = Detection2DArray(detections=[messages.detection_of(box_at(0), 0.5, Image().header, "7")])
+    one.send()
+    one.node._pipeline._inputs._on_detections(found)  # type: ignore[union-attr]
+    one.send()
+    assert stop(one, "7").success
+    one.node._pipeline._inputs._on_detections(found)  # type: ignore[union-attr]
+    one.send()
+    assert one.record.together == [[], ["7"], []]
+
+
+def test_a_detector_beside_compressed_frames(setup: Any) -> None:
+    """Without a target they are not decoded, and their size is not known."""
+    one = started(setup, select="best")
+    one.send(jpeg(160, 120))
+    found = Detection2DArray(detections=[messages.detection_of(box_at(0), 0.5, Image().header, "7")])
+    one.node._pipeline._inputs._on_detections(found)  # type: ignore[union-attr]
+    one.send(jpeg(160, 120))
+    assert one.record.together == [[], ["7"]]
 
 
 @pytest.mark.parametrize(("name", "value", "warns"), [("csrt", 0.5, True), ("csrt", -1.0, False), ("fake", 0.5, False)])

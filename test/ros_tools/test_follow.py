@@ -7,6 +7,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 
 from sot_tracker.box import Box
@@ -21,7 +23,7 @@ from rclpy.node import Node  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
 from rclpy.time import Time  # noqa: E402
 from rosgraph_msgs.msg import Clock as ClockMessage  # noqa: E402
-from sensor_msgs.msg import CameraInfo, Image  # noqa: E402
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image  # noqa: E402
 from sot_tracker.msg import TrackerState  # noqa: E402
 from std_msgs.msg import Header  # noqa: E402
 from vision_msgs.msg import Detection2D  # noqa: E402
@@ -243,6 +245,62 @@ def test_without_camera_info_one_picture_and_the_field_of_view_do(bench: Bench) 
     bench.topics["camera_info"].publish(CameraInfo(width=640, height=480))  # not calibrated: changes nothing
     bench.calibrate()
     assert bench.drive(box=RIGHT_AND_BELOW)[0] < 0
+
+
+def test_the_camera_is_scaled_to_pictures_of_another_size(bench: Bench, capfd: pytest.CaptureFixture[str]) -> None:
+    def seen(width: int, height: int) -> None:
+        def sized() -> bool:
+            bench.topics["image"].publish(Image(width=width, height=height, encoding="bgr8"))
+            bench.executor.spin_once(timeout_sec=0.05)
+            return bench.node._picture == (width, height)
+
+        bench.until(sized, "the size of the picture")
+        assert bench.node._camera is not None
+        assert bench.node._camera.size == (width, height)
+
+    bench.calibrate()
+    seen(640, 480)
+    bench.frame(TRACKING, box=Box(150, 110, 20, 20), name="2")  # a new target: the size is read again
+    seen(320, 240)
+    assert bench.is_still(TRACKING, box=Box(150, 110, 20, 20)), "the middle of these pictures"
+    assert bench.drive(box=Box(250, 200, 20, 20))[0] < 0
+    info = CameraInfo(width=320, height=320, k=[250.0, 0.0, 159.5, 0.0, 250.0, 159.5, 0.0, 0.0, 1.0])
+    bench.topics["camera_info"].publish(info)
+    bench.until(lambda: bench.node._camera.size == (320, 320), "the new camera_info")  # type: ignore[union-attr]
+    seen(320, 240)
+    assert "it describes pictures of 320x320, but they are 320x240" in capfd.readouterr().err
+    assert bench.is_still(LOST)
+    assert bench.is_still(TRACKING, box=Box(150, 110, 20, 20)), "by the field of view"
+
+
+def test_boxes_without_any_camera_are_reported(bench: Bench, capfd: pytest.CaptureFixture[str]) -> None:
+    bench.node._began -= 60.0
+    said: list[str] = []
+
+    def warned() -> bool:
+        bench.frame(TRACKING, box=RIGHT_AND_BELOW)
+        bench.executor.spin_once(timeout_sec=0.05)
+        said.append(capfd.readouterr().err)
+        return "neither /bench/camera_info nor /bench/image comes" in "".join(said)
+
+    bench.until(warned, "the warning")
+    assert not any(rates(bench.commands[-1]))
+
+
+def test_the_size_of_compressed_pictures(bench: Bench) -> None:
+    """Of a camera driver that publishes nothing else."""
+    bench.player.destroy_publisher(bench.topics.pop("image"))
+    images = bench.player.create_publisher(CompressedImage, "image/compressed", 1)
+    data = cv2.imencode(".jpg", np.zeros((48, 64, 3), np.uint8))[1].tobytes()
+
+    def sized() -> bool:
+        images.publish(CompressedImage(format="jpeg", data=data))
+        bench.executor.spin_once(timeout_sec=0.05)
+        return bench.node._camera is not None
+
+    bench.until(sized, "the size of the picture")
+    assert bench.node._camera is not None
+    assert bench.node._camera.size == (64, 48)
 
 
 def test_of_several_targets_one_is_followed(bench: Bench) -> None:

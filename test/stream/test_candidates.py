@@ -41,6 +41,26 @@ def test_the_rule_finds_the_one_that_it_means(rule: str, value: str, wanted: Can
     assert Selection(rule, value).choose(ALL, CENTER) is wanted
 
 
+@pytest.mark.parametrize(
+    ("rule", "value", "text"),
+    [
+        ("id", "10", "no detection has the id '10': there are '', '7', '8', '9'"),
+        ("class", "cat", "no detection has the class 'cat': there are 'car', 'person', 'truck'"),
+        ("id", "7", ""),
+        ("class", "car", ""),
+        ("nearest", "", ""),
+        ("best", "", ""),
+    ],
+)
+def test_what_there_is_instead(rule: str, value: str, text: str) -> None:
+    assert Selection(rule, value).mismatch(ALL) == text
+    assert Selection(rule, value).mismatch([]) == ""
+
+
+def test_without_any_hypothesis_there_are_no_classes() -> None:
+    assert Selection("class", "cat").mismatch([BARE]).endswith("there are none")
+
+
 def test_of_nothing_nothing_is_chosen() -> None:
     assert [Selection(rule, "1").choose([], CENTER) for rule in ("id", "class", "best")] == [None] * 3
     assert Selection("best").choose([BROKEN, FLAT], CENTER) is None

@@ -56,7 +56,7 @@ def test_a_point_that_no_direction_projects_to_has_none() -> None:
         ("thin_prism", K, (), "'thin_prism' is not known"),
         ("plumb_bob", K, (0.1,) * 6, "6 distortion coefficients"),
         ("equidistant", K, (0.1,) * 5, "5 distortion coefficients"),
-        ("plumb_bob", K, (0.1, math.inf, 0.0, 0.0, 0.0), "distortion coefficients"),
+        ("plumb_bob", K, (0.1, math.inf, 0.0, 0.0, 0.0), "not all finite"),
     ],
 )
 def test_cameras_that_cannot_be_used(model: str, matrix: tuple, distortion: tuple, message: str) -> None:  # type: ignore[type-arg]
@@ -89,6 +89,37 @@ def test_part_of_the_sensor(readout: control.Readout, size: tuple[int, int], poi
     assert (readout.picture_size, camera.size) == (size, size)
     whole = control.direction(control.camera("", K, (), VGA), (200.0, 200.0))
     assert control.direction(control.fitted(camera, *size), point) == pytest.approx(whole)
+
+
+@pytest.mark.parametrize(
+    ("readout", "message"),
+    [
+        (control.Readout((640, 480), (400, 0, 320, 240)), r"roi, 320x240 at \(400, 0\), is not within .* 640x480"),
+        (control.Readout((640, 480), (0, 400, 320, 240)), "is not within"),
+        (control.Readout((640, 480), binning=(2, 1000)), "binning 2x1000 leaves no pixel of 640x480"),
+    ],
+)
+def test_parts_that_the_sensor_does_not_have(readout: control.Readout, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        control.camera("", K, (), readout)
+
+
+@pytest.mark.parametrize(
+    ("size", "is_scaled"),
+    [((640, 480), True), ((320, 240), True), ((107, 80), True), ((480, 640), False), ((640, 360), False)],
+)
+def test_pictures_of_another_aspect_ratio_are_cropped_or_rotated(size: tuple[int, int], is_scaled: bool) -> None:
+    camera = control.camera("", K, (), VGA)
+    if is_scaled:
+        assert control.for_pictures(camera, *size).size == size
+    else:
+        with pytest.raises(UserError, match=f"pictures of 640x480, but they are {size[0]}x{size[1]}"):
+            control.for_pictures(camera, *size)
+
+
+def test_without_a_size_the_camera_is_for_all_pictures() -> None:
+    camera = control.camera("", K, (), control.Readout())
+    assert control.for_pictures(camera, 100, 900) is camera
 
 
 @pytest.mark.parametrize(

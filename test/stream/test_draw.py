@@ -5,6 +5,7 @@ from sot_tracker.box import Box
 from sot_tracker.stream.draw import (
     COLORS,
     OLD_COLOR,
+    PROPOSAL_COLOR,
     TRUTH_COLOR,
     caption,
     draw_beside,
@@ -83,6 +84,17 @@ def test_a_long_caption_stays_within_the_picture(width):
     assert written.any()
     assert not written[:, -2:].any()
     assert written.any(1).sum() > 1.5 * short.any(1).sum(), "it takes more than one line"
+
+
+def test_no_text_covers_a_box_of_a_small_picture():
+    box = Box(0, 0, 320, 240)
+    estimates = (None, Estimate(box, 0.4, State.TRACKING, {"flow": 3.0}, "flow", 140.0, probability=0.42))
+    for estimate, color in zip(estimates, (PROPOSAL_COLOR, COLORS[State.TRACKING]), strict=True):
+        drawn = draw_small(GREY, estimate, "nanotrack", 80, box if estimate is None else None)
+        assert drawn.shape == (60, 80, 3)
+        for side in (drawn[0], drawn[-1], drawn[:, 0], drawn[:, -1]):
+            assert (side == color).all()
+        assert (drawn[:40] == 0).all(axis=-1).mean() > 0.2, "there is a text"
 
 
 def test_one_more_target_in_a_shrunk_picture():

@@ -63,6 +63,18 @@ def test_a_past_stamp_starts_there_and_catches_up(setup: Setup) -> None:
     assert (result.frame.stamp, result.target_id) == (40 * MS, "seven")
 
 
+def test_a_result_says_whether_its_target_was_given_anew(setup: Setup) -> None:
+    setup.feed(1)
+    setup.follower.request(Request(BOX, target_id="x"))
+    starts = []
+    for number in (2, 3):
+        setup.feed(number)
+        starts.append(setup.result.is_start)
+    again = setup.follower.request(Request(BOX, 20 * MS, "x"))
+    assert again is not None
+    assert [*starts, again.is_start] == [True, False, True]
+
+
 def test_a_stamp_between_frames_takes_the_nearest(setup: Setup) -> None:
     setup.feed(1, 2, 3)
     setup.follower.request(Request(BOX, 18 * MS))

@@ -55,6 +55,12 @@ def test_targets_without_an_id_are_numbered_around_those_with_one() -> None:
     assert one.feed(2) == ["1", "2", "3"]
 
 
+def test_a_number_is_not_the_id_that_waits_for_its_frame() -> None:
+    one = Setup(2)
+    one.ask("", "1")
+    assert one.feed(1) == ["2", "1"]
+
+
 def test_a_full_house_refuses_and_changes_nothing() -> None:
     one = Setup(2)
     one.ask("a", "b")

@@ -62,6 +62,13 @@ def test_throttle_tells_each_kind_once() -> None:
     assert [throttle.ready(kind) for kind in "aabab"] == [True, False, True, False, False]
 
 
+def test_throttle_allows_so_many_in_its_period(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = iter([0.0, 1.0, 2.0, 4.9, 5.0, 5.1, 6.1, 6.2])
+    monkeypatch.setattr("sot_tracker.stream.statistics.time.monotonic", lambda: next(times))
+    throttle = Throttle(5.0, most=2)
+    assert [throttle.ready("a") for _ in range(8)] == [True, True, False, False, True, False, True, False]
+
+
 @pytest.mark.parametrize(("processed", "dropped"), [(30, 0), (30, 2), (100, 10)])
 def test_a_few_dropped_frames_are_no_warning(processed: int, dropped: int) -> None:
     assert dropping(processed, dropped, 1.0) == ""
