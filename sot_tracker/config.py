@@ -49,7 +49,7 @@ class Config(Options):
     engine: str = option(
         "auto",
         "Inference engine. auto: the one that `sot-tracker tune` found fastest, else the first installed of "
-        "onnx, openvino, torch that can read the weights.",
+        "onnx, openvino and torch that can read the weights.",
         choices=("auto", "onnx", "openvino", "torch"),
     )
     device: str = option(
@@ -65,8 +65,8 @@ class Config(Options):
     )
     min_agreement: float = option(
         0.97,
-        "An int8 or bf16 variant is refused if its boxes overlap those of fp32 by less than this (mean IoU, from "
-        "the manifest). 0 accepts any.",
+        "For precision int8 and bf16: smallest mean overlap (IoU) of the boxes with those of fp32, as stored in the "
+        "manifest of the model folder. Below it the model is not loaded. 0 accepts any.",
         low=0.0,
         high=1.0,
     )
@@ -79,13 +79,13 @@ class Config(Options):
     )
     weights: str = option(
         "",
-        "Model folder or .safetensors file. Empty: the weights that ship. 'random': random weights, for measuring "
-        "speed only.",
+        "Model folder or .safetensors file. Empty: the weights that come with this package. 'random': random weights, "
+        "for measuring speed only.",
     )
     lost_threshold: float = option(
         -1.0,
-        "Score below which the target counts as not found in a frame (LOST after max_coast seconds); a higher value "
-        "reports losses sooner, but also more false ones. Negative: the value stored with the model.",
+        "Score below which the target counts as not found in a frame; after max_coast seconds of this it is LOST. A "
+        "higher value reports losses sooner, but also more false ones. Negative: the value stored with the model.",
         low=-1.0,
         high=1.0,
         live=True,
@@ -99,15 +99,15 @@ class Config(Options):
     )
     init_size_correction: float = option(
         0.7,
-        "Share of the network's constant size error that is corrected; it is measured against the initial box. "
-        "0: none of it (as published), 1: all of it.",
+        "A network's boxes are too large or too small by a constant factor, which is measured in the first frame. This "
+        "is the share of it that is corrected. 0: nothing (as published), 1: all of it.",
         low=0.0,
         high=1.0,
     )
     size_smoothing: float = option(
         0.3,
-        "Share of a change in size that each frame applies to the box; higher is faster but less steady. 1: all of it "
-        "at once (as published).",
+        "Share of a change in size that the box takes over in each frame; higher is faster but less steady. 1: all of "
+        "it at once (as published).",
         low=0.05,
         high=1.0,
     )
@@ -119,16 +119,16 @@ class Config(Options):
     )
     second_opinion: str = option(
         "auto",
-        "Correlation filter that learns the target while it is tracked. Its response and the network's score "
-        "are averaged to choose the place and to decide whether the target is there. auto: on for the models that it "
-        "improves (docs/models.md). It takes up to 1 ms per frame with lite, and 3 to 6 ms with other networks.",
+        "Correlation filter that learns the target while it is tracked. The average of its response and the network's "
+        "score chooses the place and decides whether the target is there. auto: on for the models that it improves "
+        "(docs/models.md). It takes up to 1 ms per frame with lite, and 3 to 6 ms with other networks.",
         choices=("auto", "on", "off"),
     )
     max_search_rate: float = option(
         0.0,
-        "Largest number of searches per second and target; optical flow moves the box in the other frames. This leaves "
-        "computing time for other programs. 0: no limit. Possible only with optical flow: in the node with "
-        "propagate:=auto, on cameras, in `eval --realtime` and with `load(..., realtime=True)`.",
+        "Largest number of searches (runs of the tracker) per second and target, to leave computing time for other "
+        "programs; optical flow moves the box in the other frames. 0: no limit. Possible only with optical flow: in "
+        "the node with propagate:=auto, on cameras, in `eval --realtime` and with `load(..., realtime=True)`.",
         low=0.0,
         high=1000.0,
     )
@@ -166,7 +166,8 @@ class Config(Options):
     )
     init_box: tuple[float, ...] = option(
         (),
-        "Target in the first frame after configure, as [x, y, w, h] in pixels. Empty: wait for the init_box topic.",
+        "Box of the target in the first frame, [x, y, w, h] in pixels; x, y is its upper left corner. Empty: wait for "
+        "the init_box topic.",
         Scope.NODE,
         items=BOX_ITEMS,
         fits=is_box,
@@ -181,16 +182,16 @@ class Config(Options):
     )
     select: str = option(
         "off",
-        "Which detection of the init_detections topic becomes the target while there is none: none (off), the one "
-        "with that id, the best of that class, the nearest to that point (all in select_value), or the best of all. "
-        "It starts one target; set it again for the next one.",
+        "While there is no target, take one from the init_detections topic: the detection with the id, the best of the "
+        "class, or the nearest to the point in select_value; or the best of all. off: none. Only one target is "
+        "started; set this parameter again for the next one.",
         Scope.NODE,
         choices=("off", "id", "class", "nearest", "best"),
         live=True,
     )
     select_value: str = option(
         "",
-        "For select: an id, a class, or a point as x,y in pixels (empty: the middle of the frame).",
+        "The id, the class, or the point (x,y in pixels; empty: the middle of the frame) for select.",
         Scope.NODE,
         live=True,
     )
@@ -241,7 +242,7 @@ class Config(Options):
     )
     record_on_loss: bool = option(
         True,
-        "Write a flight recording when a target is lost; false writes one only when `~/dump` is called.",
+        "Write a flight recording whenever a target is lost; false: only when the service `~/dump` is called.",
         Scope.NODE,
     )
     debug_width: int = option(

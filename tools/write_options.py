@@ -14,9 +14,9 @@ from sot_tracker.options import markdown_table  # noqa: E402
 
 HEAD = """# Options
 
-The fields of `sot_tracker.config.Config`: parameters of `tracker_node` and launch arguments, flags of `sot-tracker`
-(`--lost-threshold` for `lost_threshold`) and keyword arguments of `sot_tracker.load`, as far as the column "known to"
-says. This page is written by `tools/write_options.py`.
+Every option below is a parameter of `tracker_node` and a launch argument. Where the column "known to" says so, it is also
+a flag of `sot-tracker` (`--lost-threshold` for `lost_threshold`) and a keyword argument of `sot_tracker.load` in Python.
+`tools/write_options.py` makes this page from `sot_tracker.config.Config`.
 
 """
 

@@ -25,7 +25,9 @@ class FollowConfig(Options):
         low=0.0,
         high=20.0,
     )
-    dead_band: float = option(0.01, "Angle from the middle that is not corrected, rad.", Scope.NODE, low=0.0, high=0.5)
+    dead_band: float = option(
+        0.01, "Angle from the middle below which nothing is corrected, rad.", Scope.NODE, low=0.0, high=0.5
+    )
     max_yaw_rate: float = option(1.0, "Largest yaw rate, rad/s; 0: no yaw.", Scope.NODE, low=0.0, high=10.0)
     max_pitch_rate: float = option(0.6, "Largest pitch rate, rad/s; 0: no pitch.", Scope.NODE, low=0.0, high=10.0)
     max_acceleration: float = option(
@@ -40,8 +42,8 @@ class FollowConfig(Options):
     )
     max_age: float = option(
         0.2,
-        "Largest age of a box that may move the camera, seconds since its frame's stamp and since the last "
-        "message; above it the command is 0. Must be longer than the time between two frames.",
+        "Largest age in seconds of a box that may move the camera, counted from its frame's stamp. With an older box, "
+        "or no message for this time, the command is 0. Must be longer than the time between two frames.",
         Scope.NODE,
         low=0.02,
         high=5.0,
@@ -65,7 +67,7 @@ class FollowConfig(Options):
         low=1.0,
         high=170.0,
     )
-    rate: float = option(30.0, "Smallest number of commands per second, Hz.", Scope.NODE, low=1.0, high=1000.0)
+    rate: float = option(30.0, "Smallest number of commands per second.", Scope.NODE, low=1.0, high=1000.0)
     frame_id: str = option(
         "camera_link",
         "frame_id of the commands: a frame at the camera with x forward, y left and z up.",

@@ -18,8 +18,10 @@ class RangeConfig(Options):
     height: int = option(480, "Height of the pictures in pixels.", Scope.NODE, low=64, high=1080)
     fov: float = option(60.0, "Horizontal field of view, degrees.", Scope.NODE, low=20.0, high=100.0)
     speed: float = option(1.0, "Speed of the targets; 1 is at most about 0.35 rad/s.", Scope.NODE, low=0.1, high=5.0)
-    lookalikes: int = option(1, "Changed copies of the target that move too.", Scope.NODE, low=0, high=10)
-    occluders: int = option(2, "Pillars that hide the target; the first hides all of it.", Scope.NODE, low=0, high=10)
+    lookalikes: int = option(
+        1, "Number of slightly changed copies of the target that move too.", Scope.NODE, low=0, high=10
+    )
+    occluders: int = option(2, "Number of pillars; the first can hide the whole target.", Scope.NODE, low=0, high=10)
     pictures: str = option(
         "builtin",
         "Source of target and wall: photographs of scikit-image (builtin), or generated textures (procedural).",
@@ -28,16 +30,16 @@ class RangeConfig(Options):
     )
     lockstep: bool = option(
         False,
-        "Wait after every picture until the tracker's state for it and a command after that have come.",
+        "Wait after each picture until the tracker's state for it, and then a command, have come.",
         Scope.NODE,
     )
     step_timeout: float = option(
-        5.0, "Longest wait in seconds for them in lock-step.", Scope.NODE, low=0.01, high=3600.0
+        5.0, "With lockstep: longest wait in seconds after one picture.", Scope.NODE, low=0.01, high=3600.0
     )
     start: bool = option(True, "Send the target's box as init_box until the tracker has a target.", Scope.NODE)
     wait: float = option(
         10.0,
-        "Longest wait in seconds for a tracker and for commands before the first picture.",
+        "Longest wait in seconds, before the first picture, for a tracker and for commands.",
         Scope.NODE,
         low=0.0,
         high=3600.0,
