@@ -182,9 +182,9 @@ class Config(Options):
     )
     select: str = option(
         "off",
-        "While there is no target, take one from the init_detections topic: the detection with the id, the best of the "
-        "class, or the nearest to the point in select_value; or the best of all. off: none. Only one target is "
-        "started; set this parameter again for the next one.",
+        "Which detection of the init_detections topic starts a target while there is none. off: none. id, class, "
+        "nearest: the one with the id, the best of the class or the nearest to the point in select_value. best: the "
+        "one with the highest score. Only one target is started; set select again for the next one.",
         Scope.NODE,
         choices=("off", "id", "class", "nearest", "best"),
         live=True,

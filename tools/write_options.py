@@ -14,8 +14,8 @@ from sot_tracker.options import markdown_table  # noqa: E402
 
 HEAD = """# Options
 
-Every option below is a parameter of `tracker_node` and a launch argument. Where the column "known to" says so, it is also
-a flag of `sot-tracker` (`--lost-threshold` for `lost_threshold`) and a keyword argument of `sot_tracker.load` in Python.
+Every option is a parameter of `tracker_node` and a launch argument. If the column "known to" says so, it is also a flag
+of `sot-tracker` (`--lost-threshold` for `lost_threshold`) and a keyword argument of `sot_tracker.load` in Python.
 `tools/write_options.py` makes this page from `sot_tracker.config.Config`.
 
 """
