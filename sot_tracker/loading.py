@@ -130,7 +130,7 @@ def _second_opinion(model: ModelSpec, network: Network, config: Config) -> Featu
     except UserError as error:  # an older export of lite, or lite's weights are missing
         if config.second_opinion == "on":
             raise
-        log.warning("no second opinion: %s", error)
+        log.warning("running without second_opinion: %s", error)
         return None
 
 

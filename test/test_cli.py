@@ -221,7 +221,7 @@ def test_eval_tells_a_damaged_picture_when_the_others_are_done(data, tmp_path, c
     (data / "one" / "3.png").write_bytes(b"no picture")
     reported = refused(capsys, *arguments)
     assert re.search(
-        r"1 of 2 runs failed: sequence 'one': picture .* cannot be decoded.*: the others are kept", reported
+        r"1 of 2 runs failed: sequence 'one': picture .* cannot be decoded.*: finished results are kept", reported
     )
     (data / "one" / "3.png").write_bytes(good)
     assert main(arguments) == 0

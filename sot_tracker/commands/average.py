@@ -23,7 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--cache",
         type=Path,
         metavar="DIR",
-        help="cache of a run, to measure the batch norms' statistics on (not needed after --frozen-norms)",
+        help="cache of a training run (OUT/cache), on whose pictures the batch norms' statistics are measured again; "
+        "not needed if the weights were trained with --frozen-norms",
     )
 
 

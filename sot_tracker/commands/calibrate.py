@@ -151,9 +151,10 @@ def _followed(model: ModelSpec, config: Config, args: argparse.Namespace) -> lis
 def _summary(samples: Samples, quality: Quality, left_out: str) -> str:
     clips = len(np.unique(samples.clip))
     return (
-        f"{len(samples.right)} frames of {clips} sequences, {samples.present.mean():.0%} with the target,"
-        f" {samples.right.mean():.0%} of the boxes right. On {left_out} left out: ROC AUC of right boxes"
-        f" {quality.right_auc:.3f}, of presence {quality.presence_auc:.3f}, calibration error {quality.error:.3f};"
-        f" TRACKING in {quality.false_tracking:.0%} of the frames without the target and in"
-        f" {quality.right_tracking:.0%} of those with a right box"
+        f"{len(samples.right)} frames of {clips} sequences: {samples.present.mean():.0%} with the target,"
+        f" {samples.right.mean():.0%} with a right box\n"
+        f"on {left_out} left out in turn: ROC AUC of right boxes {quality.right_auc:.3f}, of the target's presence"
+        f" {quality.presence_auc:.3f}; calibration error {quality.error:.3f}\n"
+        f"TRACKING in {quality.right_tracking:.0%} of the frames with a right box (higher is better) and in "
+        f"{quality.false_tracking:.0%} of those without the target (lower is better)"
     )

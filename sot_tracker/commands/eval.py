@@ -163,7 +163,7 @@ def _announce(tasks: list[Task], waiting: list[Task], args: argparse.Namespace) 
     done = len(tasks) - len(waiting)
     print(
         f"{len(tasks)} runs: {done} done, {len(waiting)} to do"
-        + (f" ({stale} of them anew: their results were made with something else)" if stale else "")
+        + (f" ({stale} of them again, because options, weights or frames have changed)" if stale else "")
         + ("; going on where an earlier start ended" if done and waiting and not stale else "")
         + (f"; fps is measured with {args.jobs} runs at once" if args.jobs > 1 and waiting else "")
         + ("; fps is measured on the machines of the cluster" if args.ray and waiting else ""),
@@ -201,7 +201,7 @@ def _left_out(data: DataSet, runs: int, failed: list[UserError]) -> str:
         parts.append(f"{count} of {count + len(data.sequences)} sequences cannot be read: {_first(data.refused)}")
     if failed:
         parts.append(f"{len(failed)} of {runs} runs failed: {_first(failed)}")
-    return ". ".join(parts) + ". Correct this and run again: the others are kept" if parts else ""
+    return ". ".join(parts) + ". Correct this and run again: finished results are kept" if parts else ""
 
 
 def _first(errors: list[Any]) -> str:

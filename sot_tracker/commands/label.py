@@ -121,7 +121,9 @@ def _label_all(
                 results = [_label(writer, frames, number, box, trackers, args) for number, box in enumerate(starts)]
             print(f"{frames.name}: {', '.join(results)}", flush=True)
     if not writer.boxes:
-        raise UserError("no frame is sure in any video: give another --box, a better --model or a lower --agree")
+        raise UserError(
+            "the boxes agree in no frame of any video: give another --box, a better --model or a lower --agree"
+        )
 
 
 def _check(args: argparse.Namespace) -> None:

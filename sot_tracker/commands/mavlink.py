@@ -28,8 +28,8 @@ def run(args: argparse.Namespace) -> int:
         link = camera_link(config, args.model, follower)
         stack.enter_context(link)
         print(
-            f"{live.source.name}: camera {config.component} of system {config.system} on {config.connection}   "
-            "(Ctrl-C ends)",
+            f"{live.source.name}: MAVLink component {config.component} of system {config.system} on "
+            f"{config.connection}   (Ctrl-C ends)",
             flush=True,
         )
         live.run(follower)

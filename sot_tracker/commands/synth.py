@@ -73,7 +73,9 @@ def _clips(args: argparse.Namespace) -> list[ClipConfig]:
     if args.preset:
         wanted = PRESETS[args.preset]()
         if args.clips is not None and args.clips > len(wanted):
-            raise UserError(f"--clips {args.clips}: preset '{args.preset}' has {len(wanted)}")
+            raise UserError(
+                f"--clips {args.clips}: preset '{args.preset}' has {len(wanted)} in all: give at most this number"
+            )
         base = wanted[: args.clips]
     else:
         base = [ClipConfig(seed=args.seed + k) for k in range(args.clips or 1)]

@@ -144,7 +144,9 @@ def _refuse_contradictions(args: argparse.Namespace) -> None:
     if args.start != "random" and args.init is not None:
         raise UserError(f"--start {args.start} is for fresh weights: leave --init out")
     if args.teach is not None and all(given.startswith(ONNX) for given in args.teacher):
-        raise UserError(f"--teach {args.teach} needs a teacher of ours: give --teacher MODEL=FILE")
+        raise UserError(
+            f"--teach {args.teach} needs a teacher that is a network of this package: give --teacher MODEL=FILE"
+        )
     if args.frozen_norms and args.init is None:
         raise UserError("--frozen-norms needs --init FILE: a fresh network's norms have no statistics to keep")
 
@@ -316,7 +318,9 @@ def _names(path: Path | None) -> set[str] | None:
     try:
         return {line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()}
     except OSError as error:
-        raise UserError(f"list file '{path}' cannot be read ({error.strerror})") from None
+        raise UserError(
+            f"list file '{path}' cannot be read ({error.strerror}): give a text file with one name per line"
+        ) from None
     except UnicodeDecodeError:
         raise UserError(f"list file '{path}' is not a UTF-8 text: give one name per line") from None
 
@@ -326,7 +330,7 @@ def _teachers(args: argparse.Namespace) -> tuple[tuple[str, Path] | None, tuple[
     released = tuple(Path(given.removeprefix(ONNX)) for given in args.teacher if given.startswith(ONNX))
     own = [given for given in args.teacher if not given.startswith(ONNX)]
     if len(own) > 1:
-        raise UserError(f"--teacher {own[0]} and {own[1]}: give one network of ours, and any number of onnx:DIR")
+        raise UserError(f"--teacher {own[0]} and {own[1]}: give only one MODEL=FILE; only onnx:DIR can be repeated")
     if not own:
         return None, released
     name, equals, path = own[0].partition("=")

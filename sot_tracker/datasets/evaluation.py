@@ -46,7 +46,7 @@ def read(data: Path, names: Collection[str] = (), frames: int = 0, topics: Topic
     if not sequences:
         if refused:
             raise refused[0].error
-        raise UserError(f"'{data}' holds no sequence to evaluate: {stills} single pictures")
+        raise UserError(f"'{data}' holds only {stills} single pictures: give sequences of two frames or more")
     return DataSet(sequences, refused, stills)
 
 

@@ -36,7 +36,9 @@ def find(data: Path, topics: Topics = NO_TOPICS) -> Iterator[Sequence | Refused]
             yield from read_recordings(Place(data.parent, frozenset(), frozenset([data.name]), topics))
             return
         if data.suffix != ".json":
-            raise UserError(f"data '{data}' is a file: give a folder, a recording, or a listing of COCO (.json)")
+            raise UserError(
+                f"data '{data}' is a file: give a folder, a recording, or an annotation file of COCO (.json)"
+            )
         yield from read_listing(data)
         return
     empty = True
@@ -45,8 +47,8 @@ def find(data: Path, topics: Topics = NO_TOPICS) -> Iterator[Sequence | Refused]
         yield from _read(place, layout, data)
     if empty:
         raise UserError(
-            f"'{data}' has none of the known layouts ({_names()}), nor its subfolders: there is no groundtruth.txt or "
-            "groundtruth_rect.txt, no recording and no listing; see docs/datasets.md"
+            f"no data set was found in '{data}' and its subfolders: there is no groundtruth.txt, groundtruth_rect.txt,"
+            f" recording or annotation file of the known layouts ({_names()}); see docs/datasets.md"
         )
 
 

@@ -30,7 +30,7 @@ def read(root: Path, source: str = "") -> list[Track]:
         listed = "; ".join(str(item.error) for item in refused[:_LISTED]) + (" ..." if len(refused) > _LISTED else "")
         raise UserError(f"{len(refused)} sequences of '{root}' cannot be read: {listed}. Repair or remove them")
     if not tracks:
-        raise UserError(f"data folder '{root}' holds no track: check that it is complete")
+        raise UserError(f"data folder '{root}' holds no picture to train on: check that it is complete")
     return tracks
 
 

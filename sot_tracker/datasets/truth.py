@@ -124,7 +124,7 @@ def _numbers(path: Path, number: int, line: str) -> list[float]:
             f"polygon {POLYGON}"
         )
     if math.inf in row or -math.inf in row:
-        raise UserError(f"'{path}' line {number} is not finite: '{line[:60]}'")
+        raise UserError(f"'{path}' line {number} has an infinite number: '{line[:60]}'")
     return row
 
 

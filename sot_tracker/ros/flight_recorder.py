@@ -85,7 +85,7 @@ class NodeRecorder:
     def _on_dump(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         try:
             if self._recorder is None:
-                raise UserError("nothing is recorded: set the parameter record_folder")
+                raise UserError("nothing is recorded: set the parameter record_folder before the node is configured")
             response.message = f"writing {self._recorder.dump('asked')}"
             response.success = True
         except UserError as error:

@@ -102,7 +102,7 @@ class ImageInput:
                 self._warn(
                     "type",
                     f"{self.topic} carries {', '.join(foreign)}, but {RAW} or {COMPRESSED} is needed: "
-                    f"remap `image` to a topic of these{self._candidates()}",
+                    f"remap `image` to a topic of one of these types{self._candidates()}",
                 )
         elif self._was_heard:
             if self._reminder.is_due("gone"):
@@ -122,7 +122,7 @@ class ImageInput:
         )
         if f"{self.topic}/compressed" in others:
             return f"; {self.topic}/compressed is there: use image_transport:=compressed"
-        return f"; image topics here: {', '.join(others)}" if others else ""
+        return f"; other image topics, to which `image` can be remapped: {', '.join(others)}" if others else ""
 
     def _take(self, message: Any, info: dict[str, Any]) -> None:
         self._heard, self._was_heard = time.monotonic(), True

@@ -218,7 +218,7 @@ class Inputs:
         how = "a second click is the opposite corner of a box"
         point = f"click ({found.x:g}, {found.y:g})"
         if found.box is None:
-            self._node.get_logger().info(f"{point}: no object stands out there; {how}")
+            self._node.get_logger().info(f"{point}: no object was found there; {how}")
             return
         box = ", ".join(f"{value:.0f}" for value in found.box.xywh)
         self._node.get_logger().info(
@@ -248,7 +248,7 @@ class Inputs:
         """Start on the target. Stamp 0 means the newest frame here, so that the response can say whether it started."""
         start, newest = messages.request_of(request.target, "~/init"), self._history.newest
         if newest is None:
-            response.message = "no frame has come yet: see whether the image topic is published"
+            response.message = "no frame has come yet: see the node's log, and `ros2 topic hz` of the image topic"
             return response
         if start.stamp == 0:
             start = replace(start, stamp=newest.stamp)
@@ -258,5 +258,7 @@ class Inputs:
         if response.accepted:
             new = [name for name in self._starter.followers.target_ids if name not in before]
             response.target_id = start.target_id or "".join(new)
-            response.message = "waits for its frame" if start in self._starter.followers.waiting else "started"
+            response.message = (
+                "waits for the frame with its stamp" if start in self._starter.followers.waiting else "started"
+            )
         return response

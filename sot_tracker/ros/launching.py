@@ -35,7 +35,9 @@ def value(name: str, text: str, group: type[Options] = Config) -> Any:
     try:
         checked = check(name, text if is_text else yaml.safe_load(text), group)
     except yaml.YAMLError:
-        raise RuntimeError(f"{name}:={text} cannot be read: give it as in a YAML file") from None
+        raise RuntimeError(
+            f"{name}:={text} is not valid YAML: give a number, true, false or a list such as [1.0, 2.0]"
+        ) from None
     return list(checked) if isinstance(checked, tuple) else checked
 
 

@@ -63,7 +63,7 @@ class ManyTargets:
         response.success = self._followers.stop(request.target_id)
         name = f"target {request.target_id!r}" if request.target_id else "all targets"
         known = one_line(", ".join(self._followers.target_ids))
-        none = f"there is no {name}: followed are {known}" if known else "there is no target"
-        response.message = f"{name} forgotten" if response.success else none
+        none = f"there is no {name}; tracked are {known}" if known else "there is no target"
+        response.message = f"stopped tracking {name}" if response.success else none
         self._log.info(f"stop_target: {response.message}")
         return response

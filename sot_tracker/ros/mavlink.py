@@ -82,7 +82,7 @@ class MavlinkNode(Node):
         self._size = FrameSize(self, self._config.image_transport, self._link.see)
         self._reports = Reports(self, self._joiner, self._receive)
         self.create_timer(WATCH_PERIOD, self._watch, clock=Clock(clock_type=ClockType.STEADY_TIME))
-        camera = f"camera {self._config.component} of system {self._config.system}"
+        camera = f"MAVLink component {self._config.component} of system {self._config.system}"
         self.get_logger().info(f"{camera} on {self._config.connection}")
 
     def close(self) -> None:

@@ -154,7 +154,7 @@ class Pipeline:
         try:
             result = self._follower.request(request)
             if request in self._follower.waiting:
-                self._log.info(f"{request.origin} {request.box} waits for its frame")
+                self._log.info(f"{request.origin} {request.box} waits for the frame with its stamp")
                 return ""
             age_ms = self._age_ms(request.stamp)
             age = f" {age_ms:.0f} ms old" if 0 <= age_ms < MAX_AGE_MS else ""  # otherwise of another clock
@@ -189,13 +189,13 @@ class Pipeline:
         stopped = self._follower.stop()
         self._inputs.stop()
         response.success = True
-        response.message = f"target{'s' * (before > 1)} forgotten" if stopped else "there was no target"
+        response.message = f"stopped tracking the target{'s' * (before > 1)}" if stopped else "there was no target"
         self._log.info(f"stop: {response.message}")
         return response
 
     def _watch(self) -> None:
         if self._failures >= MAX_FAILURES:  # here, since the image callback must not destroy its own subscription
-            self._give_up("frame after frame failed")
+            self._give_up(f"{MAX_FAILURES} frames in a row failed")
             return
         self._input.watch()
         self._many.watch()
@@ -215,7 +215,7 @@ class Pipeline:
         if not report.header.stamp.sec and self._node.get_parameter("use_sim_time").value:
             self._warn("clock", "use_sim_time is true, but nothing is published on /clock: play the bag with --clock")
         if stream := self._health.stream_once():
-            self._log.info(f"taking {self._input.topic}: {stream}")
+            self._log.info(f"receiving {self._input.topic}: {stream}")
 
     def _publish(self, results: Sequence[Result], entry: float) -> None:
         """Log and publish everything about one frame. results: one for each target, or one without an estimate."""

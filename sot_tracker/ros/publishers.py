@@ -39,7 +39,8 @@ class Outputs:
         self._control = ControlOutputs(node)
         if self._state_type is None:
             node.get_logger().warning(
-                "sot_tracker/TrackerState was not generated (no colcon build): running without the `state` topic"
+                "running without the `state` topic, because sot_tracker/TrackerState was not generated: build this "
+                "package with colcon"
             )
         else:
             self._state = node.create_lifecycle_publisher(self._state_type, "state", QoSProfile(depth=10))

@@ -147,7 +147,7 @@ class RemoteTracker:
         answer("" if done.accepted else done.message)
 
     def _absent(self) -> str:
-        return f"there is no active tracker node '{self._name}' here"
+        return f"there is no active tracker node '{self._name}': start it, or name another in the parameter `tracker`"
 
     def _not_loaded(self, model: str) -> str:
         return f"{self._name} could not load {model}: see its log, and choose another model"
@@ -184,7 +184,7 @@ class RemoteTracker:
             if result.success or steps[0] in _AWAY:
                 self._transitions(steps[1:], finish)
             else:
-                finish(f"{self._name} could not change its state")
+                finish(f"{self._name} could not change its lifecycle state: see its log")
 
         request = ChangeState.Request(transition=Transition(id=steps[0]))
         self._call(self._change, request, received, finish)

@@ -83,7 +83,8 @@ class MatchingSubscription:
         if not self.foreign_types:
             self._reminder.clear()
             return ""
-        text = f"{self.topic} carries {', '.join(self.foreign_types)}, but {self.type_name} is needed"
+        found = ", ".join(self.foreign_types)
+        text = f"{self.topic} carries {found}, but {self.type_name} is needed: change the publisher or remap this topic"
         return text if self._reminder.is_due(text) else ""
 
     def close(self) -> None:

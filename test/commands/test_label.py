@@ -132,7 +132,7 @@ def test_a_target_that_no_tracker_can_hold_is_an_error(tmp_path, capsys):
     folder = write_sequence(tmp_path / "clip", TRUTH[::6])  # a jump of 18 pixels
     status, _, error = run(capsys, folder, "--model", "kcf", "--agree", "0.95", "--out", tmp_path / "out")
     assert status == 2
-    assert "no frame is sure" in error
+    assert "agree in no frame of any video" in error
     assert not (tmp_path / "out").exists()
 
 

@@ -60,7 +60,7 @@ def test_mavlink_is_heard_and_ends_at_ctrl_c(clip: str) -> None:
     ground = Ground()
     words = ("mavlink", clip, "--model", "kcf", "--connection", f"udpout:127.0.0.1:{ground.port}", "--system", "7")
     with started(*words) as (child, line):
-        assert line.startswith("clip.avi: camera 100 of system 7 on udpout:"), line
+        assert line.startswith("clip.avi: MAVLink component 100 of system 7 on udpout:"), line
         assert ground.until("HEARTBEAT").get_srcSystem() == 7
         child.send_signal(signal.SIGINT)
         error = child.communicate(timeout=PATIENCE)[1]

@@ -56,5 +56,5 @@ def test_a_sequence_must_begin_with_the_target(data):
 
 
 def test_nothing_to_evaluate(tmp_path):
-    with pytest.raises(UserError, match="no sequence to evaluate: 1 single pictures"):
+    with pytest.raises(UserError, match="only 1 single pictures: give sequences"):
         evaluation.read(trees.coco(tmp_path))

@@ -162,8 +162,8 @@ def test_a_folder_with_two_targets_needs_a_box(tmp_path):
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda root: None, r"none of the known layouts \(list, coco, .*groundtruth.txt or groundtruth_rect.txt"),
-        (lambda root: (root / "a.txt").touch(), "none of the known layouts"),
+        (lambda root: None, r"groundtruth.txt, groundtruth_rect.txt, .*known layouts \(list, coco, "),
+        (lambda root: (root / "a.txt").touch(), "no data set was found"),
     ],
 )
 def test_nothing_known(make, words, tmp_path):

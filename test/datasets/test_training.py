@@ -56,7 +56,7 @@ def test_one_split_of_coco(tmp_path):
     (root / "annotations" / "instances_val2017.json").write_text('{"images": [], "annotations": []}')
     (track,) = training.read(root / "annotations" / "instances_train2017.json")
     assert track.name == "000001.jpg@7"
-    with pytest.raises(UserError, match="no track"):
+    with pytest.raises(UserError, match="no picture to train on"):
         training.read(root / "annotations" / "instances_val2017.json")
 
 
@@ -92,9 +92,9 @@ def _compress(counts):
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda root: None, "none of the known layouts"),
+        (lambda root: None, "no data set was found"),
         (lambda root: (root / "annotations.jsonl").write_text("{"), "annotations.jsonl:1 is not JSON"),
-        (lambda root: (root / "annotations.jsonl").write_text(""), "holds no track"),
+        (lambda root: (root / "annotations.jsonl").write_text(""), "holds no picture to train on"),
         (lambda root: _truth(root, "1,2,3"), "groundtruth.txt' line 1 is not x,y,w,h"),
         (lambda root: _truth(root, "1,2,x,3"), "groundtruth.txt' line 1 is not x,y,w,h"),
         (lambda root: _truth(root, "1,2,3,4,5\n" * 4), "groundtruth.txt' line 1 .* has 5 numbers"),

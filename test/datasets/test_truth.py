@@ -54,7 +54,7 @@ def test_rows(text, boxes, kind, tmp_path):
         ("0,0,4,0,4,3,0,3\nnan,nan,nan,nan\n1,2,3,4\n", "line 3 has 4 numbers and the rows before it 8"),
         ("1,2,,3,4\n", "line 1 is not x,y,w,h"),
         ("1,2,3,4\nx,y,w,h\n", "line 2 is not x,y,w,h: 'x,y,w,h'"),
-        ("1,2,inf,4\n", "line 1 is not finite"),
+        ("1,2,inf,4\n", "line 1 has an infinite number"),
         ("1;2;3;4\n", "line 1 is not x,y,w,h"),
         (b"\xff\xfe\x00", "is not a text file"),
         ("m1,2,3\n", "line 1 is not a mask of VOT"),

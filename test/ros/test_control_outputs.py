@@ -233,7 +233,8 @@ def test_camera_info_of_another_type_is_named_once() -> None:
     node.publishers = ["std_msgs/msg/String"]
     for _ in range(5):
         outputs.watch(lambda kind, text: said.append(text))
-    assert said == ["/cam/camera_info carries std_msgs/msg/String, but sensor_msgs/msg/CameraInfo is needed"]
+    text = "/cam/camera_info carries std_msgs/msg/String, but sensor_msgs/msg/CameraInfo is needed"
+    assert said == [f"{text}: change the publisher or remap this topic"]
 
 
 @pytest.mark.parametrize(

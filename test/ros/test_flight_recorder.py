@@ -157,7 +157,8 @@ def test_off_by_default(setup: Any) -> None:
     one.start()
     one.send(2)
     answer = one.dump()
-    assert (answer.success, answer.message) == (False, "nothing is recorded: set the parameter record_folder")
+    advice = "set the parameter record_folder before the node is configured"
+    assert (answer.success, answer.message) == (False, f"nothing is recorded: {advice}")
 
 
 def test_a_missing_folder_is_one_warning_and_the_node_lives(

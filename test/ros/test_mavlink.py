@@ -70,11 +70,11 @@ def test_a_ground_station_starts_reads_and_stops_the_node(tmp_path: Path) -> Non
 
         node.until(is_started_anew, "a target in the new size")
         assert ground.command(dialect.MAV_CMD_CAMERA_STOP_TRACKING) == 0
-        node.said("stop: target forgotten")
+        node.said("stop: stopped tracking the target")
         child.send_signal(signal.SIGINT)
         assert child.wait(PATIENCE) == 0
     ground.close()
-    assert "camera 100 of system 1" in log.read_text()
+    assert "MAVLink component 100 of system 1" in log.read_text()
     assert "Traceback" not in log.read_text()
 
 

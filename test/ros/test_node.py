@@ -471,7 +471,7 @@ def test_a_best_effort_box_a_size_change_and_a_box_of_the_future(tmp_path: Any) 
         talker.until(refused, "the end of the wait")
         talker.said("later than the newest frame's; ")
         talker.said("send the box with stamp 0")
-        talker.said("taking /boxes/image: 160x120 bgr8 at ")
+        talker.said("receiving /boxes/image: 160x120 bgr8 at ")
 
 
 def test_another_tracker_on_the_same_topics_is_reported(tmp_path: Any) -> None:

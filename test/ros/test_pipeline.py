@@ -421,7 +421,7 @@ def test_stop_one_and_all(setup: Any) -> None:
     assert stop(one, "b").success
     one.send()
     refused = stop(one, "b")
-    assert (refused.success, refused.message) == (False, "there is no target 'b': followed are a, c")
+    assert (refused.success, refused.message) == (False, "there is no target 'b'; tracked are a, c")
     assert stop(one, "").success
     one.send()
     nobody = stop(one, "")

@@ -365,7 +365,7 @@ def test_ctrl_c_in_the_demo_ends_every_process_without_a_traceback(clip: Path, t
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )  # fmt: skip
         end = time.monotonic() + PATIENCE
-        while "waits for its frame" not in log.read_text():
+        while "waits for the frame with its stamp" not in log.read_text():
             assert time.monotonic() < end, log.read_text()
             time.sleep(0.05)
         os.killpg(child.pid, signal.SIGINT)

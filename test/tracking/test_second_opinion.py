@@ -598,4 +598,4 @@ def test_a_lite_without_features_is_reported_and_auto_goes_on(
             load("lite", engine="onnx", threads=1, second_opinion=wanted)
         return
     assert load("lite", engine="onnx", threads=1, second_opinion=wanted).name == "lite"
-    assert "no second opinion: no features" in caplog.text
+    assert "running without second_opinion: no features" in caplog.text

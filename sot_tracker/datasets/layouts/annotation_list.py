@@ -59,7 +59,8 @@ def _add_line(objects: dict[tuple[str, str], list[_Row]], root: Path, line: str,
             name = f"{group}#{item['id']}" if in_video else f"{stem}@{index}"
             objects[(group, name)].append(_Row(number, path, _box(item["box"]), _mask(item, row)))
     except (KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{where} is not a picture with objects ({type(error).__name__}: {error})") from None
+        reason = f"{type(error).__name__}: {error}"
+        raise UserError(f"{where} is not a picture with objects ({reason}): see `list` in docs/datasets.md") from None
     except (ValueError, OverflowError, RecursionError) as error:
         raise UserError(f"{where} is not JSON, or a value in it is wrong ({error}): repair or remove it") from None
 

@@ -36,7 +36,9 @@ def read_listing(listing: Path) -> Iterator[Sequence | Refused]:
     except (ValueError, RecursionError) as error:
         raise UserError(f"'{listing}' is not JSON ({error}): repair or remove it") from None
     except (KeyError, TypeError):
-        raise UserError(f"'{listing}' is not a listing of COCO: it needs images with an id, and annotations") from None
+        raise UserError(
+            f"'{listing}' is not an annotation file of COCO: it needs images with an id, and annotations"
+        ) from None
     top, split = listing.parent.parent, listing.stem.removeprefix("instances_")
     folder = next((f for f in (top / split, top / "images" / split, top / "images") if f.is_dir()), top)
     for number, item in enumerate(annotations):
@@ -55,7 +57,7 @@ def _object(item: Any, pictures: dict[Any, Any], folder: Path, where: str) -> Se
             mask = partial(coco_masks.read, item["segmentation"], picture["width"], picture["height"])
         own_name = f"{file}@{item['id']}"
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UserError(f"{where} is not an object of COCO ({type(error).__name__}: {error})") from None
+        raise UserError(f"{where} is incomplete or invalid ({type(error).__name__}: {error})") from None
     return Sequence(
         layout=NAME,
         source=NAME,

@@ -43,7 +43,10 @@ def _sequence(path: Path, topics: Topics) -> Sequence:
         recording.close()
     there = ~np.isnan(truth.boxes[:, 0])
     if not there.any():
-        raise UserError(f"{recording.name}: no true box has the stamp of a frame of {recording.topic}")
+        raise UserError(
+            f"{recording.name}: no true box has the stamp of a frame of {recording.topic}: choose other topics with "
+            "--topic and --truth-topic"
+        )
     first = int(np.argmax(there))
     numbers = np.arange(first, len(times))
     return Sequence(

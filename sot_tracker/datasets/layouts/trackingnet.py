@@ -26,7 +26,7 @@ def _sequence(file: Path, folder: Path) -> Sequence:
     truth = read_truth(file)
     frames = choose_frames(list_pictures(folder), len(truth.boxes))
     if not frames:
-        raise UserError(f"'{folder}' has no frames, which '{file}' is for")
+        raise UserError(f"'{file}' has boxes, but '{folder}' has no frames: add them, or remove the file")
     return video_sequence(NAME, file.stem, frames, truth, file)
 
 

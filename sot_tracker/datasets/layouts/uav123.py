@@ -54,7 +54,8 @@ def _sequence(root: Path, subset: str, file: Path) -> Sequence:
         group, start = name.rpartition("_")[0], _start(name, subset)
         frames = numbered(choose_frames(list_pictures(videos / group), rows), start, start + rows - 1)
     if not frames:
-        raise UserError(f"'{file}' is for pictures in '{videos / (group or name)}', where there are none")
+        folder = videos / (group or name)
+        raise UserError(f"'{file}' has boxes, but '{folder}' has no frames for them: add them, or remove the file")
     found = video_sequence(NAME, name, frames, truth, file, group=group, start=start - 1)
     return dataclasses.replace(found, place=subset)
 

@@ -38,11 +38,11 @@ def test_a_bad_line_of_a_list_is_named(line, words, tmp_path):
     [
         ("{", "is not JSON"),
         ("[" * 100000, "is not JSON"),
-        ('{"images": []}', "not a listing of COCO"),
-        ("[]", "not a listing of COCO"),
-        ('{"images": [{"id": 1}], "annotations": [{"image_id": 1}]}', "annotation 1 is not an object of COCO"),
-        ('{"images": [], "annotations": [{"image_id": 1}]}', "annotation 1 is not an object of COCO"),
-        ('{"images": [], "annotations": [7]}', "annotation 1 is not an object of COCO"),
+        ('{"images": []}', "not an annotation file of COCO"),
+        ("[]", "not an annotation file of COCO"),
+        ('{"images": [{"id": 1}], "annotations": [{"image_id": 1}]}', "annotation 1 is incomplete or invalid"),
+        ('{"images": [], "annotations": [{"image_id": 1}]}', "annotation 1 is incomplete or invalid"),
+        ('{"images": [], "annotations": [7]}', "annotation 1 is incomplete or invalid"),
     ],
 )
 def test_a_bad_listing_of_coco_is_named(content, words, tmp_path):

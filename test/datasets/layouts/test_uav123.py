@@ -44,7 +44,7 @@ def test_uav20l_takes_the_pictures_of_uav123(tmp_path):
     [
         ("bike1", 2, "has 2 rows for 3 frames"),
         ("bird1_2", 9, "has 9 rows for 4 frames"),
-        ("boat3", 2, "where there are none"),
+        ("boat3", 2, "has no frames for them"),
     ],
 )
 def test_refused(file, rows, words, tmp_path):
