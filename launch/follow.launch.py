@@ -1,6 +1,6 @@
-"""Track a target and turn the camera after it: ros2 launch sot_tracker follow.launch.py image:=/camera/image_raw
+"""Track a target and turn the camera towards it: ros2 launch sot_tracker follow.launch.py image:=/camera/image_raw
 
-With range:=true the camera is simulated (synthetic flight range). All arguments of track.launch.py work too.
+With range:=true the camera is simulated (docs/follow.md). All arguments of track.launch.py work too.
 """
 
 from pathlib import Path

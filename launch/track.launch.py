@@ -1,7 +1,7 @@
 """Track one target: ros2 launch sot_tracker track.launch.py model:=lite image:=/camera/image_raw
 
-Parameters are the defaults (listed in config/default.yaml), then params_file, then the arguments; the last value wins.
-An empty argument changes nothing, but `rviz` and `view` must be true or false.
+A parameter has its default (config/default.yaml) unless params_file gives another value; a launch argument overrides
+both. An empty argument changes nothing, but `rviz` and `view` must be true or false.
 """
 
 import os
@@ -22,13 +22,13 @@ ARGUMENTS = {
     **{old: f"Old name of {name}" for old, name in config.RENAMED.items()},
     "image": "Image topic of the camera",
     "camera_info": "Topic of the camera's calibration; empty: camera_info in the namespace of the image topic",
-    "params_file": "YAML file with your own parameters",
+    "params_file": "YAML file with the parameters that differ from config/default.yaml",
     "namespace": "Namespace of the node and its topics",
     "use_sim_time": "true to take the time from /clock (simulation, bag replay). Default: false.",
     "rviz": "true to show the debug image in rviz2",
     "view": "true to start the web page at http://127.0.0.1:8080, or at the port in view_port",
     "view_port": "TCP port of the web page. Default: 8080.",
-    "mavlink": "Connection to a ground station, as udpout:192.168.1.5:14550; starts the MAVLink camera",
+    "mavlink": "Connection to a ground station, for example udpout:192.168.1.5:14550; starts the MAVLink camera",
 }
 PRESET = {"image": "image", "rviz": "false", "view": "false"}
 

@@ -69,7 +69,7 @@ def _print_all(ms: dict[str, float]) -> None:
     print(
         "ms: per frame, as `sot-tracker tune` measured here" if ms else "`sot-tracker tune` measures ms per frame here"
     )
-    print("* taken where no model is named. All of one, with the whole licence: sot-tracker models NAME")
+    print("* the default. All facts about a model, with its whole licence: sot-tracker models NAME")
 
 
 def _measured_ms(model: ModelSpec) -> float | None:

@@ -144,7 +144,7 @@ def _with_agreement(model: ModelSpec, weights: str, runs: list[Run], clip: Clip)
 
 def _report(model: ModelSpec, runs: Sequence[Run], chosen: Run, stored: Path) -> None:
     print(f"\n{model.name}: milliseconds per frame in all, 640x480, best of {_ROUNDS} runs")
-    print(f"{'engine':<9} {'prec.':<5} {'thr.':>4} {'ms':>8}  boxes like fp32's")
+    print(f"{'engine':<9} {'prec.':<5} {'thr.':>4} {'ms':>8}  overlap with fp32's boxes (IoU)")
     for run in sorted(runs, key=lambda run: run.ms):
         mark = "  <- auto takes this" if run == chosen else ""
         refused = ", too little for auto" if run.agreement < tuning.MIN_AGREEMENT else ""
