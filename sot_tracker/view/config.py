@@ -20,7 +20,7 @@ class ViewConfig(Options):
     port: int = option(8080, "TCP port; 0 takes a free one, which is printed.", Scope.NODE, low=0, high=65535)
     token: str = option(
         "",
-        "Token that a browser must give, if the address requires one. Empty: a new token at every start.",
+        "Token that a browser must give. Empty: a new one at every start, or none if host is a loopback address.",
         Scope.NODE,
     )
     names: str = option(
