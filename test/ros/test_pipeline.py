@@ -398,7 +398,7 @@ def test_ids_cannot_write_into_the_log(setup: Any, capfd: pytest.CaptureFixture[
     one = started(setup, max_targets=1)
     boxes(one, "a\n\x1b[31m")
     one.send()
-    assert stop(one, "b").message == r"there is no target 'b': followed are a\n\x1b[31m"
+    assert stop(one, "b").message == r"there is no target 'b'; tracked are a\n\x1b[31m"
     two = started(setup, max_targets=2)
     boxes(two, "a\n\x1b[31m", "b", "c")
     assert r"(a\n\x1b[31m, b)" in capfd.readouterr().err
