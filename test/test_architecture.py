@@ -18,6 +18,7 @@ LAZY = {
     ("commands", "sot_tracker"): "a command's --help needs only its flags",
     ("commands", "torch"): "a command's --help needs only its flags",
     ("commands", "tqdm"): "a command's --help needs only its flags",
+    ("commands", "filelock"): "a command's --help needs only its flags",
     ("__main__", "sot_tracker.cli"): "Ctrl-C during its imports must not show a traceback",
     ("cli", "importlib.metadata"): "15 ms of every start, only for --version",
     ("tuning", "importlib.metadata"): "15 ms of every start, only where `tune` was run",

@@ -195,7 +195,7 @@ def test_eval_writes_everything(data, tmp_path, capsys):
     assert main([*arguments, "--no-plots"]) == 0
     assert "4 runs: 4 done, 0 to do" in capsys.readouterr().out
     assert main([*arguments, "--no-plots", "--threads", "1"]) == 0
-    assert "4 to do (4 of them anew" in capsys.readouterr().out
+    assert "4 to do (4 of them again" in capsys.readouterr().out
     assert main([*arguments, "--no-plots", "--threads", "1", "--again"]) == 0
     assert "0 done, 4 to do" in capsys.readouterr().out
 

@@ -90,7 +90,10 @@ def histogram(image: Image, box: Box) -> Histogram:
 
 
 def _channels(small: Image) -> Integers:
-    """2 x pixels, a and b of CIELAB. The values are exactly OpenCV's for 8 bits, whose tables take 40 ms and 5 MB."""
+    """2 x pixels, a and b of CIELAB, 0 to 255, as from OpenCV's conversion, whose tables take 40 ms and 5 MB.
+
+    Of all 16.7 million colours, a or b of 443 differ from OpenCV's by 1.
+    """
     grey_levels, roots, matrix = _tables()
     light = grey_levels.take(small.reshape(-1, 3)) @ matrix  # whole numbers below 2**24: exact in float32
     x, y, z = roots.take((light.T.astype(np.int32) + 2048) >> 12)
@@ -101,12 +104,13 @@ def _channels(small: Image) -> Integers:
 def _tables() -> tuple[Floats, Integers, Floats]:
     """Fixed-point tables: grey level to linear light, linear light to CIELAB's cube root, and BGR to XYZ (D65).
 
-    They are computed in float32 as in OpenCV: in float64 a few entries would be rounded differently.
+    The entries are rounded to float32 in between, as in OpenCV. They are computed in float64, so that they are the
+    same on every processor: NumPy's cube root in float32 differs in its last bit between AVX2 and AVX-512.
     """
-    grey = np.arange(256, dtype=np.float32) / 255
-    linear = np.where(grey <= 0.04045, grey / 12.92, ((grey + 0.055) / 1.055) ** 2.4)
-    light = np.arange(384 * 8, dtype=np.float32) / (255 * 8)  # XYZ of white is 1
-    root = np.where(light < 0.008856, light * 7.787 + 16 / 116, np.cbrt(light))
+    grey = np.arange(256) / 255
+    linear = np.where(grey <= 0.04045, grey / 12.92, ((grey + 0.055) / 1.055) ** 2.4).astype(np.float32)
+    light = np.arange(384 * 8, dtype=np.float32) / np.float32(255 * 8)  # XYZ of white is 1
+    root = np.where(light < 0.008856, light * 7.787 + 16 / 116, np.cbrt(light.astype(np.float64))).astype(np.float32)
     rgb_to_xyz = [[0.412453, 0.357580, 0.180423], [0.212671, 0.715160, 0.072169], [0.019334, 0.119193, 0.950227]]
     matrix = (np.array(rgb_to_xyz) / [[0.950456], [1], [1.088754]])[:, ::-1].T
     first, second, third = (np.rint(at) for at in (255 * 8 * linear, 2**15 * root, 2**12 * matrix))

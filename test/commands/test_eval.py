@@ -87,7 +87,7 @@ def test_only_these_sequences_and_frames(evaluate, tmp_path):
     rows = list(csv.DictReader(io.StringIO((tmp_path / "out" / "sequences.csv").read_text())))
     assert [(row["sequence"], row["frames"]) for row in rows] == [("three", "3"), ("two", "3")]
     assert b"\r" not in (tmp_path / "out" / "sequences.csv").read_bytes()
-    assert "3 runs: 0 done, 3 to do (2 of them anew" in evaluate()[1]
+    assert "3 runs: 0 done, 3 to do (2 of them again" in evaluate()[1]
 
 
 def test_sequences_given_one_by_one(evaluate):

@@ -179,9 +179,9 @@ def test_each_data_set_is_left_out_in_turn(
     given = ["calibrate", "--model", "toy", "--weights", str(toy_folder), "--dry-run"]
     assert main([*given, *["--data", str(tmp_path / "data")] * 2]) == 0
     assert "6000 frames of 40 sequences" in (reported := capsys.readouterr().out)
-    assert "On sequences left out" in reported
+    assert "on sequences left out" in reported
     assert main([*given, *["--data", str(tmp_path / "data")] * 3, "--save-looks", str(tmp_path / "kept.npz")]) == 0
-    assert "On data sets left out" in capsys.readouterr().out
+    assert "on data sets left out" in capsys.readouterr().out
     assert np.bincount(samples_file.read(tmp_path / "kept.npz").folder).tolist() == [3000] * 3
 
 

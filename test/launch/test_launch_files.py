@@ -94,7 +94,7 @@ def test_arguments_get_the_type_of_their_option(launch: Any) -> None:
     [
         ("threads", "many", "threads='many' has the wrong type"),
         ("lost_threshold", "7", "lost_threshold=7.0 is out of range"),
-        ("init_box", "[1, 2", r"init_box:=\[1, 2 cannot be read"),
+        ("init_box", "[1, 2", r"init_box:=\[1, 2 is not valid YAML"),
         ("init_box", "[1, 2]", "give \\[x, y, w, h\\]"),
         ("use_sim_time", "1", "use_sim_time:=1 is not possible: give true or false"),
         ("rviz", "yes", "rviz:=yes is not possible: give true or false"),
