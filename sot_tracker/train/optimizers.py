@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from sot_tracker.errors import UserError
+from sot_tracker.train.precision import has_bfloat16
 from sot_tracker.train.recipe import Recipe
 
 MUON_FACTOR = 2.0
@@ -73,8 +74,16 @@ def optimizers_for(net: nn.Module, recipe: Recipe, fast: tuple[str, ...] = ()) -
                 f"optimizer='muon' needs torch 2.9 or newer, this is {torch.__version__}: choose --optimizer adamw"
             )
         groups = _groups([(name, matrix) for name, (_, matrix) in flat.items()], recipe, fast, MUON_FACTOR)
-        parts.append(torch.optim.Muon(groups, lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw"))
+        parts.append(_muon(named[0][1].device)(groups, lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw"))
     return Optimizers(*parts, flat=list(flat.values()))
+
+
+def _muon(device: torch.device) -> type[torch.optim.Optimizer]:
+    if has_bfloat16(device):
+        return torch.optim.Muon
+    from sot_tracker.train.muon import Float32Muon  # its base class is missing in older torch
+
+    return Float32Muon
 
 
 def is_matrix(name: str, parameter: Tensor) -> bool:
