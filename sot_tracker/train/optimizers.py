@@ -78,7 +78,7 @@ def optimizers_for(net: nn.Module, recipe: Recipe, fast: tuple[str, ...] = ()) -
     return Optimizers(*parts, flat=list(flat.values()))
 
 
-def _muon(device: torch.device) -> type[torch.optim.Optimizer]:
+def _muon(device: torch.device) -> type[torch.optim.Muon]:
     if has_bfloat16(device):
         return torch.optim.Muon
     from sot_tracker.train.muon import Float32Muon  # its base class is missing in older torch
