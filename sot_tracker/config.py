@@ -127,8 +127,8 @@ class Config(Options):
     max_search_rate: float = option(
         0.0,
         "Largest number of searches (runs of the tracker) per second and target, to leave computing time for other "
-        "programs; optical flow moves the box in the other frames. 0: no limit. Possible only with optical flow: in "
-        "the node with propagate:=auto, on cameras, in `eval --realtime` and with `load(..., realtime=True)`.",
+        "programs; optical flow moves the box in the other frames. 0: no limit. In files it is counted by the frames' "
+        "stamps; frames without stamps count as 30 per second. Not possible with propagate:=off.",
         low=0.0,
         high=1000.0,
     )

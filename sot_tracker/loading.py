@@ -46,8 +46,8 @@ def load(name: str, *, realtime: bool = False, **options: Any) -> Tracker:
 def load_many(name: str, max_targets: int, *, realtime: bool = False, **options: Any) -> MultiTracker:
     """Like `load`, for up to `max_targets` targets in the same frames (see `MultiTracker.start`, `stop`, `update`).
 
-    The network is loaded once. Without `realtime` all targets of a frame are searched for together: in parallel
-    threads, or on a GPU as one batch (docs/engines.md). With `realtime` they are searched for one after the other.
+    The network is loaded once. All targets of a frame are searched for together: in parallel threads, or on a GPU as
+    one batch (docs/engines.md). With `realtime` or `max_search_rate` they are searched for one after the other.
 
     Raises UserError as `load`, and for a number of targets out of range.
     """
@@ -57,13 +57,16 @@ def load_many(name: str, max_targets: int, *, realtime: bool = False, **options:
 
 
 def load_trackers(config: Config, realtime: bool = False) -> list[Tracker]:
-    """Create `config.max_targets` trackers that share one network. Raises UserError as `load`."""
-    if config.max_search_rate and not realtime:
+    """Create `config.max_targets` trackers that share one network. Raises UserError as `load`.
+
+    Without `realtime`, `max_search_rate` gives trackers in lock-step, which wait for every search.
+    """
+    if config.max_search_rate and config.propagate == "off":
         raise UserError(
-            f"max_search_rate={config.max_search_rate:g} needs optical flow between two searches (propagate:=auto in "
-            "the node, realtime=True in Python, a camera in `track`): leave it out if every frame is to be searched"
+            f"max_search_rate={config.max_search_rate:g} needs optical flow between two searches, which propagate:=off "
+            "turns off: leave out one of the two"
         )
-    model, count = spec(config.model), config.max_targets
+    model, count, rate = spec(config.model), config.max_targets, config.max_search_rate
     trackers: list[Tracker]
     if model.network is None:
         if config.second_opinion == "on":
@@ -72,12 +75,13 @@ def load_trackers(config: Config, realtime: bool = False) -> list[Tracker]:
         options = (model.name, config.threads, config.weights, config.lost_threshold, config.max_coast)
         trackers = [OpenCVTracker(*options) for _ in range(count)]
     else:
-        shared = load_network_tracker(model, replace(config, max_targets=1) if realtime else config)
+        one_by_one = realtime or rate > 0
+        shared = load_network_tracker(model, replace(config, max_targets=1) if one_by_one else config)
         trackers = [shared, *(shared.another() for _ in range(count - 1))]
-    if not realtime:
-        return trackers
-    executor = ThreadPoolExecutor(1, thread_name_prefix="search")
-    return [RealtimeTracker(tracker, executor, max_search_rate=config.max_search_rate) for tracker in trackers]
+    if realtime:
+        executor = ThreadPoolExecutor(1, thread_name_prefix="search")
+        return [RealtimeTracker(tracker, executor, max_search_rate=rate) for tracker in trackers]
+    return [RealtimeTracker(tracker, max_search_rate=rate, lockstep=True) for tracker in trackers] if rate else trackers
 
 
 def _warn_of_no_effect(config: Config) -> None:

@@ -6,6 +6,9 @@ import pytest
 from sot_tracker import load, loading
 from sot_tracker.config import Config
 from sot_tracker.errors import UserError
+from sot_tracker.tracking.realtime import RealtimeTracker
+
+from ros_clips import box_at, frame
 
 
 @pytest.mark.parametrize(
@@ -18,7 +21,6 @@ from sot_tracker.errors import UserError
         ("nanotrack", {}, "give weights=DIR, a folder with"),
         ("hit_base", {}, "give weights=PATH, a model folder"),
         ("kcf", {"threads": 999}, "threads=999 is out of range"),
-        ("kcf", {"max_search_rate": 10}, "max_search_rate=10 needs optical flow between two searches"),
         ("lite", {"max_search_rate": -1, "realtime": True}, "max_search_rate=-1.0 is out of range"),
     ],
 )
@@ -77,3 +79,18 @@ def test_in_real_time_searches_can_be_limited(monkeypatch):
     monkeypatch.setattr(loading, "RealtimeTracker", lambda *_, **options: given.update(options))
     load("kcf", realtime=True, max_search_rate=10)
     assert given == {"max_search_rate": 10.0}
+
+
+def test_without_the_clock_too():
+    assert not isinstance(load("kcf"), RealtimeTracker)
+    tracker = load("kcf", max_search_rate=10)
+    tracker.init(frame(0), box_at(0))
+    estimates = [tracker.update(frame(index)) for index in range(1, 12)]
+    assert [estimate.source for estimate in estimates] == ["flow", "flow", "tracker"] * 3 + ["flow", "flow"]
+    assert min(estimate.box.iou(box_at(index)) for index, estimate in enumerate(estimates, 1)) > 0.5
+
+
+def test_a_limit_of_searches_needs_optical_flow():
+    config = Config.from_mapping({"model": "kcf", "max_search_rate": 10, "propagate": "off"})
+    with pytest.raises(UserError, match=r"max_search_rate=10 needs optical flow.* propagate:=off turns off"):
+        loading.load_trackers(config)

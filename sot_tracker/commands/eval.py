@@ -114,8 +114,8 @@ def _check(args: argparse.Namespace) -> None:
         raise UserError(f"--realtime {args.realtime:g} is not possible: give frames per second, above 0 to 1000")
     if args.propagate and not args.realtime:
         raise UserError(f"--propagate {args.propagate} is for --realtime: give --realtime FPS too, or leave it out")
-    if tracker_options(args).get("max_search_rate") and (not args.realtime or args.propagate == "off"):
-        raise UserError("--max-search-rate is for --realtime FPS with optical flow (--propagate auto): leave it out")
+    if tracker_options(args).get("max_search_rate") and args.propagate == "off":
+        raise UserError("--max-search-rate needs optical flow, which --propagate off turns off: leave one out")
     if args.realtime and args.jobs > 1:
         raise UserError("--realtime needs the processors for itself: leave --jobs out")
     if args.ray and args.realtime:

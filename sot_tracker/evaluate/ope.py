@@ -68,11 +68,9 @@ class Entry:
     def load(self, jobs: int = 1, realtime: bool = False) -> Tracker:
         """Load the tracker. With several jobs, each uses its share of the processors, unless `threads` is set.
 
-        realtime: see `loading.load`; `max_search_rate` is only used with it.
+        realtime: see `loading.load`.
         """
         options = dict(self.options)
-        if not realtime:
-            options.pop("max_search_rate", None)
         if jobs > 1 and not options.get("threads"):
             options["threads"] = max(1, cpus.usable() // jobs)
         return load(self.model, realtime=realtime, **options)

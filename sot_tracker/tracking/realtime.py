@@ -6,6 +6,9 @@ A search is one run of the tracker on one frame.
 frame has ended, its result is moved to the new frame by the motions measured since then, and replaces the box. As soon
 as the tracker is idle, it gets the newest frame. A tracker that keeps pace with the frames is waited for instead, so
 that a fast network gives the same boxes as without this class.
+
+In lock-step every search is waited for, in the caller's thread, and only `max_search_rate` decides which frames are
+searched. So the boxes do not depend on the speed of the computer.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from sot_tracker.box import Box, BoxLike
@@ -72,12 +76,25 @@ class _Pace:
         return self.keeps
 
 
+class _InCallersThread(Executor):
+    """Runs what is submitted at once, so that its result is there when `submit` returns."""
+
+    def submit(self, call: Callable[..., Any], /, *arguments: Any, **options: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        try:
+            future.set_result(call(*arguments, **options))
+        except Exception as error:
+            future.set_exception(error)  # raised where the result is asked for, as with a thread
+        return future
+
+
 class RealtimeTracker:
     """Any tracker, with a box for every frame; itself a `Tracker`.
 
     inner: the tracker; from `init` on nobody else may use it. executor: runs one search at a time; by default a thread
     of its own, which ends with this object. clock: gives seconds, for measuring the pace. max_search_rate: upper limit
-    of searches per second, 0 for none.
+    of searches per second, 0 for none. lockstep: wait for every search, without an executor; then the seconds of
+    `max_search_rate` are counted by the frames' stamps (without stamps 30 frames are a second).
 
     An estimate's `source` tells where its box comes from, its `look_age_ms` how old the last search is.
     """
@@ -88,9 +105,11 @@ class RealtimeTracker:
         executor: Executor | None = None,
         clock: Callable[[], float] = time.perf_counter,
         max_search_rate: float = 0.0,
+        lockstep: bool = False,
     ) -> None:
         self._inner = inner
-        self._executor = executor or ThreadPoolExecutor(1, thread_name_prefix="search")
+        self._lockstep = lockstep
+        self._executor = _InCallersThread() if lockstep else executor or _thread()
         self._clock = clock
         self._pace = _Pace()
         self._min_interval = 1 / max_search_rate if max_search_rate else 0.0  # seconds between two searches, at least
@@ -128,7 +147,7 @@ class RealtimeTracker:
         estimate = self._inner.init(image, box, stamp_ns)
         self._flow = fusion.start(image, estimate.box)
         self._size = (image.shape[0], image.shape[1])
-        self._arrived = self._clock()
+        self._arrived = self._time_of(stamp_ns)
         self._due = self._arrived + self._min_interval
         self._latest, self._searched = estimate, (self._arrived, stamp_ns)
         self._motions.clear()
@@ -145,22 +164,22 @@ class RealtimeTracker:
         require_size(image, self._size)
         require_stamp(stamp_ns)
         self._require_own_process()
-        begin = self._clock()
-        self._notice_interval(begin)
+        begin, now = self._clock(), self._time_of(stamp_ns)
+        self._notice_interval(now)
         moved = fusion.follow(self._flow, image, self._latest.box, lost=not self._latest.is_there)
         self._motions.append(_motion(moved.last, moved.box))
         estimate = replace(self._latest, box=moved.box, source=moved.source.value)
         if self._search is not None and self._search.future.done():
             estimate = self._taken_over(self._search, estimate)
         times = {"flow": 1e3 * (self._clock() - begin)}
-        if self._search is None and begin >= self._due - _EARLY:
-            waits = self._pace.judge()
-            self._begin_search(image if waits else own(image), estimate, stamp_ns)
+        if self._search is None and now >= self._due - _EARLY:
+            waits = self._lockstep or self._pace.judge()
+            self._begin_search(image if waits else own(image), estimate, now, stamp_ns)
             if waits:
                 estimate = self._waited_for(estimate)
                 times = {**estimate.times, "flow": times["flow"] + estimate.times.get("flow", 0.0)}
         self._flow = fusion.settle(moved, image, estimate.box)
-        age_ms = self._age_ms(begin, stamp_ns)
+        age_ms = self._age_ms(now, stamp_ns)
         self._latest = replace(estimate, times=times, look_age_ms=age_ms)
         return states.between_searches(self._latest, self._size, self.policy.max_coast)
 
@@ -181,14 +200,19 @@ class RealtimeTracker:
         if self._latest is not None:
             self._latest = replace(self._latest, box=Box.of(box))
 
-    def _begin_search(self, image: Image, estimate: Estimate, stamp_ns: int | None) -> None:
+    def _time_of(self, stamp_ns: int | None) -> float:
+        """Seconds at which a frame arrived: by the clock, in lock-step by its stamp."""
+        if not self._lockstep:
+            return self._clock()
+        return self._arrived + states.FRAME_S if stamp_ns is None else stamp_ns * 1e-9
+
+    def _begin_search(self, image: Image, estimate: Estimate, now: float, stamp_ns: int | None) -> None:
         height, width = self._size
         # A box that was not accepted is a guess; then the tracker searches at its own last position.
         is_there = estimate.is_there and estimate.box.is_valid and estimate.box.overlaps(width, height)
         if is_there and self.info.can_recenter:
             self._inner.move(estimate.box)
         self._motions.clear()
-        now = self._clock()
         self._due = max(self._due + self._min_interval, now)  # a late search does not delay the next ones
         _processes[self._executor] = os.getpid()
         self._search = _Search(self._executor.submit(self._inner.update, image, stamp_ns), now, stamp_ns)
@@ -228,6 +252,8 @@ class RealtimeTracker:
     def _notice_interval(self, now: float) -> None:
         if 0 < now - self._arrived < _MAX_INTERVAL:
             self._pace.interval = _mean(self._pace.interval, now - self._arrived)
+        elif now < self._arrived:  # stamps that went back, as in a recording that begins again
+            self._due = now
         self._arrived = now
 
     def _age_ms(self, now: float, stamp_ns: int | None) -> float:
@@ -236,6 +262,10 @@ class RealtimeTracker:
         if stamp is not None and stamp_ns is not None and stamp_ns >= stamp:
             return (stamp_ns - stamp) * 1e-6
         return 1e3 * max(0.0, now - begin)
+
+
+def _thread() -> Executor:
+    return ThreadPoolExecutor(1, thread_name_prefix="search")
 
 
 def own(image: Image) -> Image:

@@ -149,10 +149,8 @@ def test_what_cannot_be(sequence, tmp_path, capsys, more, message):
     assert message in capsys.readouterr().err
 
 
-def test_a_limit_of_searches_is_for_real_time_alone() -> None:
-    """The figure without the clock beside it is that of a search in every frame."""
-    entry = Entry.parse("kcf", {"max_search_rate": 10.0})
-    assert not isinstance(entry.load(), RealtimeTracker)
-    live = entry.load(realtime=True)
-    assert isinstance(live, RealtimeTracker)
-    assert live._min_interval == pytest.approx(0.1)
+@pytest.mark.parametrize("realtime", [False, True])
+def test_a_limit_of_searches_holds_with_and_without_the_clock(realtime: bool) -> None:
+    limited = Entry.parse("kcf", {"max_search_rate": 10.0}).load(realtime=realtime)
+    assert isinstance(limited, RealtimeTracker)
+    assert limited._min_interval == pytest.approx(0.1)

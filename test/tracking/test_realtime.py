@@ -193,6 +193,41 @@ def test_max_search_rate(inner, worker, clock, rate, searched):
     assert [index for index in inner.frames if index >= 5] == searched
 
 
+@pytest.mark.parametrize(
+    ("rate", "stamps", "searched"),
+    [
+        (0.0, lambda index: index * 33_333_333, [1, 2, 3, 4, 5, 6, 7, 8, 9]),
+        (10.0, lambda index: index * 33_333_333, [3, 6, 9]),
+        (10.0, lambda index: None, [3, 6, 9]),  # 30 frames per second
+        (10.0, lambda index: index * 50_000_000, [2, 4, 6, 8]),
+        (10.0, lambda index: (index % 5) * 50_000_000, [2, 4, 5, 7, 9]),  # a recording that begins again
+    ],
+)
+def test_in_lockstep_the_rate_is_counted_by_stamps(inner, rate, stamps, searched):
+    """However slow the searches and the caller are; between them optical flow moves the box."""
+    seen = []
+    inner.search_ms = 10 * SEARCH_MS
+    inner.update = lambda image, stamp_ns=None: seen.append(index) or Estimate(box_at(index), 0.9, State.TRACKING)
+    tracker = RealtimeTracker(inner, max_search_rate=rate, lockstep=True)
+    tracker.init(frame(0), box_at(0), stamps(0))
+    for index in range(1, 10):
+        estimate = tracker.update(frame(index), stamps(index))
+        assert estimate.box.iou(box_at(index)) > 0.9
+        assert (estimate.source == "tracker") is (index in searched)
+    assert seen == searched
+
+
+def test_in_lockstep_an_error_of_a_search_is_raised_in_its_frame(inner):
+    tracker = RealtimeTracker(inner, max_search_rate=10.0, lockstep=True)
+    tracker.init(frame(0), box_at(0), 0)
+    inner.error = UserError("it failed")
+    tracker.update(frame(1), 33_333_333)
+    with pytest.raises(UserError, match="it failed"):
+        tracker.update(frame(3), 100_000_000)
+    inner.error = None
+    assert tracker.update(frame(4), 133_333_333).box.iou(box_at(4)) > 0.9
+
+
 def test_the_rate_holds_for_a_target_that_is_lost_too(inner, worker, clock):
     inner.search_ms, worker.at_once = 5.0, True
     tracker = RealtimeTracker(inner, worker, clock, max_search_rate=10.0)
