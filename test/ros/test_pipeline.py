@@ -24,6 +24,8 @@ from ros_clips import box_at, frame
 pytestmark = [pytest.mark.ros, pytest.mark.usefixtures("ros_domain")]
 pytest.importorskip("rclpy", reason="ROS 2 is not here: `make test` brings it")
 
+import rclpy  # noqa: E402
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus  # noqa: E402
 from rclpy.lifecycle import TransitionCallbackReturn  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
 from rclpy.qos import qos_profile_sensor_data  # noqa: E402
@@ -216,6 +218,30 @@ def test_errors_frame_after_frame_end_in_unconfigured_and_can_be_tried_again(
     one.box(box_at(0))
     one.send()
     assert one.record.states == [State.TRACKING]
+
+
+def test_the_last_diagnostics_of_a_node_that_gives_up_are_an_error_with_the_reason(setup: Any) -> None:
+    one = setup()
+    monitor = rclpy.create_node("monitor")
+    heard: list[Any] = []
+    monitor.create_subscription(DiagnosticArray, "/diagnostics", lambda message: heard.extend(message.status), 10)
+    one.go("configure", "activate")
+    deadline = time.monotonic() + 20
+    while one.node._pipeline._diagnostics.get_subscription_count() == 0 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    one.box(box_at(0))
+    one.send()
+    one.node._pipeline._on_second()
+    one.tracker.error = RuntimeError("device lost")
+    for _ in range(MAX_FAILURES):
+        one.send()
+    one.node._pipeline._watch()
+    while len(heard) < 2 and time.monotonic() < deadline - 10:
+        rclpy.spin_once(monitor, timeout_sec=0.1)
+    monitor.destroy_node()
+    assert [status.level for status in heard] == [DiagnosticStatus.OK, DiagnosticStatus.ERROR]
+    assert heard[1].message == "10 frames in a row failed, the last with RuntimeError: device lost"
+    assert heard[1].name == heard[0].name
 
 
 def test_a_frame_that_the_tracker_refuses_is_no_failure(setup: Any) -> None:
