@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gc
+import threading
 import time
 import weakref
 from array import array
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -18,6 +20,7 @@ import pytest
 from sot_tracker.box import Box
 from sot_tracker.errors import UserError
 from sot_tracker.tracker import Estimate, Policy, State, TrackerInfo
+from sot_tracker.tracking.realtime import RealtimeTracker
 
 from ros_clips import box_at, frame
 
@@ -288,6 +291,36 @@ def test_cleanup_frees_the_network_at_once(setup: Any, active: bool) -> None:
             assert network() is None
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("steps", [("configure", "activate"), ("configure",), ()])
+def test_a_node_that_is_destroyed_without_a_cleanup_holds_nothing(
+    setup: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, steps: tuple[str, ...]
+) -> None:
+    pytest.importorskip("rosbags")
+    monkeypatch.setattr(node_module, "load_trackers", lambda config, realtime: [RealtimeTracker(Fake())])
+    monkeypatch.setattr(node_module, "Outputs", publishers.Outputs)
+    before = set(threading.enumerate())
+    one = setup(record_folder=str(tmp_path))
+    one.go(*steps)
+    network = None
+    if steps:
+        network = weakref.ref(one.tracker._inner.network)
+    if "activate" in steps:
+        one.box(box_at(0))
+        for _ in range(3):
+            one.send()
+        one.node._pipeline._inputs._click(60, 60, 0)  # a search for an object runs
+        one.node._pipeline._recorder._recorder.dump("asked")
+        names = {thread.name.partition("_")[0] for thread in set(threading.enumerate()) - before}
+        assert {"search", "object"} <= names
+    one.node.destroy_node()
+    deadline = time.monotonic() + 10  # a search that runs is not waited for
+    while set(threading.enumerate()) - before and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not set(threading.enumerate()) - before
+    assert network is None or network() is None
+    assert len(list(tmp_path.glob("*.mcap"))) == ("activate" in steps)
 
 
 def test_the_box_parameter_starts_one_target_per_configure(setup: Any) -> None:
