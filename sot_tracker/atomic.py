@@ -1,18 +1,24 @@
-"""Files and folders that appear whole or not at all: written beside their place, then moved there."""
+"""Files and folders that appear whole or not at all: written beside their place, then moved there.
+
+What is unfinished has a hidden name, and its process holds a lock on it (flock), which the system releases when that
+process ends in any way. So what a killed process left is recognised, and removed by the next one that writes there.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
+import re
 import shutil
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from secrets import token_hex
 
 from sot_tracker.errors import UserError
 
+_UNFINISHED = re.compile(r"\.sot_tracker-[0-9a-f]{12}(\..*)?", re.DOTALL)
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -30,16 +36,12 @@ def new_file(path: Path) -> Iterator[Path]:
             yield target
             return
         target.parent.mkdir(parents=True, exist_ok=True)
-        beside = target.with_name(f".sot_tracker-{token_hex(6)}{target.suffix}")
-        try:
-            beside.touch(0o666, exist_ok=False)
+        with _unfinished(target, target.suffix, lambda path: path.touch(0o666, exist_ok=False)) as beside:
             yield beside
             if target.exists():
                 shutil.copymode(target, beside)
             _flush(beside)
             beside.replace(target)
-        finally:
-            beside.unlink(missing_ok=True)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}") from None
 
@@ -61,14 +63,14 @@ def new_folder(path: Path) -> Iterator[Path]:
     it was and nothing is left behind. Raises UserError if the folder cannot be made, or if the disk gets full.
     """
     target = Path(os.path.realpath(path))
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        place = tempfile.TemporaryDirectory(prefix=".sot_tracker-", dir=target.parent)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from None
-    with place as beside:
-        fresh = Path(beside) / "new"
-        fresh.mkdir()
+    with contextlib.ExitStack() as stack:
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            beside = stack.enter_context(_unfinished(target, "", lambda path: path.mkdir(0o700)))
+            fresh = beside / "new"
+            fresh.mkdir()
+        except OSError as error:
+            raise UserError(f"cannot write {path}: {error.strerror or error}") from None
         try:
             yield fresh
         except OSError as error:
@@ -77,10 +79,68 @@ def new_folder(path: Path) -> Iterator[Path]:
             raise UserError(f"cannot write {path}: {error.strerror}") from None
         try:
             if target.exists():
-                target.replace(Path(beside) / "old")
+                target.replace(beside / "old")
             fresh.replace(target)
         except OSError as error:
             raise UserError(f"cannot write {path}: {error.strerror or error}") from None
+
+
+@contextlib.contextmanager
+def _unfinished(target: Path, suffix: str, make: Callable[[Path], None]) -> Iterator[Path]:
+    """A locked file or folder beside `target`, which `make` makes; removed when the block ends, if it is still there.
+    Those that ended processes left in the same folder are removed first.
+    """
+    with contextlib.suppress(OSError):  # a folder that may be written to, but not listed
+        for name in os.listdir(target.parent):  # noqa: PTH208 - quicker than iterdir in a folder of many pictures
+            if _UNFINISHED.fullmatch(name):
+                _remove_if_left(target.with_name(name))
+    lock = -1
+    while lock < 0:
+        path = target.with_name(f".sot_tracker-{token_hex(6)}{suffix}")
+        make(path)
+        lock = _locked(path)
+    try:
+        yield path
+    finally:
+        _remove(path)
+        os.close(lock)
+
+
+def _locked(path: Path) -> int:
+    """The descriptor of a new file or folder, with the lock; -1 if another process took it for one that was left."""
+    try:
+        lock = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return -1
+    with contextlib.suppress(OSError):  # file systems without locks: what is left there is never removed
+        fcntl.flock(lock, fcntl.LOCK_EX)
+    if path.exists():
+        return lock
+    os.close(lock)
+    return -1
+
+
+def _remove_if_left(path: Path) -> None:
+    """Remove an unfinished file or folder whose process has ended."""
+    try:
+        lock = os.open(path, os.O_RDONLY)
+    except OSError:  # it is finished by now, or belongs to somebody else
+        return
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not ((path / "old").exists() and (path / "new").exists()):  # killed between the two moves: the only copies
+            _remove(path)
+    except OSError:  # its process is running
+        return
+    finally:
+        os.close(lock)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _flush(path: Path) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from sot_tracker.manifest import (
     Shapes,
     Variant,
     network_fields,
+    read_manifest,
 )
 from sot_tracker.model_folder import Source
 
@@ -68,8 +70,8 @@ def export(
     lost_threshold: 0..1, by default that of the source. A calibration of the source is kept, since a model folder that
         is exported again has the same weights.
     progress: called with the name of every step when it begins.
-    Other files of an existing folder (card.md) are kept. Its other variants are deleted, since they were made from the
-    older weights.
+    Other files of an existing folder (card.md) are kept, and so are its other variants if the stored weights stay the
+    same. If not, the variants are deleted, which one line of the log says.
 
     Raises UserError if `out` is something else than a model folder, if the weights do not fit, or if graph and torch
     differ by more than `TOLERANCE`.
@@ -84,7 +86,7 @@ def export(
         cached, maps = _write_graphs(net, spec, folder, progress)
         progress("counting")
         files = {name: model_folder.sha256(folder / name) for name in (TEMPLATE, SEARCH, WEIGHTS)}
-        Manifest(
+        manifest = Manifest(
             model=model.name,
             network=network_fields(model),
             cached=cached,
@@ -96,10 +98,12 @@ def export(
             variants={DEFAULT_VARIANT: Variant(files)},
             exported_from=_origin(source),
             calibration=source.manifest.calibration if source.manifest is not None else None,
-        ).write(folder)
+        )
+        kept = _kept_variants(out, model, manifest)
+        replace(manifest, variants={**manifest.variants, **kept}).write(folder)
         progress("comparing with torch")
         worst = check(model, folder)
-        _keep_other_files(out, folder)
+        _keep_other_files(out, folder, kept)
     logging.getLogger(__name__).info("%s: graphs and torch differ by %.1e at most", out, worst)
     return model_folder.open_folder(out, model)
 
@@ -214,11 +218,36 @@ def _require_replaceable(out: Path) -> None:
         raise UserError(f"--out {out} holds other files and is not a model folder: give a new folder")
 
 
-def _keep_other_files(out: Path, fresh: Path) -> None:
-    """Copy the files of the older folder that are not part of a model, such as card.md."""
+def _kept_variants(out: Path, model: ModelSpec, fresh: Manifest) -> dict[str, Variant]:
+    """The other variants of the older folder, if they were made from the weights that the fresh folder stores; else
+    none, and the log says which are deleted.
+    """
+    try:
+        older = read_manifest(out, model)
+    except UserError:  # a new or damaged folder, or one of an older version
+        return {}
+    plain, now = older.variants.pop(DEFAULT_VARIANT), fresh.variants[DEFAULT_VARIANT]
+    if (plain.files[WEIGHTS], older.cached, older.maps) == (now.files[WEIGHTS], fresh.cached, fresh.maps):
+        # bf16 has no files of its own: it runs the graphs of fp32
+        return {
+            name: replace(variant, files=now.files) if variant.files == plain.files else variant
+            for name, variant in older.variants.items()
+        }
+    for name in older.variants:
+        logging.getLogger(__name__).warning(
+            "%s: its %s variant is deleted, it was made from other weights or graphs: add it again with --precision %s",
+            out,
+            name,
+            name,
+        )
+    return {}
+
+
+def _keep_other_files(out: Path, fresh: Path, variants: Container[str]) -> None:
+    """Copy the files of the older folder that are not part of a model, such as card.md, and those of `variants`."""
     if not out.is_dir():
         return
     for kept in out.iterdir():
         is_variant = kept.is_dir() and (kept / TEMPLATE).is_file()
-        if kept.name not in _OWN_FILES and not is_variant:
+        if kept.name not in _OWN_FILES and (not is_variant or kept.name in variants):
             (shutil.copytree if kept.is_dir() else shutil.copy2)(kept, fresh / kept.name)

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
+import shutil
 import stat
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -124,3 +130,94 @@ def test_another_error_in_the_block_stays_what_it_is(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="weights"), new_folder(tmp_path / "model"):
         (tmp_path / "weights").read_bytes()
     assert names(tmp_path) == []
+
+
+WRITES = """
+import sys, time
+from pathlib import Path
+from sot_tracker.atomic import new_file, new_folder
+with new_file(Path(sys.argv[1]) / "a.csv") as file, new_folder(Path(sys.argv[1]) / "model") as folder:
+    file.write_text("half")
+    (folder / "weights").write_text("half")
+    print("writes", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_what_a_killed_program_left_is_removed_by_the_next_and_what_is_being_written_stays(tmp_path: Path) -> None:
+    running, killed = (
+        subprocess.Popen([sys.executable, "-c", WRITES, tmp_path], stdout=subprocess.PIPE, text=True) for _ in range(2)
+    )
+    try:
+        for one in (running, killed):
+            assert one.stdout is not None
+            assert one.stdout.readline() == "writes\n"
+        assert len(names(tmp_path)) == 4
+        write_text(tmp_path / "other.csv", "x")
+        assert len(names(tmp_path)) == 5, "both are still writing"
+        killed.kill()
+        killed.wait()
+        (tmp_path / ".sot_tracker-label").touch()
+        write_text(tmp_path / "a.csv", "x")
+        assert [name for name in names(tmp_path) if name[0] != "."] == ["a.csv", "other.csv"]
+        assert len(names(tmp_path)) == 5, "the file and the folder of the running program, and the marker"
+    finally:
+        for one in (running, killed):
+            one.kill()
+            one.wait()
+    with new_folder(tmp_path / "model"):
+        pass
+    assert names(tmp_path) == [".sot_tracker-label", "a.csv", "model", "other.csv"]
+
+
+def test_the_only_copies_of_a_folder_are_not_removed(tmp_path: Path) -> None:
+    """Killed between the two moves."""
+    left = tmp_path / ".sot_tracker-0123456789ab"
+    for name in ("old", "new"):
+        (left / name).mkdir(parents=True)
+    write_text(tmp_path / "a", "x")
+    assert names(tmp_path) == [left.name, "a"]
+    shutil.rmtree(left / "new")  # both moves were made
+    write_text(tmp_path / "a", "x")
+    assert names(tmp_path) == ["a"]
+
+
+def test_a_new_file_that_another_process_removes_before_it_is_locked_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That process finds it without a lock."""
+    touch, flock, removed = Path.touch, fcntl.flock, []
+
+    def remove() -> None:
+        (path,) = tmp_path.glob(".sot_tracker-*")
+        removed.append(path)
+        path.unlink()
+
+    def touched(path: Path, *given: Any, **named: Any) -> None:
+        touch(path, *given, **named)
+        if not removed:
+            remove()
+
+    def locked(lock: int, how: int) -> None:
+        if len(removed) == 1:
+            remove()
+        flock(lock, how)
+
+    monkeypatch.setattr(Path, "touch", touched)
+    monkeypatch.setattr(fcntl, "flock", locked)
+    write_text(tmp_path / "a", "x")
+    assert len(removed) == 2
+    assert (tmp_path / "a").read_text() == "x"
+    assert names(tmp_path) == ["a"]
+
+
+def test_a_file_system_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing that another process may be writing is removed there."""
+
+    def none(lock: int, how: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", none)
+    (tmp_path / ".sot_tracker-0123456789ab.csv").touch()
+    write_text(tmp_path / "a", "x")
+    assert names(tmp_path) == [".sot_tracker-0123456789ab.csv", "a"]

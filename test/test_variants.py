@@ -24,6 +24,7 @@ onnx = pytest.importorskip("onnx")
 for package in ("onnxruntime.quantization", "torch", "onnxscript"):
     pytest.importorskip(package)
 
+from sot_tracker.export import export  # noqa: E402
 from sot_tracker.synth import procedural_pictures  # noqa: E402
 from sot_tracker.variants import MIN_PICTURES, add_bf16, add_int8  # noqa: E402
 
@@ -185,6 +186,25 @@ def test_where_a_gpu_may_be_nothing_is_guessed(
     source = find_weights(toy, str(with_overlap(toy_folder, tmp_path / "toy", 1.0)))
     assert tuning.settled(Config(model="toy"), source).precision == "auto"
     assert tuning.settled(Config(model="toy", device="cpu"), source).precision == "bf16"
+
+
+@pytest.mark.parametrize("storage", ["fp16", "fp32"])
+def test_exporting_again_over_variants_keeps_them_for_the_same_weights_only(
+    toy: catalog.ModelSpec, folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, storage: str
+) -> None:
+    out = with_overlap(folder, tmp_path / "toy", 0.98)
+    with caplog.at_level(logging.WARNING, "sot_tracker"):
+        export(toy, find_weights(toy, str(out)), out, storage, lost_threshold=0.4)
+    told = [f"{out}: its {name} variant is deleted, it was made from other weights" for name in ("int8", "bf16")]
+    if storage == "fp16":  # that of the folder: the stored weights stay the same
+        assert not caplog.messages
+        rough = network(toy, out, engine="onnx", precision="int8", min_agreement=0.0)
+        assert rough.facts.precision == "int8"
+        assert network(toy, out, engine="torch", precision="bf16").facts.precision == "bf16"
+    else:
+        assert [message.partition(" or graphs: add it")[0] for message in caplog.messages] == told
+        assert not (out / "int8").exists()
+        assert list(json.loads((out / MANIFEST).read_text())["variants"]) == ["fp32"]
 
 
 @pytest.mark.parametrize("add", [add_int8, add_bf16])

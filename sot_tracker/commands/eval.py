@@ -158,11 +158,11 @@ def _make(out: Path, entries: Iterable[Entry], data: DataSet) -> None:
         raise UserError(f"--out '{out}' cannot be made: {error.strerror}") from None
 
 
-def _announce(tasks: list[Task], waiting: list[Task], args: argparse.Namespace) -> None:
+def _announce(tasks: list[Task], waiting: list[Task], args: argparse.Namespace, kind: str = "") -> None:
     stale = sum(task.path.exists() for task in waiting)
     done = len(tasks) - len(waiting)
     print(
-        f"{len(tasks)} runs: {done} done, {len(waiting)} to do"
+        f"{kind}{len(tasks)} runs: {done} done, {len(waiting)} to do"
         + (f" ({stale} of them again, because options, weights or frames have changed)" if stale else "")
         + ("; going on where an earlier start ended" if done and waiting and not stale else "")
         + (f"; fps is measured with {args.jobs} runs at once" if args.jobs > 1 and waiting else "")
@@ -237,16 +237,22 @@ def _in_real_time(
     offline: dict[str, dict[str, SequenceScores]],
 ) -> tuple[str, dict[str, Any]]:
     """Follow every sequence by the clock, one by one; writes realtime.json, returns the table and the figures."""
-    from tqdm import tqdm
-
     from sot_tracker.atomic import write_text
-    from sot_tracker.evaluate import realtime
+    from sot_tracker.evaluate import ope, realtime
 
     rows, boxes, propagate = {}, {}, args.propagate or "auto"
+    tasks = [
+        ope.Task(entry, sequence, args.out / "raw" / entry.label / "realtime" / f"{sequence.name}.txt")
+        for entry in entries
+        for sequence, _ in runs[entry.label]
+    ]
+    _follow_waiting(args, entries, tasks, propagate)
     for entry in entries:
-        tracker = entry.load(realtime=propagate == "auto")
-        bar = tqdm(runs[entry.label], unit="sequence", desc=f"{entry.label} at {args.realtime:g} fps")
-        live = [(sequence, realtime.follow(tracker, sequence, args.realtime)) for sequence, _ in bar]
+        live = [
+            (task.sequence, realtime.load(task.path, len(task.sequence.frames), args.realtime))
+            for task in tasks
+            if task.entry == entry
+        ]
         rows[entry.label] = realtime.row(live, offline[entry.label])
         boxes[entry.label] = {s.name: [dataclasses.astuple(answer) for answer in run.answers] for s, run in live}
     figures = {label: dataclasses.asdict(row) for label, row in rows.items()}
@@ -254,6 +260,24 @@ def _in_real_time(
     columns = list(realtime.Answer.__slots__)
     write_text(args.out / "realtime.json", json.dumps({**summary, "columns": columns, "answers": boxes}) + "\n")
     return realtime.report(rows, args.realtime), summary
+
+
+def _follow_waiting(args: argparse.Namespace, entries: list[Entry], tasks: list[Task], propagate: str) -> None:
+    """Run by the clock what has no result yet, on this processor."""
+    from tqdm import tqdm
+
+    from sot_tracker import cpus
+    from sot_tracker.evaluate import ope, realtime
+
+    more = {"realtime": args.realtime, "propagate": propagate, "processor": [cpus.processor(), cpus.usable()]}
+    waiting = tasks if args.again else ope.pending(tasks, more)
+    _announce(tasks, waiting, args, "in real time: ")
+    for entry in entries:
+        if todo := [task for task in waiting if task.entry == entry]:
+            tracker = entry.load(realtime=propagate == "auto")
+            for task in tqdm(todo, unit="sequence", desc=f"{entry.label} at {args.realtime:g} fps"):
+                run = realtime.follow(tracker, task.sequence, args.realtime)
+                realtime.save(task.path, run, {**ope.made_with(task), **more})
 
 
 def _notes(data: DataSet, done: list[Task], tasks: list[Task]) -> list[str]:

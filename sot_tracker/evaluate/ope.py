@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
@@ -135,9 +135,9 @@ def made_with(task: Task) -> dict[str, Any]:
     }
 
 
-def pending(tasks: list[Task]) -> list[Task]:
-    """The tasks without a result, or with one for which `made_with` differs."""
-    return [task for task in tasks if raw.made_with(task.path) != made_with(task)]
+def pending(tasks: list[Task], more: Mapping[str, Any] | None = None) -> list[Task]:
+    """The tasks without a result, or with one for which `made_with`, or what else it depends on, differs."""
+    return [task for task in tasks if raw.made_with(task.path) != {**made_with(task), **(more or {})}]
 
 
 def complete(tasks: list[Task], failed: list[Task]) -> list[Task]:

@@ -15,13 +15,17 @@ The start is not timed: the clock begins when `init` has returned.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from sot_tracker.atomic import new_file
 from sot_tracker.datasets.records import Sequence
 from sot_tracker.errors import UserError
 from sot_tracker.evaluate.metrics import SequenceScores, measure, summarize
@@ -77,9 +81,37 @@ def follow(
         answers = _answers(tracker, images, sequence, fps, clock, sleep)
     except UserError as error:
         raise UserError(f"sequence '{sequence.name}': {error}") from None
-    size = (images[0].shape[1], images[0].shape[0])
-    streaming, fresh = _streaming(answers, len(images), fps)
-    return Run(streaming, _vot(answers, len(images)), fresh, tuple(answers), size)
+    return _run(answers, len(images), fps, (images[0].shape[1], images[0].shape[0]))
+
+
+def save(path: Path, run: Run, made_with: dict[str, Any]) -> None:
+    """Write the answers of a run with all their digits, in the manner of `raw.save`. Raises UserError as it does."""
+    table = [[a.at, a.frame, *a.box, a.score, a.tracking, a.reported] for a in run.answers]
+    head = json.dumps({"size": list(run.size), "made_with": made_with}, sort_keys=True)
+    with new_file(path) as unfinished:
+        np.savetxt(
+            unfinished, table, fmt="%.17g", delimiter=",", header=f"{head}\nat,frame,x,y,w,h,score,tracking,reported"
+        )
+
+
+def load(path: Path, count: int, fps: float) -> Run:
+    """Read a file of `save`, of a run on `count` frames. Raises UserError if it is damaged."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            width, height = json.loads(file.readline().removeprefix("#"))["size"]
+        rows = np.loadtxt(path, delimiter=",", ndmin=2).tolist()
+        answers = [
+            Answer(at, int(frame), (x, y, w, h), score, bool(tracking), bool(reported))
+            for at, frame, x, y, w, h, score, tracking, reported in rows
+        ]
+        return _run(answers, count, fps, (width, height))
+    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+        raise UserError(f"result '{path}' cannot be read ({error}): remove it and run again") from None
+
+
+def _run(answers: list[Answer], count: int, fps: float, size: tuple[int, int]) -> Run:
+    streaming, fresh = _streaming(answers, count, fps)
+    return Run(streaming, _vot(answers, count), fresh, tuple(answers), size)
 
 
 def _answers(

@@ -58,8 +58,11 @@ class Health:
         self._busy_ms += busy_ms
         self._times.add({**stages, "overhead": busy_ms - result.tracker_ms})
 
-    def report(self, lost: int, changing: Mapping[str, str]) -> tuple[DiagnosticArray, bool]:
-        """The message, and whether frames were lost in transport: many were dropped while the node was mostly idle."""
+    def report(self, lost: int, changing: Mapping[str, str], error: str = "") -> tuple[DiagnosticArray, bool]:
+        """The message, and whether frames were lost in transport: many were dropped while the node was mostly idle.
+
+        error: why the node gives up, if it does.
+        """
         now = time.monotonic()
         period, self._since = max(now - self._since, 1e-3), now
         counts = (self.processed, lost, self.refused)
@@ -71,6 +74,8 @@ class Health:
         in_transport = suspect and self._suspect  # twice in a row, since the first second of a stream is partly idle
         self._rate = (frames + dropped + refused) / period
         level, text = self._judge(frames, dropped, refused, period, in_transport)
+        if error:
+            level, text = DiagnosticStatus.ERROR, error
         values = {
             **self._facts,
             **changing,

@@ -81,6 +81,12 @@ class TrackerNode(LifecycleNode):
         self._failed = False
         return TransitionCallbackReturn.SUCCESS
 
+    def destroy_node(self) -> None:
+        """Release what an active or configured node holds too: the network, threads, and files being written."""
+        self._deactivate()
+        self._clean_up()
+        super().destroy_node()
+
     def give_up(self, reason: str) -> None:
         """Go from active through the error state to unconfigured. The process and its services continue."""
         self.get_logger().fatal(f"{reason}: the node is unconfigured now; configure and activate it to try again")

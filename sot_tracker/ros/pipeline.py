@@ -10,6 +10,7 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
+from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import QoSProfile
 from std_srvs.srv import Trigger
@@ -40,6 +41,7 @@ BOXES_REPORTED = 10  # refused init_boxes in that time that are logged: a person
 WATCH_PERIOD = 0.1
 _WORDS = {State.TRACKING: "found again", State.UNCERTAIN: "uncertain", State.LOST: "lost"}
 MAX_AGE_MS = 600_000.0  # an older frame is a recorded one: frame_history holds seconds
+ACKNOWLEDGED = Duration(seconds=0.5)  # longest wait for the subscribers of the last diagnostics
 MAX_FAILURES = 10  # consecutive frames that fail, after which the node gives up
 
 
@@ -75,7 +77,7 @@ class Pipeline:
         self._reported: dict[str, State] = {}  # targets and their newest states
         self._change_throttles: dict[str, Throttle] = {}  # by target
         self._newest: list[Result] = []  # of the newest frame
-        self._failures = 0
+        self._failures, self._failure = 0, ""  # in a row, and the last one
         self._recorder = NodeRecorder(node, config, self._warn)
         self._input = ImageInput(node, config, self._on_image, self._warn)
         self._health = Health(
@@ -181,8 +183,7 @@ class Pipeline:
         summary = _summary(error)
         if self._throttle.ready("failure"):
             self._log.error(f"frame failed: {summary}")
-        if self._failures == MAX_FAILURES:
-            self._log.fatal(f"{MAX_FAILURES} frames in a row failed, the last with {summary}")
+        self._failure = summary
 
     def _on_stop(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         before = len(self._follower.target_ids)
@@ -195,7 +196,10 @@ class Pipeline:
 
     def _watch(self) -> None:
         if self._failures >= MAX_FAILURES:  # here, since the image callback must not destroy its own subscription
-            self._give_up(f"{MAX_FAILURES} frames in a row failed")
+            reason = f"{MAX_FAILURES} frames in a row failed, the last with {self._failure}"
+            self._publish_health(reason)
+            self._diagnostics.wait_for_all_acked(ACKNOWLEDGED)  # the publisher is destroyed next
+            self._give_up(reason)
             return
         self._input.watch()
         self._many.watch()
@@ -207,15 +211,20 @@ class Pipeline:
         self._outputs.watch(self._warn)
 
     def _on_second(self) -> None:
-        report, in_transport = self._health.report(self._input.lost, {"reliability": self._input.reliability})
-        report.header.stamp = self._node.get_clock().now().to_msg()
-        self._diagnostics.publish(report)
-        if in_transport:
+        if self._publish_health():
             self._warn("lost", f"frames of {self._input.topic} are lost on the way. {self._input.advice}")
-        if not report.header.stamp.sec and self._node.get_parameter("use_sim_time").value:
+        if not self._node.get_clock().now().nanoseconds and self._node.get_parameter("use_sim_time").value:
             self._warn("clock", "use_sim_time is true, but nothing is published on /clock: play the bag with --clock")
         if stream := self._health.stream_once():
             self._log.info(f"receiving {self._input.topic}: {stream}")
+
+    def _publish_health(self, error: str = "") -> bool:
+        """Publish on `/diagnostics`, with that error. Returns whether frames were lost in transport."""
+        changing = {"reliability": self._input.reliability}
+        report, in_transport = self._health.report(self._input.lost, changing, error)
+        report.header.stamp = self._node.get_clock().now().to_msg()
+        self._diagnostics.publish(report)
+        return in_transport
 
     def _publish(self, results: Sequence[Result], entry: float) -> None:
         """Log and publish everything about one frame. results: one for each target, or one without an estimate."""

@@ -36,7 +36,7 @@ from sot_tracker.stream.statistics import Throttle
 
 KEPT = 60  # directions, by the stamp of their frame and the target's id
 CAMERA_INFO_S = 2.0  # seconds without camera_info after which the node uses `fov`
-PAUSE_S = 1.0  # seconds without a state after which the pictures may have another size
+PAUSE_S = 1.0  # seconds without a state after which the pictures may have another size, or another target is gone
 JUMP_S = 1.0  # a stamp that lies further back than this is another recording or clock, and no late message
 STATES = {0: "idle", 1: "tracking", 2: "lost", 3: "uncertain"}
 """TrackerState.state -> what the controller calls it."""
@@ -62,6 +62,7 @@ class FollowNode(Node):
         self._directions: OrderedDict[tuple[int, str], Direction] = OrderedDict()
         self._state: Any = None  # the newest state message of the target
         self._heard = 0.0  # when it came, by `_now`
+        self._other = -math.inf  # when a state of another target came last, by `_now`
         self._target = ""  # the id of the target that is followed, if the option `target` is empty
         self._is_used = True  # whether the newest state has gone into the controller
         self._mode = Mode.IDLE
@@ -204,14 +205,17 @@ class FollowNode(Node):
     def _on_bearing(self, message: Vector3Stamped) -> None:
         """A direction from a tracker node that has a usable camera_info.
 
-        The message has no target id, so it is used only for a frame without a usable detection of the target.
+        The message has no target id. So it is used only for a frame without a usable detection of the target, and only
+        while no other target is tracked. A target that starts now comes after the others in its first frame: there the
+        first bearing counts.
         """
         try:
             direction = Direction.of_ray(message.vector.x, message.vector.y, message.vector.z)
         except UserError as error:
             self._warn("bearing", f"bearing refused: {error}")
             return
-        self._keep(messages.stamp_of(message.header), "", direction)
+        stamp = messages.stamp_of(message.header)
+        self._keep(stamp, "", self._directions.get((stamp, ""), direction))
 
     def _keep(self, stamp: int, target_id: str, direction: Direction) -> None:
         self._directions[stamp, target_id] = direction
@@ -226,14 +230,20 @@ class FollowNode(Node):
             if 0 < behind < JUMP_S * 1e9:
                 return  # an older frame's
         if not self._is_ours(message):
+            self._other = self._now()
             return
-        last = self._state.target_id if self._state is not None else ""
-        if message.target_id != last or abs(self._now() - self._heard) > PAUSE_S:
+        if self._may_be_given_anew(message) or abs(self._now() - self._heard) > PAUSE_S:
             self._picture = (0, 0)  # read it again: a target in pictures of a new size is given anew
         self._state, self._is_used, self._heard = message, False, self._now()
         direction = self._direction()
         if message.state != message.TRACKING or direction is not None:
             self._see(direction)
+
+    def _may_be_given_anew(self, message: Any) -> bool:
+        """Whether a TRACKING state begins, as it does when the target is given anew or is found again."""
+        if self._state is None or message.target_id != self._state.target_id:
+            return True
+        return bool(message.state == message.TRACKING and message.since != self._state.since)
 
     def _is_ours(self, message: Any) -> bool:
         """Whether a state message is about the target to follow. May change `_target`.
@@ -246,7 +256,7 @@ class FollowNode(Node):
             return bool(message.target_id == wanted or not message.target_id)
         is_gone = abs(self._now() - self._heard) > self._config.max_age
         if message.target_id and (not self._target or is_gone) and message.target_id != self._target:
-            self._target = message.target_id
+            self._target, self._other = message.target_id, -math.inf
             self.get_logger().info(f"target {one_line(self._target)}")
         elif not message.target_id:
             self._target = ""
@@ -255,7 +265,10 @@ class FollowNode(Node):
     def _direction(self) -> Direction | None:
         """Of the newest state's target in its frame."""
         stamp = messages.stamp_of(self._state.header)
-        return self._directions.get((stamp, self._state.target_id)) or self._directions.get((stamp, ""))
+        found = self._directions.get((stamp, self._state.target_id))
+        if found is None and abs(self._now() - self._other) > PAUSE_S:
+            found = self._directions.get((stamp, ""))
+        return found
 
     def _see(self, direction: Direction | None) -> None:
         """Give the newest state to the controller, unless it is TRACKING and its detection has not come yet."""

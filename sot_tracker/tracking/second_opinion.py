@@ -26,6 +26,7 @@ import numpy.typing as npt
 from sot_tracker.box import Box
 from sot_tracker.crop import Crop
 from sot_tracker.decode import Decoded, Maps
+from sot_tracker.tracker import seconds_between
 from sot_tracker.tracking import online_filter
 from sot_tracker.tracking.confidence import PEAK_RADIUS, score_grid
 from sot_tracker.tracking.online_filter import OnlineFilter
@@ -45,6 +46,8 @@ PASSED = 5
 (`session.py`): what is found just after a loss may be a look-alike."""
 EVERY = 4
 """The filter is trained on every fourth frame at most (look-alikes apart), and runs in every fourth at least."""
+CACHED_S = 0.25
+"""Seconds for which a response is used, if stamps are known. From 15 frames per second on, `EVERY` ends it earlier."""
 CLEAR, ALONE = 0.6, 0.4
 """The filter may skip a frame if the network's score, on the common scale, is at least CLEAR and the second peak of its
 map is at most ALONE times the highest."""
@@ -73,11 +76,13 @@ class Opinion:
 
     learnt: the filter. age: frames since it was last trained. cached: its response at the target when it last ran; None
     if it must run in the next frame, because that response was low, there was a look-alike, or the box was doubtful.
+    stamp_ns: capture time of the frame in which it last ran, None where unknown.
     """
 
     learnt: OnlineFilter
     age: int = 0
     cached: float | None = None
+    stamp_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -109,15 +114,19 @@ def start(crop: Callable[[Box], Crop], features: Features, box: Box) -> Opinion:
     return Opinion(online_filter.start(inputs, labels))
 
 
-def cached_response(opinion: Opinion, found: Decoded, rival: float, threshold: float) -> float | None:
+def cached_response(
+    opinion: Opinion, found: Decoded, rival: float, threshold: float, stamp_ns: int | None = None
+) -> float | None:
     """The filter's last response at the target if the filter may skip this frame; None if it must run.
 
-    found: what the network's maps alone decode to. rival: their second peak as a share of the highest. Computing the
+    found: what the network's maps alone decode to. rival: their second peak as a share of the highest. stamp_ns:
+    capture time of this frame; without it, the response is limited in frames alone. Computing the
     features and running the filter costs more than everything else but the network itself, and adds little where the
     network is sure and sees no look-alike.
     """
     is_clear = _common(found.score, threshold) >= CLEAR and rival <= ALONE
-    return opinion.cached if is_clear and opinion.age + 1 < EVERY else None
+    is_fresh = (seconds_between(opinion.stamp_ns, stamp_ns) or 0.0) <= CACHED_S and opinion.age + 1 < EVERY
+    return opinion.cached if is_clear and is_fresh else None
 
 
 def run_filter(opinion: Opinion, features: Array, crop: Crop) -> FilterResponse:
@@ -127,11 +136,11 @@ def run_filter(opinion: Opinion, features: Array, crop: Crop) -> FilterResponse:
     return FilterResponse(crop, rows, response)
 
 
-def settle(opinion: Opinion, seen: FilterResponse | None, box: Box, sure: bool) -> Opinion:
+def settle(opinion: Opinion, seen: FilterResponse | None, box: Box, sure: bool, stamp_ns: int | None = None) -> Opinion:
     """The opinion after a frame with that final box. sure: whether it is certainly the target's.
 
-    seen: the filter's response in this frame, None if it did not run. The filter is trained on a sure box every
-    `EVERY` frames, and at once while there is a look-alike.
+    seen: the filter's response in this frame, None if it did not run. stamp_ns: capture time of the frame, None where
+    unknown. The filter is trained on a sure box every `EVERY` frames, and at once while there is a look-alike.
     """
     if seen is None:
         return replace(opinion, age=opinion.age + 1, cached=opinion.cached if sure else None)
@@ -140,11 +149,10 @@ def settle(opinion: Opinion, seen: FilterResponse | None, box: Box, sure: bool) 
     hard = seen.elsewhere(x, y) > HARD * max(here, _FLOOR)
     cached = here if sure and here >= EVEN and not hard else None
     if not (sure and here >= ABSENT and (hard or opinion.age + 1 >= EVERY)):
-        return replace(opinion, age=opinion.age + 1, cached=cached)
+        return replace(opinion, age=opinion.age + 1, cached=cached, stamp_ns=stamp_ns)
     label = _label(x, y, _width(box, seen.crop), seen.response.shape[0])
-    return Opinion(
-        online_filter.learn_rows(opinion.learnt, seen.rows, label, HARD_RATE if hard else RATE), cached=cached
-    )
+    learnt = online_filter.learn_rows(opinion.learnt, seen.rows, label, HARD_RATE if hard else RATE)
+    return Opinion(learnt, cached=cached, stamp_ns=stamp_ns)
 
 
 def combined_maps(maps: Maps, seen: FilterResponse, size: tuple[float, float], threshold: float) -> Maps:

@@ -134,7 +134,7 @@ class Session:
         expected = expectation.expect([(target.state, target.flow) for target in targets], image)
         times = {"flow": 1e3 * (time.perf_counter() - begin)} if policy.search_around == "expected" else {}
         windows = [loop.search_window(before.state, policy) for before in expected]
-        results, search_times = self._search(image, list(zip(targets, windows, strict=True)))
+        results, search_times = self._search(image, list(zip(targets, windows, strict=True)), stamp_ns)
         times = {**times, **search_times}
         advanced = []
         for target, before, found in zip(targets, expected, results, strict=True):
@@ -166,13 +166,13 @@ class Session:
         remembered, opinion = time.perf_counter(), target.opinion
         if opinion is not None:
             settled = sure and state.condition.passed >= second_opinion.PASSED
-            opinion = second_opinion.settle(opinion, found.response, estimate.box, settled)
+            opinion = second_opinion.settle(opinion, found.response, estimate.box, settled, stamp_ns)
         times = {"flow": 1e3 * (remembered - begin), "opinion": 1e3 * (time.perf_counter() - remembered)}
         after = replace(target, state=state, stamp_ns=stamp_ns, colours=colours, flow=flow, opinion=opinion)
         return after, estimate, times
 
     def _search(
-        self, image: Image, searches: Sequence[tuple[Target, SearchWindow]]
+        self, image: Image, searches: Sequence[tuple[Target, SearchWindow]], stamp_ns: int | None = None
     ) -> tuple[list[_Found], dict[str, float]]:
         """The result of each search, and the milliseconds of each stage."""
         factor, size = self._spec.search_factor, self._spec.search_size
@@ -183,7 +183,8 @@ class Session:
         maps = [self._network.search(*inputs[0])] if len(inputs) == 1 else self._network.search_many(inputs)
         searched = time.perf_counter()
         skips = [
-            self._decode_with_cached(target, its_maps) for (target, _), its_maps in zip(searches, maps, strict=True)
+            self._decode_with_cached(target, its_maps, stamp_ns)
+            for (target, _), its_maps in zip(searches, maps, strict=True)
         ]
         opinions = [target.opinion if skip is None else None for (target, _), skip in zip(searches, skips, strict=True)]
         responses = self._filter_responses(opinions, crops, maps)
@@ -203,14 +204,15 @@ class Session:
             times["opinion"] = 1e3 * (filtered - searched)
         return results, times
 
-    def _decode_with_cached(self, target: Target, maps: Maps) -> Decoded | None:
+    def _decode_with_cached(self, target: Target, maps: Maps, stamp_ns: int | None) -> Decoded | None:
         """The network's box with the target's cached filter response in its score; None where the filter must run."""
         opinion = target.opinion
         if opinion is None or opinion.cached is None or target.state.condition.passed < second_opinion.PASSED:
             return None
         threshold = self._network.lost_threshold
         found = DECODERS[self._spec.decoding](maps)
-        response = second_opinion.cached_response(opinion, found, read_maps(maps, found).rival, threshold)
+        rival = read_maps(maps, found).rival
+        response = second_opinion.cached_response(opinion, found, rival, threshold, stamp_ns)
         if response is None:
             return None
         return replace(found, score=second_opinion.score_with_cached_response(found.score, response, threshold))

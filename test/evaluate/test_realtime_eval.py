@@ -139,6 +139,59 @@ def test_the_report_of_the_first_part_is_there_if_the_second_is_interrupted(sequ
     assert "kcf" in json.loads((out / "summary.json").read_text())["models"]
 
 
+def test_sequences_followed_before_an_interruption_are_kept(tmp_path, capsys, monkeypatch):
+    for name in ("one", "two", "three"):
+        write_sequence(tmp_path / "data" / name, TRUTH)
+    followed, follow = [], realtime.follow
+
+    def noted(tracker, sequence, fps):
+        if len(followed) == 2:
+            raise KeyboardInterrupt
+        followed.append(sequence.name)
+        return follow(tracker, sequence, fps)
+
+    def evaluated(*more, fps="100"):
+        followed.clear()
+        given = ["eval", "--data", str(tmp_path / "data"), "--model", "kcf", "--out", str(tmp_path / "out")]
+        status = main([*given, "--no-plots", "--realtime", fps, *more])
+        (said,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("in real time: ")]
+        return status, list(followed), said.removeprefix("in real time: ")
+
+    def answers():
+        return json.loads((tmp_path / "out" / "realtime.json").read_text())["answers"]["kcf"]
+
+    monkeypatch.setattr(realtime, "follow", noted)
+    assert evaluated() == (INTERRUPTED, ["one", "three"], "3 runs: 0 done, 3 to do")
+    monkeypatch.setattr(realtime, "follow", lambda *given: followed.append(given[1].name) or follow(*given))
+    assert evaluated() == (0, ["two"], "3 runs: 2 done, 1 to do; going on where an earlier start ended")
+    before = answers()
+    assert sorted(before) == ["one", "three", "two"]
+    assert evaluated() == (0, [], "3 runs: 3 done, 0 to do")
+    assert answers() == before, "all digits are kept"
+    changed = "because options, weights or frames have changed"
+    (tmp_path / "data" / "two" / f"{COUNT}.png").rename(tmp_path / "data" / "two" / "99.png")
+    assert evaluated()[1:] == (["two"], f"3 runs: 2 done, 1 to do (1 of them again, {changed})")
+    every = ["one", "three", "two"]
+    for more, fps in ((["--propagate", "off"], "100"), (["--propagate", "off"], "90"), (["--again"], "90")):
+        assert evaluated(*more, fps=fps)[:2] == (0, every)
+    monkeypatch.setattr("sot_tracker.cpus.processor", lambda: "another")
+    assert evaluated(fps="90")[:2] == (0, every)
+
+
+def test_a_damaged_result_is_named(sequence, tmp_path):
+    path, clock = tmp_path / "a.txt", Clock()
+    run = realtime.follow(Slow(clock, 0.15), sequence, FPS, clock, clock.sleep)
+    realtime.save(path, run, {"model": "x"})
+    again = realtime.load(path, COUNT, FPS)
+    assert (again.answers, again.size) == (run.answers, run.size)
+    assert np.array_equal(again.streaming, run.streaming)
+    assert np.array_equal(again.vot, run.vot)
+    assert np.array_equal(again.fresh, run.fresh)
+    path.write_text(path.read_text()[:-9])
+    with pytest.raises(UserError, match="cannot be read"):
+        realtime.load(path, COUNT, FPS)
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [(["--realtime", "0"], "above 0 to 1000"), (["--realtime", "30", "--jobs", "2"], "leave --jobs out")],

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gc
+import threading
 import time
 import weakref
 from array import array
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -18,12 +20,15 @@ import pytest
 from sot_tracker.box import Box
 from sot_tracker.errors import UserError
 from sot_tracker.tracker import Estimate, Policy, State, TrackerInfo
+from sot_tracker.tracking.realtime import RealtimeTracker
 
 from ros_clips import box_at, frame
 
 pytestmark = [pytest.mark.ros, pytest.mark.usefixtures("ros_domain")]
 pytest.importorskip("rclpy", reason="ROS 2 is not here: `make test` brings it")
 
+import rclpy  # noqa: E402
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus  # noqa: E402
 from rclpy.lifecycle import TransitionCallbackReturn  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
 from rclpy.qos import qos_profile_sensor_data  # noqa: E402
@@ -218,6 +223,30 @@ def test_errors_frame_after_frame_end_in_unconfigured_and_can_be_tried_again(
     assert one.record.states == [State.TRACKING]
 
 
+def test_the_last_diagnostics_of_a_node_that_gives_up_are_an_error_with_the_reason(setup: Any) -> None:
+    one = setup()
+    monitor = rclpy.create_node("monitor")
+    heard: list[Any] = []
+    monitor.create_subscription(DiagnosticArray, "/diagnostics", lambda message: heard.extend(message.status), 10)
+    one.go("configure", "activate")
+    deadline = time.monotonic() + 20
+    while one.node._pipeline._diagnostics.get_subscription_count() == 0 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    one.box(box_at(0))
+    one.send()
+    one.node._pipeline._on_second()
+    one.tracker.error = RuntimeError("device lost")
+    for _ in range(MAX_FAILURES):
+        one.send()
+    one.node._pipeline._watch()
+    while len(heard) < 2 and time.monotonic() < deadline - 10:
+        rclpy.spin_once(monitor, timeout_sec=0.1)
+    monitor.destroy_node()
+    assert [status.level for status in heard] == [DiagnosticStatus.OK, DiagnosticStatus.ERROR]
+    assert heard[1].message == "10 frames in a row failed, the last with RuntimeError: device lost"
+    assert heard[1].name == heard[0].name
+
+
 def test_a_frame_that_the_tracker_refuses_is_no_failure(setup: Any) -> None:
     one = setup()
     one.go("configure", "activate")
@@ -262,6 +291,36 @@ def test_cleanup_frees_the_network_at_once(setup: Any, active: bool) -> None:
             assert network() is None
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("steps", [("configure", "activate"), ("configure",), ()])
+def test_a_node_that_is_destroyed_without_a_cleanup_holds_nothing(
+    setup: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, steps: tuple[str, ...]
+) -> None:
+    pytest.importorskip("rosbags")
+    monkeypatch.setattr(node_module, "load_trackers", lambda config, realtime: [RealtimeTracker(Fake())])
+    monkeypatch.setattr(node_module, "Outputs", publishers.Outputs)
+    before = set(threading.enumerate())
+    one = setup(record_folder=str(tmp_path))
+    one.go(*steps)
+    network = None
+    if steps:
+        network = weakref.ref(one.tracker._inner.network)
+    if "activate" in steps:
+        one.box(box_at(0))
+        for _ in range(3):
+            one.send()
+        one.node._pipeline._inputs._click(60, 60, 0)  # a search for an object runs
+        one.node._pipeline._recorder._recorder.dump("asked")
+        names = {thread.name.partition("_")[0] for thread in set(threading.enumerate()) - before}
+        assert {"search", "object"} <= names
+    one.node.destroy_node()
+    deadline = time.monotonic() + 10  # a search that runs is not waited for
+    while set(threading.enumerate()) - before and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not set(threading.enumerate()) - before
+    assert network is None or network() is None
+    assert len(list(tmp_path.glob("*.mcap"))) == ("activate" in steps)
 
 
 def test_the_box_parameter_starts_one_target_per_configure(setup: Any) -> None:

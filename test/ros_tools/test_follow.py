@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -76,8 +77,27 @@ class Bench:
         self.topics["camera_info"].publish(info)
         self.until(lambda: self.node._camera is not None and self.node._camera.matrix[0, 0] == 500, "the calibration")
 
+    def show(self, width: int, height: int) -> None:
+        """Pictures of this size, until the node knows it."""
+
+        def sized() -> bool:
+            self.topics["image"].publish(Image(width=width, height=height, encoding="bgr8"))
+            self.executor.spin_once(timeout_sec=0.05)
+            return self.node._picture == (width, height)
+
+        self.until(sized, "the size of the picture")
+        assert self.node._camera is not None
+        assert self.node._camera.size == (width, height)
+
     def frame(
-        self, state: int, box: Box | None = None, ray: Any = None, age_ms: float = 5.0, stamp: int = 0, name: str = "1"
+        self,
+        state: int,
+        box: Box | None = None,
+        ray: Any = None,
+        age_ms: float = 5.0,
+        stamp: int = 0,
+        name: str = "1",
+        since: int = 0,
     ) -> None:
         """What a tracker says of one target in one frame."""
         now = self.player.get_clock().now().nanoseconds
@@ -89,7 +109,9 @@ class Bench:
             bearing.vector.x, bearing.vector.y, bearing.vector.z = ray
             self.topics["bearing"].publish(bearing)
         name = "" if state == IDLE else name
-        self.topics["state"].publish(TrackerState(header=header, state=state, frame_age_ms=age_ms, target_id=name))
+        told = TrackerState(header=header, state=state, frame_age_ms=age_ms, target_id=name)
+        told.since = Time(nanoseconds=since).to_msg()
+        self.topics["state"].publish(told)
 
     def drive(self, **what: Any) -> tuple[float, float]:
         """Say it until a command that is not zero came; that command."""
@@ -248,29 +270,32 @@ def test_without_camera_info_one_picture_and_the_field_of_view_do(bench: Bench) 
 
 
 def test_the_camera_is_scaled_to_pictures_of_another_size(bench: Bench, capfd: pytest.CaptureFixture[str]) -> None:
-    def seen(width: int, height: int) -> None:
-        def sized() -> bool:
-            bench.topics["image"].publish(Image(width=width, height=height, encoding="bgr8"))
-            bench.executor.spin_once(timeout_sec=0.05)
-            return bench.node._picture == (width, height)
-
-        bench.until(sized, "the size of the picture")
-        assert bench.node._camera is not None
-        assert bench.node._camera.size == (width, height)
-
     bench.calibrate()
-    seen(640, 480)
+    bench.show(640, 480)
     bench.frame(TRACKING, box=Box(150, 110, 20, 20), name="2")  # a new target: the size is read again
-    seen(320, 240)
+    bench.show(320, 240)
     assert bench.is_still(TRACKING, box=Box(150, 110, 20, 20)), "the middle of these pictures"
     assert bench.drive(box=Box(250, 200, 20, 20))[0] < 0
     info = CameraInfo(width=320, height=320, k=[250.0, 0.0, 159.5, 0.0, 250.0, 159.5, 0.0, 0.0, 1.0])
     bench.topics["camera_info"].publish(info)
     bench.until(lambda: bench.node._camera.size == (320, 320), "the new camera_info")  # type: ignore[union-attr]
-    seen(320, 240)
+    bench.show(320, 240)
     assert "it describes pictures of 320x320, but they are 320x240" in capfd.readouterr().err
     assert bench.is_still(LOST)
     assert bench.is_still(TRACKING, box=Box(150, 110, 20, 20)), "by the field of view"
+
+
+def test_a_target_that_is_given_anew_may_be_in_pictures_of_another_size(bench: Bench) -> None:
+    """Also under its old id and at once, while the state stays TRACKING."""
+    bench.calibrate()
+    bench.drive(box=RIGHT_AND_BELOW, since=1)
+    bench.show(640, 480)
+    assert bench.is_still(TRACKING, box=Box(310, 230, 20, 20), since=1), "the middle"
+    assert bench.node._picture == (640, 480), "it is the same target"
+    bench.frame(TRACKING, box=Box(150, 110, 20, 20), since=2)
+    bench.show(320, 240)
+    assert bench.is_still(LOST), "from rest"
+    assert bench.is_still(TRACKING, box=Box(150, 110, 20, 20), since=2), "the middle of these pictures"
 
 
 def test_boxes_without_any_camera_are_reported(bench: Bench, capfd: pytest.CaptureFixture[str]) -> None:
@@ -312,6 +337,38 @@ def test_of_several_targets_one_is_followed(bench: Bench) -> None:
         harness.spin_until(bench.executor, lambda: False, 0.02)
         assert rates(bench.commands[-1])[0] <= 0, "the second one is none of its business"
     bench.until(lambda: turned_left(bench), "the second, when the first is gone")
+
+
+@pytest.mark.parametrize("followed", ["1", "2"])
+@pytest.mark.parametrize("order", ["bbss", "bsbs", "ssbb", "sbsb", "sbbs", "bssb"])
+def test_the_bearing_of_another_target_turns_nothing(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, followed: str, order: str
+) -> None:
+    """A bearing has no id. order: in which the bearings (b) and states (s) of targets 1 and 2 come; the topics are not
+    in step with one another.
+    """
+    seen: list[Any] = []
+    see = bench.node._controller.see
+
+    def noted(now: float, state: str, direction: Any, age: float) -> Any:
+        seen.append(direction)
+        return see(now, state, direction, age)
+
+    monkeypatch.setattr(bench.node._controller, "see", noted)
+    bench.node._config = replace(bench.node._config, target=followed)
+    for stamp in (10**9, 2 * 10**9):
+        header = Header(stamp=Time(nanoseconds=stamp).to_msg())
+        bearings, states = [], []
+        for name, x in (("1", -0.3), ("2", 0.3)):
+            bearings.append(Vector3Stamped(header=header))
+            bearings[-1].vector.x, bearings[-1].vector.z = x, 1.0
+            states.append(TrackerState(header=header, state=TRACKING, frame_age_ms=5.0, target_id=name))
+        for kind in order:
+            if kind == "b":
+                bench.node._on_bearing(bearings.pop(0))
+            else:
+                bench.node._on_state(states.pop(0))
+    assert all((direction.yaw < 0) == (followed == "1") for direction in seen)
 
 
 def turned_left(bench: Bench) -> bool:

@@ -270,6 +270,33 @@ def test_the_filter_runs_in_every_fourth_frame_and_at_once_for_a_look_alike() ->
         assert features.searches == before + 1
 
 
+@pytest.mark.parametrize(
+    ("fps", "skips"),
+    [
+        (None, [1, 1, 1, 0]),  # unknown: limited in frames alone
+        (30.0, [1, 1, 1, 0]),
+        (15.0, [1, 1, 1, 0]),
+        (10.0, [1, 1, 0]),
+        (5.0, [1, 0]),
+        (2.0, [0]),
+    ],
+)
+def test_at_a_low_frame_rate_the_filter_skips_fewer_frames(fps: float | None, skips: list[int]) -> None:
+    """A response of half a second ago says nothing of what is there now."""
+    features, image = ColourBlind(), frame(None, 150)
+    made = tracker(True, Narrow(False), features=features)
+    stamps = [None if fps is None else int(1e9 + 1e9 * k / fps) for k in range(40)]
+    made.init(image, box(150), stamps[0])
+    found = []
+    for stamp in stamps[1:]:
+        before = features.searches
+        made.update(image, stamp)
+        found.append(int(features.searches == before))
+    longest = max(map(len, "".join(map(str, found)).split("0")))
+    assert longest == sum(skips), found
+    assert made._require_target().opinion.age < EVERY, "and it learns in every fourth frame, as ever"
+
+
 def test_where_the_filter_does_not_run_its_cached_response_is_part_of_the_score() -> None:
     features, image = ColourBlind(), frame(None, 150)
     made, plain = tracker(True, Narrow(False), features=features), tracker(False, Narrow(False))
