@@ -63,7 +63,7 @@ def test_shipped_model_follows(name: str, clip: tuple[list[Any], list[Box]]) -> 
     assert max(truth[0].iou(box) for box in truth[60:71]) < 0.3, "a box that stands still has lost it"
     tracker = load(name)
     tracker.init(frames[0], truth[0])
-    overlaps = [tracker.update(frame).box.iou(box) for frame, box in zip(frames[1:71], truth[1:71], strict=True)]
+    overlaps = [tracker.update(frame).box.iou(box) for frame, box in zip(frames[2:71:2], truth[2:71:2], strict=True)]
     assert min(overlaps) > 0.5
 
 
