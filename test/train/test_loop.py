@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import multiprocessing
 
 import numpy as np
 import pytest
@@ -93,16 +92,6 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_leaves_the_checkpoint(small_
     with pytest.raises(UserError, match=r"loss of step [234] is not a finite number: continue from .*checkpoint\.pt"):
         trainer(dataclasses.replace(given, recipe=dataclasses.replace(given.recipe, rate=1e30))).run()
     assert (tmp_path / "checkpoint.pt").read_bytes() == kept
-
-
-def test_an_error_ends_the_processes_that_make_batches(small_cache, tmp_path, monkeypatch):
-    """They ignore SIGTERM, with which Python ends its children before it waits for them at its own end."""
-    given = job(small_cache, tmp_path, workers=1)
-    monkeypatch.setattr(Trainer, "save", lambda _: (_ for _ in ()).throw(UserError("the disk is full")))
-    with pytest.raises(UserError, match="disk is full") as caught:
-        trainer(given).run()
-    assert caught.traceback, "held here, and with it what the loop had made"
-    assert not multiprocessing.active_children()
 
 
 def test_checkpoint_of_an_earlier_version_is_refused(small_cache, tmp_path):

@@ -136,6 +136,33 @@ def test_a_signal_to_the_whole_group_saves_first(trained, tmp_path):
     assert state.load(tmp_path / "checkpoint.pt")["step"] >= 20
 
 
+FULL_DISK = """
+import sys
+from sot_tracker.cli import main
+from sot_tracker.errors import UserError
+from sot_tracker.train.loop import Trainer
+
+def save(_):
+    raise UserError("the disk is full")
+
+Trainer.save = save
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_an_error_ends_the_processes_that_make_batches(trained, tmp_path):
+    """They ignore SIGTERM, with which Python ends its children before it waits for them at its own end.
+
+    In a process of its own: forked from one in which many libraries set signal stacks, they can end it by SIGCHLD.
+    """
+    _, out = trained
+    words = [*SMALL, "--workers", "1", "--cache", str(out / "cache"), "--out", str(tmp_path)]
+    command = [sys.executable, "-c", FULL_DISK, "train", *words]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 2, ended.stderr
+    assert ended.stderr.strip().splitlines()[-1] == "sot-tracker: error: the disk is full"
+
+
 def test_a_killed_training_loses_no_saved_step_and_the_next_start_goes_on(trained, tmp_path, capsys):
     _, out = trained
     words = [*SMALL, "--save-every", "1", "--cache", str(out / "cache"), "--out", str(tmp_path)]
