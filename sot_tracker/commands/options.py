@@ -15,7 +15,7 @@ Group = TypeVar("Group", bound=Options)
 COMMON = ("model", "weights", "device", "threads")
 """Options of the tracker that stand first in the help."""
 EVERY_FRAME_IS_SEARCHED = ("max_search_rate",)
-"""Options that a command does not have if its result must not depend on frames that were not searched."""
+"""Options that `calibrate` and `label` do not have: they search every frame."""
 
 
 class OldName(argparse.Action):

@@ -44,10 +44,45 @@ def save(path: Path, track: Track, made_with: dict[str, Any]) -> None:
     table = np.column_stack(
         [track.boxes, track.score, track.tracking, track.seconds * 1e3, track.reported, track.probability]
     )
-    head = json.dumps({"size": list(track.size), "made_with": made_with}, sort_keys=True)
-    columns = ["%.4f"] * 4 + ["%.6f", "%d", "%.4f", "%d", "%.6f"]
+    formats = ["%.4f"] * 4 + ["%.6f", "%d", "%.4f", "%d", "%.6f"]
+    write_table(path, table, _COLUMNS, formats, track.size, made_with)
+
+
+def load(path: Path) -> Track:
+    """Read a file of `save`. Raises UserError if it is damaged."""
+    table, size = read_table(path, _COLUMNS)
+    boxes, (score, tracking, ms, reported, probability) = table[:, :4], table[:, 4:].T
+    return Track(boxes, score, tracking > 0, ms / 1e3, size, reported > 0, probability)
+
+
+def write_table(
+    path: Path,
+    table: npt.ArrayLike,
+    columns: str,
+    formats: str | list[str],
+    size: tuple[int, int],
+    made_with: dict[str, Any],
+) -> None:
+    """Write rows below the frame size (width, height), what they were made with and the names of the columns.
+
+    Raises UserError if the file cannot be written.
+    """
+    head = json.dumps({"size": list(size), "made_with": made_with}, sort_keys=True)
     with new_file(path) as unfinished:
-        np.savetxt(unfinished, table, fmt=columns, delimiter=",", header=f"{head}\n{_COLUMNS}")
+        np.savetxt(unfinished, table, fmt=formats, delimiter=",", header=f"{head}\n{columns}")
+
+
+def read_table(path: Path, columns: str) -> tuple[npt.NDArray[np.float64], tuple[int, int]]:
+    """The rows and the frame size of a file of `write_table`. Raises UserError if it is damaged."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            width, height = json.loads(file.readline().removeprefix("#"))["size"]
+        table = np.loadtxt(path, delimiter=",", ndmin=2)
+        if table.shape[1] != len(columns.split(",")):
+            raise ValueError(f"{table.shape[1]} columns")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"result '{path}' cannot be read ({error}): remove it and run again") from None
+    return table, (width, height)
 
 
 def made_with(path: Path) -> dict[str, Any] | None:
@@ -59,17 +94,3 @@ def made_with(path: Path) -> dict[str, Any] | None:
         return None
     found = head.get("made_with") if isinstance(head, dict) else None
     return found if isinstance(found, dict) else None
-
-
-def load(path: Path) -> Track:
-    """Read a file of `save`. Raises UserError if it is damaged."""
-    try:
-        with path.open(encoding="utf-8") as file:
-            width, height = json.loads(file.readline().removeprefix("#"))["size"]
-        table = np.loadtxt(path, delimiter=",", ndmin=2)
-        if table.shape[1] != len(_COLUMNS.split(",")):
-            raise ValueError(f"{table.shape[1]} columns")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"result '{path}' cannot be read ({error}): remove it and run again") from None
-    boxes, (score, tracking, ms, reported, probability) = table[:, :4], table[:, 4:].T
-    return Track(boxes, score, tracking > 0, ms / 1e3, (width, height), reported > 0, probability)

@@ -4,9 +4,8 @@ Of the frames that arrive while the tracker is running, only the newest is proce
 scored by two rules for the box of a frame:
 
 - streaming accuracy (Li, Wang and Ramanan, Towards Streaming Perception, ECCV 2020): the newest box published before
-the
-  next frame arrives, whichever frame it was computed from. (The paper takes the box at the frame's own arrival; here
-  the tracker has the time of one frame.)
+  the next frame arrives, whichever frame it was computed from. (The paper takes the box at the frame's own arrival;
+  here the tracker has the time of one frame.)
 - VOT's real-time rule (Kristan et al., VOT2017): the box computed from the frame itself, however late; for a missed
   frame, the box of the last processed frame before it.
 
@@ -15,7 +14,6 @@ The start is not timed: the clock begins when `init` has returned.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -25,14 +23,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sot_tracker.atomic import new_file
 from sot_tracker.datasets.records import Sequence
 from sot_tracker.errors import UserError
+from sot_tracker.evaluate import raw
 from sot_tracker.evaluate.metrics import SequenceScores, measure, summarize
 from sot_tracker.stream.range16 import Range16
 from sot_tracker.tables import table
 from sot_tracker.tracker import Image, State, Tracker
 
+_COLUMNS = "at,frame,x,y,w,h,score,tracking,reported"
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
@@ -85,28 +84,21 @@ def follow(
 
 
 def save(path: Path, run: Run, made_with: dict[str, Any]) -> None:
-    """Write the answers of a run with all their digits, in the manner of `raw.save`. Raises UserError as it does."""
+    """Write the answers of a run with all their digits. Raises UserError if the file cannot be written."""
     table = [[a.at, a.frame, *a.box, a.score, a.tracking, a.reported] for a in run.answers]
-    head = json.dumps({"size": list(run.size), "made_with": made_with}, sort_keys=True)
-    with new_file(path) as unfinished:
-        np.savetxt(
-            unfinished, table, fmt="%.17g", delimiter=",", header=f"{head}\nat,frame,x,y,w,h,score,tracking,reported"
-        )
+    raw.write_table(path, table, _COLUMNS, "%.17g", run.size, made_with)
 
 
 def load(path: Path, count: int, fps: float) -> Run:
     """Read a file of `save`, of a run on `count` frames. Raises UserError if it is damaged."""
-    try:
-        with path.open(encoding="utf-8") as file:
-            width, height = json.loads(file.readline().removeprefix("#"))["size"]
-        rows = np.loadtxt(path, delimiter=",", ndmin=2).tolist()
-        answers = [
-            Answer(at, int(frame), (x, y, w, h), score, bool(tracking), bool(reported))
-            for at, frame, x, y, w, h, score, tracking, reported in rows
-        ]
-        return _run(answers, count, fps, (width, height))
-    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
-        raise UserError(f"result '{path}' cannot be read ({error}): remove it and run again") from None
+    rows, size = raw.read_table(path, _COLUMNS)
+    if not np.isin(rows[:, 1], np.arange(count)).all():
+        raise UserError(f"result '{path}' has frames that the sequence does not have: remove it and run again")
+    answers = [
+        Answer(at, int(frame), (x, y, w, h), score, bool(tracking), bool(reported))
+        for at, frame, x, y, w, h, score, tracking, reported in rows.tolist()
+    ]
+    return _run(answers, count, fps, size)
 
 
 def _run(answers: list[Answer], count: int, fps: float, size: tuple[int, int]) -> Run:

@@ -109,7 +109,9 @@ class RealtimeTracker:
     ) -> None:
         self._inner = inner
         self._lockstep = lockstep
-        self._executor = _InCallersThread() if lockstep else executor or _thread()
+        if lockstep:
+            executor = _InCallersThread()
+        self._executor = executor or ThreadPoolExecutor(1, thread_name_prefix="search")
         self._clock = clock
         self._pace = _Pace()
         self._min_interval = 1 / max_search_rate if max_search_rate else 0.0  # seconds between two searches, at least
@@ -165,7 +167,7 @@ class RealtimeTracker:
         require_stamp(stamp_ns)
         self._require_own_process()
         begin, now = self._clock(), self._time_of(stamp_ns)
-        self._notice_interval(now)
+        self._notice_arrival(now)
         moved = fusion.follow(self._flow, image, self._latest.box, lost=not self._latest.is_there)
         self._motions.append(_motion(moved.last, moved.box))
         estimate = replace(self._latest, box=moved.box, source=moved.source.value)
@@ -249,7 +251,7 @@ class RealtimeTracker:
             search, self._search = self._search, None
             search.future.exception()
 
-    def _notice_interval(self, now: float) -> None:
+    def _notice_arrival(self, now: float) -> None:
         if 0 < now - self._arrived < _MAX_INTERVAL:
             self._pace.interval = _mean(self._pace.interval, now - self._arrived)
         elif now < self._arrived:  # stamps that went back, as in a recording that begins again
@@ -262,10 +264,6 @@ class RealtimeTracker:
         if stamp is not None and stamp_ns is not None and stamp_ns >= stamp:
             return (stamp_ns - stamp) * 1e-6
         return 1e3 * max(0.0, now - begin)
-
-
-def _thread() -> Executor:
-    return ThreadPoolExecutor(1, thread_name_prefix="search")
 
 
 def own(image: Image) -> Image:
