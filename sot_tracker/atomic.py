@@ -82,6 +82,8 @@ def new_folder(path: Path) -> Iterator[Path]:
                 target.replace(beside / "old")
             fresh.replace(target)
         except OSError as error:
+            if (beside / "old").exists():  # the first move worked and the second did not
+                (beside / "old").replace(target)
             raise UserError(f"cannot write {path}: {error.strerror or error}") from None
 
 

@@ -22,14 +22,19 @@ class Lines:
         self.n, self.total = 0, total
         self._unit, self._desc, self._tenths = unit, desc, 0
         self._began = self._printed = time.monotonic()
+        self._first = (0, self._began)  # count and time of the first update
 
     def update(self, count: int = 1) -> None:
+        now = time.monotonic()
+        if self.n == 0:
+            self._first = (count, now)
         self.n += count
         tenths = 10 * self.n // self.total if self.total else 0
-        now = time.monotonic()
         if tenths > self._tenths and (tenths == 10 or now - self._printed >= PAUSE):
             self._tenths, self._printed = tenths, now
-            rate = self.n / max(now - self._began, 1e-9)
+            # What was done before the first update, such as loading a model, does not count.
+            counted, began = self._first if self.n > self._first[0] else (0, self._began)
+            rate = (self.n - counted) / max(now - began, 1e-9)
             print(
                 f"{self._desc}: {10 * tenths} % ({self.n} of {self.total}), {rate:.1f} {self._unit}s per second",
                 file=sys.stderr,

@@ -95,6 +95,23 @@ def test_folder_replaces_an_older_one(tmp_path: Path) -> None:
     assert names(tmp_path) == ["a"]
 
 
+def test_a_folder_that_cannot_be_replaced_is_still_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "weights").write_text("older")
+    move = Path.replace
+
+    def refuse_the_new_one(self: Path, target: Path) -> Path:
+        if self.name == "new":
+            raise PermissionError(13, "Permission denied")
+        return move(self, target)
+
+    monkeypatch.setattr(Path, "replace", refuse_the_new_one)
+    with pytest.raises(UserError, match=r"cannot write .*Permission denied"), new_folder(tmp_path / "model") as fresh:
+        (fresh / "weights").write_text("newer")
+    assert (tmp_path / "model" / "weights").read_text() == "older"
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
 def test_failure_leaves_the_older_folder(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.mkdir()

@@ -42,6 +42,9 @@ class Row:
     score: float = math.nan
     age_ms: float = math.nan
     stages: tuple[tuple[str, float], ...] = ()
+    probability: float = math.nan
+    source: str = "tracker"
+    look_age_ms: float = 0.0
 
 
 def read_log(path: Path) -> list[tuple[int, int]]:
@@ -67,6 +70,9 @@ def _row(index: int, stamp: int, recording: Recording) -> Row:
         state.score,
         state.frame_age_ms,
         tuple(zip(state.stage_names, state.stage_ms, strict=True)),
+        state.probability,
+        state.source,
+        state.look_age_ms,
     )
 
 
@@ -163,4 +169,6 @@ def _picture(frame: Image, row: Row, last: Box | None, truth: Any | None, name: 
     if row.box is None:
         return draw_text(frame, f"{name}  {row.state}", true, last if row.state == "dropped" else None)
     times = {stage: ms for stage, ms in row.stages if stage not in ("process", "convert")}
-    return draw_estimate(frame, Estimate(row.box, row.score, State(row.state), times), name, true)
+    age, probability = row.look_age_ms, row.probability
+    estimate = Estimate(row.box, row.score, State(row.state), times, row.source, age, probability=probability)
+    return draw_estimate(frame, estimate, name, true)

@@ -3,10 +3,13 @@
 import math
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from sot_tracker.box import Box
-from sot_tracker.ros_tools.report import Row, summarize, table
+from sot_tracker.ros_tools import report
+from sot_tracker.ros_tools.report import Row, rows_of, summarize, table
+from sot_tracker.stream.draw import caption
 
 BOX = Box(10, 10, 20, 20)
 TRUTH = [BOX.xywh] * 5
@@ -43,6 +46,34 @@ def test_the_summary_counts_frames_and_overlaps(summary, key, value):
 
 def test_without_a_truth_there_is_no_overlap():
     assert "overlap" not in summarize(ROWS, SimpleNamespace(diagnostics={}), None)
+
+
+@pytest.mark.parametrize(
+    ("probability", "source", "words"),
+    [
+        (0.75, "tracker", "lite  probability 0.75  2.0 ms"),
+        (math.nan, "tracker", "lite  score 0.90  2.0 ms"),
+        (0.75, "flow", "lite  probability 0.75  2.0 ms  flow, last search 40 ms ago"),
+    ],
+)
+def test_its_pictures_say_what_the_debug_image_says(monkeypatch, probability, source, words):
+    state = SimpleNamespace(
+        state=1,
+        score=0.9,
+        probability=probability,
+        source=source,
+        look_age_ms=40.0,
+        frame_age_ms=8.0,
+        stage_names=["search", "process"],
+        stage_ms=[2.0, 5.0],
+    )
+    place = SimpleNamespace(center=SimpleNamespace(position=SimpleNamespace(x=20.0, y=20.0)), size_x=20.0, size_y=20.0)
+    recording = SimpleNamespace(states={7: state}, detections={7: SimpleNamespace(bbox=place)})
+    (row,) = rows_of([(0, 7)], recording)
+    drawn = []
+    monkeypatch.setattr(report, "draw_estimate", lambda frame, estimate, name, true: drawn.append((estimate, name)))
+    report._picture(np.zeros((60, 60, 3), np.uint8), row, None, None, "lite")
+    assert [caption(*shown) for shown in drawn] == [words]
 
 
 def test_times_of_the_stages_and_of_the_node(summary):
