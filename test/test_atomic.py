@@ -187,6 +187,25 @@ def test_what_a_killed_program_left_is_removed_by_the_next_and_what_is_being_wri
     assert names(tmp_path) == [".sot_tracker-label", "a.csv", "model", "other.csv"]
 
 
+def test_a_file_that_was_taken_for_a_leftover_before_its_lock_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By another program that writes there at the same time."""
+    lock, taken = fcntl.flock, []
+
+    def late(descriptor: int, kind: int) -> None:
+        if not taken:
+            taken.extend(tmp_path.iterdir())
+            taken[0].unlink()
+        lock(descriptor, kind)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    write_text(tmp_path / "a", "x")
+    assert len(taken) == 1
+    assert (tmp_path / "a").read_text() == "x"
+    assert names(tmp_path) == ["a"]
+
+
 def test_the_only_copies_of_a_folder_are_not_removed(tmp_path: Path) -> None:
     """Killed between the two moves."""
     left = tmp_path / ".sot_tracker-0123456789ab"

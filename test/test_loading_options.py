@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sot_tracker import load, loading
+from sot_tracker import load, load_many, loading
 from sot_tracker.config import Config
 from sot_tracker.errors import UserError
 from sot_tracker.tracking.realtime import RealtimeTracker
@@ -88,6 +88,22 @@ def test_without_the_clock_too():
     estimates = [tracker.update(frame(index)) for index in range(1, 12)]
     assert [estimate.source for estimate in estimates] == ["flow", "flow", "tracker"] * 3 + ["flow", "flow"]
     assert min(estimate.box.iou(box_at(index)) for index, estimate in enumerate(estimates, 1)) > 0.5
+
+
+@pytest.mark.parametrize(
+    ("options", "copies"), [({}, 3), ({"realtime": True}, 1), ({"max_search_rate": 10}, 1)], ids=str
+)
+def test_targets_that_are_searched_for_one_after_the_other_need_one_network(monkeypatch, options, copies):
+    """For a search of several at once, ONNX Runtime holds the graph twice."""
+    asked, load_one = [], loading.load_network_tracker
+
+    def noted(model, config):
+        asked.append(config.max_targets)
+        return load_one(model, config)
+
+    monkeypatch.setattr(loading, "load_network_tracker", noted)
+    load_many("lite", 3, **options)
+    assert asked == [copies]
 
 
 def test_a_limit_of_searches_needs_optical_flow():

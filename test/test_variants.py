@@ -18,7 +18,7 @@ from sot_tracker.config import Config
 from sot_tracker.errors import UserError
 from sot_tracker.loading import load_network
 from sot_tracker.manifest import MANIFEST
-from sot_tracker.model_folder import find_weights
+from sot_tracker.model_folder import find_weights, sha256
 
 onnx = pytest.importorskip("onnx")
 for package in ("onnxruntime.quantization", "torch", "onnxscript"):
@@ -186,6 +186,23 @@ def test_where_a_gpu_may_be_nothing_is_guessed(
     source = find_weights(toy, str(with_overlap(toy_folder, tmp_path / "toy", 1.0)))
     assert tuning.settled(Config(model="toy"), source).precision == "auto"
     assert tuning.settled(Config(model="toy", device="cpu"), source).precision == "bf16"
+
+
+def test_bf16_goes_over_to_graphs_that_were_exported_anew(toy: catalog.ModelSpec, folder: Path, tmp_path: Path) -> None:
+    """Another version of the exporter writes other bytes for the same network."""
+    out = with_overlap(folder, tmp_path / "toy", 0.98)
+    graph = onnx.load(out / "search.onnx", load_external_data=False)
+    graph.producer_version = "older"
+    (out / "search.onnx").write_bytes(graph.SerializeToString())
+    manifest = json.loads((out / MANIFEST).read_text())
+    for name in ("fp32", "bf16"):
+        manifest["variants"][name]["files"]["search.onnx"] = sha256(out / "search.onnx")
+    (out / MANIFEST).write_text(json.dumps(manifest))
+    export(toy, find_weights(toy, str(out)), out, "fp16", lost_threshold=0.4)
+    variants = json.loads((out / MANIFEST).read_text())["variants"]
+    assert variants["fp32"]["files"] != manifest["variants"]["fp32"]["files"]
+    assert variants["bf16"]["files"] == variants["fp32"]["files"]
+    assert network(toy, out, engine="torch", precision="bf16").facts.precision == "bf16"
 
 
 @pytest.mark.parametrize("storage", ["fp16", "fp32"])

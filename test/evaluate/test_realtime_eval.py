@@ -172,10 +172,11 @@ def test_sequences_followed_before_an_interruption_are_kept(tmp_path, capsys, mo
     (tmp_path / "data" / "two" / f"{COUNT}.png").rename(tmp_path / "data" / "two" / "99.png")
     assert evaluated()[1:] == (["two"], f"3 runs: 2 done, 1 to do (1 of them again, {changed})")
     every = ["one", "three", "two"]
-    for more, fps in ((["--propagate", "off"], "100"), (["--propagate", "off"], "90"), (["--again"], "90")):
+    off = ["--propagate", "off"]
+    for more, fps in ((off, "100"), (off, "90"), ([*off, "--again"], "90")):
         assert evaluated(*more, fps=fps)[:2] == (0, every)
     monkeypatch.setattr("sot_tracker.cpus.processor", lambda: "another")
-    assert evaluated(fps="90")[:2] == (0, every)
+    assert evaluated(*off, fps="90")[:2] == (0, every)
 
 
 def test_a_damaged_result_is_named(sequence, tmp_path):
@@ -187,6 +188,8 @@ def test_a_damaged_result_is_named(sequence, tmp_path):
     assert np.array_equal(again.streaming, run.streaming)
     assert np.array_equal(again.vot, run.vot)
     assert np.array_equal(again.fresh, run.fresh)
+    with pytest.raises(UserError, match="has frames that the sequence does not have"):
+        realtime.load(path, COUNT - 2, FPS)
     path.write_text(path.read_text()[:-9])
     with pytest.raises(UserError, match="cannot be read"):
         realtime.load(path, COUNT, FPS)
