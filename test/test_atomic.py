@@ -200,9 +200,10 @@ def test_a_file_that_was_taken_for_a_leftover_before_its_lock_is_made_again(
         lock(descriptor, kind)
 
     monkeypatch.setattr(fcntl, "flock", late)
-    write_text(tmp_path / "a", "x")
+    with new_file(tmp_path / "a") as unfinished:
+        assert unfinished.exists()
+        assert unfinished not in taken
     assert len(taken) == 1
-    assert (tmp_path / "a").read_text() == "x"
     assert names(tmp_path) == ["a"]
 
 
