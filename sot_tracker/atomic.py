@@ -1,7 +1,10 @@
 """Files and folders that appear whole or not at all: written beside their place, then moved there.
 
 What is unfinished has a hidden name, and its process holds a lock on it (flock), which the system releases when that
-process ends in any way. So what a killed process left is recognised, and removed by the next one that writes there.
+process ends in any way. So the next process that writes there recognises what a killed one left, and removes it.
+
+Exception: a process that was killed while it replaced a folder leaves the hidden folder with `old` and `new` in it.
+These are the only copies; move one back by hand.
 """
 
 from __future__ import annotations
@@ -27,8 +30,9 @@ def new_file(path: Path) -> Iterator[Path]:
     """A path to write to; when the block ends, the file takes the place of `path`. If the block raises, `path` stays
     as it was and nothing is left behind.
 
-    The path given has the same suffix and lies in the same folder, which is made if it is missing. Devices and pipes
-    are written to directly. Raises UserError if the file cannot be written (folder, rights, full disk).
+    The path that the block gets has the suffix of `path` and lies in its folder, which is made if it is missing.
+    Devices and pipes are written to directly. Raises UserError if the file cannot be written (folder, rights, full
+    disk).
     """
     target = Path(os.path.realpath(path))  # a link stays a link
     try:
@@ -130,7 +134,7 @@ def _remove_if_left(path: Path) -> None:
         return
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if not ((path / "old").exists() and (path / "new").exists()):  # killed between the two moves: the only copies
+        if not ((path / "old").exists() and (path / "new").exists()):  # else killed between the two moves
             _remove(path)
     except OSError:  # its process is running
         return

@@ -4,10 +4,10 @@ A search is one run of the tracker on one frame.
 
 `update` never waits for a slow tracker. It moves the box into the new frame by optical flow. If a search in an earlier
 frame has ended, its result is moved to the new frame by the motions measured since then, and replaces the box. As soon
-as the tracker is idle, it gets the newest frame. A tracker that keeps pace with the frames is waited for instead, so
-that a fast network gives the same boxes as without this class.
+as the tracker is idle, it gets the newest frame. A tracker that keeps pace with the frames is waited for instead, as
+soon as its speed is known. Then every frame is searched, and the box is the tracker's own.
 
-In lock-step every search is waited for, in the caller's thread, and only `max_search_rate` decides which frames are
+With `lockstep` every search is waited for, in the caller's thread, and only `max_search_rate` decides which frames are
 searched. So the boxes do not depend on the speed of the computer.
 """
 
@@ -40,8 +40,8 @@ from sot_tracker.tracking import expectation, fusion, states
 from sot_tracker.tracking.flow import Motion
 
 KEEPS_PACE, FALLS_BEHIND = 0.5, 0.8
-"""Shares of the time between two frames. A search that takes less than the first is waited for, one that takes more
-than the second is not; in between it stays as it was."""
+"""Shares of the time between two frames. While a search takes less than the first, it is waited for; while it takes
+more than the second, it is not. Between the two, what was decided last still holds."""
 _SMOOTHING = 0.2  # weight of a new duration in the running means
 _EARLY = 1e-3  # seconds by which a search may begin too early: frames arrive a little irregularly
 _MAX_INTERVAL = 1.0  # seconds: a longer gap between frames is a pause, not a rate
@@ -51,7 +51,7 @@ _processes: WeakKeyDictionary[Executor, int] = WeakKeyDictionary()
 
 @dataclass(frozen=True, slots=True)
 class _Search:
-    """A search that is running. begin: when it began, by the clock. stamp_ns: capture time of its frame."""
+    """A search that is running. begin: seconds at which its frame arrived (`_time_of`). stamp_ns: its capture time."""
 
     future: Future[Estimate]
     begin: float
@@ -60,9 +60,10 @@ class _Search:
 
 @dataclass(slots=True)
 class _Pace:
-    """Running means of the duration of a search and of the interval between frames, seconds; 0 where not known.
+    """How fast searches and frames are: running means in seconds, 0 where not known.
 
-    keeps: whether the tracker kept pace with the frames so far.
+    search: of the time in which every tracker on the executor is run once. interval: of the time between two frames.
+    keeps: the last answer of `judge`.
     """
 
     search: float = 0.0
@@ -92,9 +93,10 @@ class RealtimeTracker:
     """Any tracker, with a box for every frame; itself a `Tracker`.
 
     inner: the tracker; from `init` on nobody else may use it. executor: runs one search at a time; by default a thread
-    of its own, which ends with this object. clock: gives seconds, for measuring the pace. max_search_rate: upper limit
-    of searches per second, 0 for none. lockstep: wait for every search, without an executor; then the seconds of
-    `max_search_rate` are counted by the frames' stamps (without stamps 30 frames are a second).
+    of its own, which ends with this object. clock: gives seconds, for measuring the pace. max_search_rate: largest
+    mean number of searches per second, 0 for no limit. lockstep: run every search in the caller's thread and wait for
+    it; `executor` is not used then, and time is taken from the frames' stamps (a frame without one comes 1/30 s after
+    the one before).
 
     An estimate's `source` tells where its box comes from, its `look_age_ms` how old the last search is.
     """
@@ -114,13 +116,13 @@ class RealtimeTracker:
         self._executor = executor or ThreadPoolExecutor(1, thread_name_prefix="search")
         self._clock = clock
         self._pace = _Pace()
-        self._min_interval = 1 / max_search_rate if max_search_rate else 0.0  # seconds between two searches, at least
+        self._min_interval = 1 / max_search_rate if max_search_rate else 0.0  # seconds between searches, on average
         self._search: _Search | None = None
         self._flow: fusion.FlowState | None = None
         self._latest: Estimate | None = None
         self._motions: deque[Motion] = deque()  # from the frame of the running search to the newest
         self._searched: tuple[float, int | None] = (0.0, None)  # time and stamp of the frame of the last search
-        self._due = 0.0  # when the next search may begin, by the clock
+        self._due = 0.0  # when the next search may begin, seconds of `_time_of`
         self._arrived = 0.0
         self._size = (0, 0)
         self.company = 1
@@ -156,10 +158,10 @@ class RealtimeTracker:
         return estimate
 
     def update(self, image: Image, stamp_ns: int | None = None) -> Estimate:
-        """The estimate for the next frame, with the time of stage "flow", and the tracker's if it was waited for.
+        """The estimate for the next frame. Its `times` have "flow", and the tracker's stages if it was waited for.
 
-        Raises UserError before `init` or for a frame of another size; raises what the search of an earlier frame
-        raised.
+        Raises UserError before `init`, for a frame of another size, for a stamp that is no whole number, and in a
+        forked process. Raises what a search raised, in the frame in which its result is taken.
         """
         if self._latest is None or self._flow is None:
             raise UserError(f"{self.info.name} has no target yet: call init(image, box) first")
@@ -233,7 +235,7 @@ class RealtimeTracker:
         return replace(found, box=carried.box, source=carried.source) if found.source == HELD else found
 
     def _result_of(self, search: _Search) -> Estimate:
-        """Wait for the result of a search. Raises what the tracker raised; the next search can begin then, too."""
+        """Wait for the result of a search. Raises what the tracker raised; also after that the next one can begin."""
         self._search = None
         found = search.future.result()
         self._pace.search = _mean(self._pace.search, sum(found.times.values()) * 1e-3 * self.company)
@@ -241,7 +243,7 @@ class RealtimeTracker:
         return found
 
     def _require_own_process(self) -> None:
-        """Raise UserError in a fork of the process with the thread, which would be waited for without end."""
+        """Raise UserError in a forked process: it does not have the thread, and would wait for its results for ever."""
         if _processes.get(self._executor, process := os.getpid()) != process:
             raise UserError(f"{self.info.name} runs in another process: load it in the process that uses it")
 
